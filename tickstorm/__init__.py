@@ -1,0 +1,7 @@
+"""Tickstorm: streams live prices to many subscribers, over a small checksummed protocol.
+
+To embed the server, `tickstorm.factory.TickstormFactory` with a `tickstorm.hub.Hub` is all there is;
+to read from one, `tickstorm.client`.
+"""
+
+__version__ = "0.1.0"

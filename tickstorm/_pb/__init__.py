@@ -1,0 +1,1 @@
+"""Code generated from protos/tickstorm.proto by `make proto`."""

@@ -1,0 +1,148 @@
+"""Who may connect and try to log in, and how often. Every table here is bounded.
+
+An address is an IP address as text, or anything else that names a peer (the path of a Unix socket).
+"""
+
+from collections import Counter, OrderedDict, deque
+from enum import Enum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import NamedTuple
+
+from tickstorm.errors import RateLimited
+
+Network = IPv4Network | IPv6Network
+
+
+class Rejection(Enum):
+    """Why a connection was turned away at the door."""
+
+    BLOCKED = "blocked"
+    NOT_ALLOWED = "not_allowed"
+    TOO_MANY = "too_many"
+    TOO_MANY_FROM_ADDRESS = "too_many_from_address"
+
+
+class AdmissionLimits(NamedTuple):
+    """Who may come in.
+
+    Attributes:
+        max_connections: in all.
+        max_connections_per_address: 0 for no limit of its own.
+        allow: if not empty, only addresses in these networks are let in.
+        block: addresses in these networks are not, even if they are in `allow`.
+        max_login_failures: from one address within `login_failure_window`.
+        login_failure_window: in seconds.
+        max_addresses: how many failing addresses are remembered; the longest quiet is forgotten.
+    """
+
+    max_connections: int = 100_000
+    max_connections_per_address: int = 0
+    allow: tuple[Network, ...] = ()
+    block: tuple[Network, ...] = ()
+    max_login_failures: int = 10
+    login_failure_window: float = 60.0
+    max_addresses: int = 10_000
+
+
+class Door:
+    """Counts who is in, and decides who may come.
+
+    Args:
+        limits: the rules. For a peer without an IP address, as on a Unix socket, only the limit of
+            connections in all holds.
+    """
+
+    def __init__(self, limits: AdmissionLimits) -> None:
+        self._limits = limits
+        self._by_address: Counter[str] = Counter()
+        self._total = 0
+
+    @property
+    def total(self) -> int:
+        """How many are in."""
+        return self._total
+
+    def enter(self, address: str) -> Rejection | None:
+        """Let one in, or say why not."""
+        rejection = self._judge(address)
+        if rejection is None:
+            self._total += 1
+            self._by_address[address] += 1
+        return rejection
+
+    def leave(self, address: str) -> None:
+        """Note that one that was let in has gone."""
+        self._total -= 1
+        self._by_address[address] -= 1
+        if not self._by_address[address]:
+            del self._by_address[address]
+
+    def _judge(self, address: str) -> Rejection | None:
+        limits = self._limits
+        if self._total >= limits.max_connections:
+            return Rejection.TOO_MANY
+        if not (limits.allow or limits.block or limits.max_connections_per_address):
+            return None
+        ip = _ip(address)
+        if ip is None:
+            return None
+        if any(ip in network for network in limits.block):
+            return Rejection.BLOCKED
+        if limits.allow and not any(ip in network for network in limits.allow):
+            return Rejection.NOT_ALLOWED
+        most = limits.max_connections_per_address
+        if most and self._by_address[address] >= most:
+            return Rejection.TOO_MANY_FROM_ADDRESS
+        return None
+
+
+def _ip(address: str) -> IPv4Address | IPv6Address | None:
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return None
+    return getattr(ip, "ipv4_mapped", None) or ip
+
+
+class LoginFailures:
+    """Remembers failed logins by address for a sliding window.
+
+    Args:
+        limits: how many, for how long, and of how many addresses.
+    """
+
+    def __init__(self, limits: AdmissionLimits) -> None:
+        self._limits = limits
+        self._times: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._times)
+
+    def record(self, address: str, now: float) -> None:
+        """Note a failure."""
+        times = self._times.setdefault(address, deque(maxlen=self._limits.max_login_failures))
+        times.append(now)
+        self._times.move_to_end(address)
+        while len(self._times) > self._limits.max_addresses:
+            self._times.popitem(last=False)
+
+    def check(self, address: str, now: float) -> None:
+        """Let an address try to log in.
+
+        Raises:
+            RateLimited: it has failed too often; says when the next try will be heard.
+        """
+        times = self._times.get(address)
+        if times is None:
+            return
+        window = self._limits.login_failure_window
+        while times and times[0] <= now - window:
+            times.popleft()
+        if not times:
+            del self._times[address]
+        elif len(times) >= self._limits.max_login_failures:
+            wait = times[0] + window - now
+            raise RateLimited(
+                f"{self._limits.max_login_failures} failed logins within {window:g} s",
+                retry_after_ms=round(wait * 1000),
+            )

@@ -1,0 +1,139 @@
+"""Cadences: when what was published goes out. Bars close at a period's end, ticks at a flush.
+
+A cadence serialises each bar or tick once, then joins for each stream what its symbols want.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Generic, NamedTuple
+
+from tickstorm.bars import BarTable, SlidingBars
+from tickstorm.messages import Mode, bar_record, tick_record
+from tickstorm.stream import S, Stream, StreamKey, StreamTable
+from tickstorm.ticks import Tick
+
+INTERVAL_MS = {Mode.SECOND: 1_000, Mode.MINUTE: 60_000}
+
+WallClock = Callable[[], int]
+"""Nanoseconds since the Unix epoch."""
+
+
+class Emission(NamedTuple, Generic[S]):
+    """The frames that a stream's subscribers are to get now."""
+
+    stream: Stream[S]
+    frames: list[bytes]
+
+
+class BarCadence(Generic[S]):
+    """The streams of SECOND or MINUTE: a batch a period for each, an empty one in a quiet period.
+
+    With one slot, every period ends at a whole second or minute of the wall clock. With more, each
+    slot's period ends at its own moment, its bars are those of the time up to then, and the slots
+    of one round share their batch's number.
+
+    Args:
+        mode: SECOND or MINUTE.
+        slots: the moments of a period at which there is something to send; they divide it.
+        wall_ns: the clock that places the first round.
+        max_payload_bytes: no frame's payload is longer.
+    """
+
+    def __init__(self, mode: Mode, slots: int, wall_ns: WallClock, max_payload_bytes: int) -> None:
+        self.mode = mode
+        self.slots = slots
+        self.slot_ms = INTERVAL_MS[mode] // slots
+        self.streams: StreamTable[S] = StreamTable(max_payload_bytes)
+        self._wall_ns = wall_ns
+        self._bars = BarTable() if slots == 1 else SlidingBars(slots)
+        self._slot = wall_ns() // (self.slot_ms * 1_000_000) % slots
+        self._round_sequence = 0
+        self._round_batches = 1
+
+    def add(self, tick: Tick) -> None:
+        """Take a tick into its symbol's bar."""
+        self._bars.add(tick)
+
+    def open(self, symbols: frozenset[str] | None, slot: int) -> Stream[S]:
+        """Return the stream of these symbols that is sent in this slot."""
+        sent = self._round_batches if slot <= self._slot else 0
+        return self.streams.open(StreamKey(symbols, slot), self._round_sequence + sent)
+
+    def close(self, end: int) -> Iterator[Emission[S]]:
+        """End a slot's period, and encode its streams, each when its turn comes.
+
+        Args:
+            end: the moment, counted in slots since the Unix epoch.
+        """
+        self._enter(end % self.slots)
+        streams = [stream for stream in self.streams if stream.key.slot == self._slot]
+        self._bars.end()
+        bars = self._bars.bars() if streams else {}
+        records = {symbol: bar_record(bar, self.mode) for symbol, bar in bars.items()}
+        for stream in streams:
+            wanted = _wanted(records, stream.key.symbols)
+            frames = stream.batches(wanted, end * self.slot_ms, self._wall_ns())
+            self._round_batches = max(self._round_batches, len(frames))
+            yield Emission(stream, frames)
+
+    def _enter(self, slot: int) -> None:
+        if slot <= self._slot:
+            self._round_sequence += self._round_batches
+            self._round_batches = 1
+        self._slot = slot
+
+
+class TickCadence(Generic[S]):
+    """The streams of TICK: what was published since the last flush, each tick as it came.
+
+    Args:
+        wall_ns: the clock that a batch's time is taken from.
+        max_payload_bytes: no frame's payload is longer.
+    """
+
+    def __init__(self, wall_ns: WallClock, max_payload_bytes: int) -> None:
+        self.streams: StreamTable[S] = StreamTable(max_payload_bytes)
+        self._wall_ns = wall_ns
+        self._pending: list[tuple[str, bytes]] = []
+        self._next_sequence = 1
+
+    @property
+    def pending(self) -> int:
+        """How many ticks the next flush has."""
+        return len(self._pending)
+
+    def add(self, tick: Tick) -> None:
+        """Keep a tick for the next flush, if anybody listens."""
+        if self.streams:
+            self._pending.append((tick.symbol, tick_record(tick)))
+        else:
+            self._next_sequence += 1  # who comes back must see that there was something
+
+    def open(self, symbols: frozenset[str] | None) -> Stream[S]:
+        """Return the stream of these symbols."""
+        return self.streams.open(StreamKey(symbols), self._next_sequence)
+
+    def flush(self) -> Iterator[Emission[S]]:
+        """Encode what is pending for each stream that wants any of it, each when its turn comes."""
+        pending, self._pending = self._pending, []
+        if not pending:
+            return
+        most = 1
+        for stream, records in self._shares(pending).items():
+            now_ns = self._wall_ns()
+            frames = stream.batches(records, now_ns // 1_000_000, now_ns)
+            most = max(most, len(frames))
+            yield Emission(stream, frames)
+        self._next_sequence += most
+
+    def _shares(self, pending: list[tuple[str, bytes]]) -> dict[Stream[S], list[bytes]]:
+        shares: dict[Stream[S], list[bytes]] = {}
+        for symbol, record in pending:
+            for stream in self.streams.wanting(symbol):
+                shares.setdefault(stream, []).append(record)
+        return shares
+
+
+def _wanted(records: dict[str, bytes], symbols: frozenset[str] | None) -> Sequence[bytes]:
+    if symbols is None:
+        return tuple(records.values())
+    return [records[symbol] for symbol in symbols if symbol in records]

@@ -1,0 +1,170 @@
+"""The factory: what all connections share, and the life of the whole.
+
+It is what another application listens with. Timers run from the first port that listens to the last
+that stops.
+"""
+
+from itertools import count
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+
+from tickstorm.admission import AdmissionLimits, Door, LoginFailures
+from tickstorm.clock import Clock
+from tickstorm.errors import InvalidAuth, ProtocolError, RateLimited, ShuttingDown
+from tickstorm.fanout import FanOut
+from tickstorm.heartbeat import DeadlineWheel, Sweeper
+from tickstorm.hub import Hub
+from tickstorm.interfaces import IAuthenticator
+from tickstorm.metrics import Metrics
+from tickstorm.outlet import Outlet
+from tickstorm.overload import BacklogLimits
+from tickstorm.protocol import Connection
+from tickstorm.session import SessionLimits
+from tickstorm.transports import SocketOptions
+
+
+class TickstormFactory(Factory):
+    """Makes the server's side of every connection.
+
+    Args:
+        hub: what is published.
+        authenticator: decides who a login is.
+        clock: the times.
+        batch_window: seconds that a TICK batch collects ticks for.
+        session_limits: deadlines and sizes of a conversation.
+        backlog_limits: how far a connection may fall behind.
+        admission_limits: who may connect, and how often a login may fail.
+        socket_options: set on each accepted socket.
+        metrics: counts everything.
+        verbose: whether each connection's beginning and end is logged, at level debug.
+
+    Attributes:
+        connections: the open ones, by id.
+        congested: those of them that have something queued.
+    """
+
+    noisy = False
+    _log = Logger()
+
+    def __init__(
+        self,
+        hub: Hub[Outlet],
+        authenticator: IAuthenticator,
+        clock: Clock,
+        *,
+        batch_window: float = 0.005,
+        session_limits: SessionLimits = SessionLimits(),
+        backlog_limits: BacklogLimits = BacklogLimits(),
+        admission_limits: AdmissionLimits = AdmissionLimits(),
+        socket_options: SocketOptions = SocketOptions(),
+        metrics: Metrics | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.hub = hub
+        self.authenticator = authenticator
+        self.clock = clock
+        self.session_limits = session_limits
+        self.backlog_limits = backlog_limits
+        self.socket_options = socket_options
+        self.metrics = metrics if metrics is not None else Metrics()
+        self.door = Door(admission_limits)
+        self.login_failures = LoginFailures(admission_limits)
+        self.fanout = FanOut(hub, clock, self.metrics, batch_window)
+        self.connections: dict[int, Connection] = {}
+        self.congested: set[Connection] = set()
+        self._verbose = verbose
+        self._ids = count(1)
+        self._wheel = DeadlineWheel()
+        self._sweeper = Sweeper(clock, self._wheel, self.metrics, self._check_congested)
+        self._emptied: Deferred[None] | None = None
+
+    def startFactory(self) -> None:
+        """Start the timers, as the first port begins to listen."""
+        self._sweeper.start()
+        self.fanout.start()
+
+    def stopFactory(self) -> None:
+        """Stop the timers, as the last port stops. Open connections are for `drain`."""
+        self.fanout.stop()
+        self._sweeper.stop()
+
+    def buildProtocol(self, addr: IAddress | None) -> Connection:  # noqa: ARG002 - the interface's
+        """Make the server's side of a new connection."""
+        return Connection(self, next(self._ids))
+
+    def drain(self, seconds: float) -> Deferred[None]:
+        """Tell every client that the server stops, close, and cut who is left after `seconds`.
+
+        Call it once the ports have stopped. The Deferred fires when no connection is left.
+        """
+        emptied: Deferred[None] = Deferred()
+        self._emptied = emptied
+        self.fanout.flush_ticks()
+        for connection in list(self.connections.values()):
+            connection.fail(ShuttingDown("the server is stopping"))
+        cut = self.clock.scheduler.callLater(seconds, self._cut)
+        self._note_emptied()
+
+        def done(result: None) -> None:
+            if cut.active():
+                cut.cancel()
+
+        return emptied.addCallback(done)
+
+    # What a connection reports.
+
+    def opened(self, connection: Connection) -> None:
+        """Know a connection from now on."""
+        self.metrics.connections_opened += 1
+        self.connections[connection.id] = connection
+        self._wheel.add(connection)
+
+    def closing(self, connection: Connection) -> None:
+        """Look at a connection when its new deadline has come."""
+        self._wheel.discard(connection)
+        self._wheel.add(connection)
+
+    def ended(self, connection: Connection, error: ProtocolError) -> None:
+        """Note why a conversation ended."""
+        self.metrics.protocol_errors[error.code.name] += 1
+        if connection.user is None and isinstance(error, InvalidAuth | RateLimited):
+            self.metrics.logins[error.code.name] += 1
+        if isinstance(error, InvalidAuth) and connection.address:
+            self.login_failures.record(connection.address, self.clock.monotonic())
+        self._log.warn(
+            "connection {connection} from {peer} ended: {code}, {reason}",
+            connection=connection.id,
+            peer=connection.address,
+            code=error.code.name,
+            reason=error.message,
+        )
+
+    def closed(self, connection: Connection, reason: str) -> None:
+        """Forget a connection."""
+        del self.connections[connection.id]
+        self.congested.discard(connection)
+        self._wheel.discard(connection)
+        if self._verbose:
+            self._log.debug(
+                "connection {connection} from {peer} closed: {reason}",
+                connection=connection.id,
+                peer=connection.address,
+                reason=reason,
+            )
+        self._note_emptied()
+
+    def _check_congested(self, now: float) -> None:
+        for connection in list(self.congested):
+            connection.check_progress(now)
+
+    def _cut(self) -> None:
+        for connection in list(self.connections.values()):
+            connection.abort()
+
+    def _note_emptied(self) -> None:
+        if self._emptied is not None and not self.connections:
+            emptied, self._emptied = self._emptied, None
+            emptied.callback(None)

@@ -1,0 +1,134 @@
+"""The hub: every tick comes in here, and every stream begins here.
+
+What is published is checked whole before any of it counts: a call is carried out or has no effect.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Generic, NamedTuple
+
+from tickstorm.cadence import BarCadence, TickCadence, WallClock
+from tickstorm.errors import InvalidTick
+from tickstorm.frames import MAX_PAYLOAD_BYTES
+from tickstorm.messages import Mode, Subscription, batch_frame, split_records, tick_record
+from tickstorm.stream import SEQUENCE_MODULUS, S, Stream
+from tickstorm.ticks import LastValues, Tick, validate
+
+
+class HubLimits(NamedTuple):
+    """What a hub holds at most.
+
+    Attributes:
+        max_symbols: a tick of one more symbol is refused.
+        max_payload_bytes: of a DATA_BATCH; at least 32,768, so that any one tick fits.
+    """
+
+    max_symbols: int = 10_000
+    max_payload_bytes: int = MAX_PAYLOAD_BYTES
+
+
+class Hub(Generic[S]):
+    """Takes ticks in, keeps the last of each symbol, and feeds the streams.
+
+    Args:
+        epoch: names this run of sequence numbers; a new one at every start.
+        wall_ns: nanoseconds since the Unix epoch.
+        limits: what it holds at most.
+        slots: how many moments of a period SECOND and MINUTE are sent at; 1 is aligned.
+    """
+
+    def __init__(
+        self, epoch: str, wall_ns: WallClock, limits: HubLimits = HubLimits(), slots: int = 1
+    ) -> None:
+        self.epoch = epoch
+        self.slots = slots
+        self.ticks_published = 0
+        self.last_publish_ns = 0
+        """When something was published last; 0 before the first time."""
+        self.on_ticks_pending: Callable[[], None] = lambda: None
+        """Called at the end of each `publish` that leaves something for the next flush of TICK."""
+        self.bars: dict[Mode, BarCadence[S]] = {
+            mode: BarCadence(mode, slots, wall_ns, limits.max_payload_bytes)
+            for mode in (Mode.SECOND, Mode.MINUTE)
+        }
+        self.ticks: TickCadence[S] = TickCadence(wall_ns, limits.max_payload_bytes)
+        self._wall_ns = wall_ns
+        self._limits = limits
+        self._last = LastValues()
+
+    @property
+    def symbols(self) -> int:
+        """How many symbols have had a tick."""
+        return len(self._last)
+
+    def publish(self, ticks: Iterable[Tick]) -> int:
+        """Take ticks in, in order, and return how many they were.
+
+        A tick without a time gets the hub's. What is published at one moment belongs to the period
+        that is under way then, whatever time it carries.
+
+        Raises:
+            InvalidTick: one of them is out of its limits, or of a symbol too many; the message
+                begins with its index. None of them was taken.
+        """
+        ticks = list(ticks)
+        self._validate(ticks)
+        now_ns = self._wall_ns()
+        for tick in ticks:
+            stamped = tick if tick.timestamp_ns else tick._replace(timestamp_ns=now_ns)
+            self._last.put(stamped)
+            for cadence in self.bars.values():
+                cadence.add(stamped)
+            self.ticks.add(stamped)
+        self.ticks_published += len(ticks)
+        self.last_publish_ns = now_ns
+        if self.ticks.pending:
+            self.on_ticks_pending()
+        return len(ticks)
+
+    def open(self, subscription: Subscription, slot: int = 0) -> Stream[S]:
+        """Return the stream that serves a subscription; add the subscriber to it right away."""
+        if subscription.mode is Mode.TICK:
+            return self.ticks.open(subscription.symbols)
+        return self.bars[subscription.mode].open(subscription.symbols, slot)
+
+    def leave(self, mode: Mode, stream: Stream[S], subscriber: S) -> None:
+        """Take a subscriber off its stream."""
+        cadence = self.ticks if mode is Mode.TICK else self.bars[mode]
+        cadence.streams.leave(stream, subscriber)
+
+    def snapshot(self, subscription: Subscription, stream: Stream[S]) -> list[bytes]:
+        """Return the last value of each symbol of a subscription as frames.
+
+        Their sequence is that of the batch before the stream's next one: together they are all
+        that was published. In TICK, flush first, or the next batch repeats what is pending.
+        """
+        records = [
+            tick_record(tick, subscription.mode) for tick in self._last.of(subscription.symbols)
+        ]
+        now_ns = self._wall_ns()
+        return [
+            batch_frame(
+                run,
+                timestamp_ms=now_ns // 1_000_000,
+                sequence=(stream.next_sequence - 1) % SEQUENCE_MODULUS,
+                publish_time_ns=now_ns,
+                is_snapshot=True,
+            )
+            for run in split_records(records, self._limits.max_payload_bytes)
+        ]
+
+    def _validate(self, ticks: list[Tick]) -> None:
+        room = self._limits.max_symbols - len(self._last)
+        new: set[str] = set()
+        for index, tick in enumerate(ticks):
+            try:
+                validate(tick)
+            except InvalidTick as error:
+                raise InvalidTick(f"tick {index}: {error}") from None
+            if tick.symbol not in self._last:
+                new.add(tick.symbol)
+                if len(new) > room:
+                    raise InvalidTick(
+                        f"tick {index}: {tick.symbol} is one more than "
+                        f"{self._limits.max_symbols} symbols"
+                    )

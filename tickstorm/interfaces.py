@@ -1,0 +1,49 @@
+"""What other code may put into the server: sources of ticks, and its own say in who comes in."""
+
+from collections.abc import Callable, Iterable
+
+from twisted.application.service import IService
+from twisted.internet.defer import Deferred
+from zope.interface import Attribute, Interface
+
+from tickstorm.clock import Clock
+from tickstorm.credentials import Peer, User
+from tickstorm.messages import Login
+from tickstorm.ticks import Tick
+
+Publish = Callable[[Iterable[Tick]], int]
+"""`Hub.publish`: all that a source is given of the hub."""
+
+
+class IAuthenticator(Interface):
+    """Decides who a login is."""
+
+    def authenticate(login: Login, peer: Peer) -> User | Deferred[User]:
+        """Return the user, at once or later.
+
+        Raises:
+            InvalidAuth: the login is wrong. A Deferred may fail with it, or with cred's
+                `LoginFailed`; anything else is an internal error.
+        """
+
+
+class ISourceMaker(Interface):
+    """A plugin that makes sources of one kind: `--source NAME:ARGUMENTS` asks for one.
+
+    Put an object that provides this into a module of the `twisted.plugins` package.
+    """
+
+    name: str = Attribute("What stands before the colon: lower-case letters.")
+    usage: str = Attribute("One line for people: the arguments and what they do.")
+
+    def makeSource(arguments: str, publish: Publish, clock: Clock) -> IService:
+        """Return a service that publishes while it runs.
+
+        Args:
+            arguments: what stands behind the first colon.
+            publish: takes valid ticks; see `Hub.publish`.
+            clock: the times, and what runs calls later.
+
+        Raises:
+            SourceError: the arguments, or the file that they name, cannot be used.
+        """

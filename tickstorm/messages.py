@@ -1,0 +1,290 @@
+"""The messages: payloads to checked values, and values to frames. The only user of generated code.
+
+Every request that leaves this module keeps the limits of the protocol; every frame that it makes
+keeps them too, so a batch that would be too long comes out as several.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import IntEnum, unique
+from typing import NamedTuple, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from tickstorm._pb import tickstorm_pb2 as pb
+from tickstorm.bars import Bar
+from tickstorm.errors import (
+    InvalidAuth,
+    InvalidMessage,
+    InvalidSubscription,
+    ProtocolError,
+)
+from tickstorm.frames import FrameType, encode_frame
+from tickstorm.ticks import (
+    MAX_METADATA_ENTRIES,
+    MAX_METADATA_KEY,
+    MAX_METADATA_VALUE,
+    SYMBOL,
+    Tick,
+)
+
+MAX_SYMBOLS = 100
+MAX_TICKS_PER_BATCH = 1000
+MAX_ERROR_MESSAGE, MAX_ERROR_DETAILS = 512, 1024
+MAX_PASSWORD, MAX_CLIENT_ID, MAX_VERSION = 128, 64, 32
+MAX_CLOCK_BEHIND_MS, MAX_CLOCK_AHEAD_MS = 24 * 3600 * 1000, 5 * 60 * 1000
+SCHEMA_VERSION = 1
+
+_USERNAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_VERSION = re.compile(r"\d+\.\d+(\.\d+)?")
+_TRAILER_BYTES = 64
+"""More than the fields of a DataBatch beside its ticks can take: 11 + 6 + 2 + 6 + 9, rounded up."""
+
+_Message = TypeVar("_Message", bound=Message)
+
+
+@unique
+class Mode(IntEnum):
+    """What a subscription gets, numbered as in protos/tickstorm.proto."""
+
+    SECOND = 1
+    MINUTE = 2
+    TICK = 3
+
+
+class Login(NamedTuple):
+    """The contents of an AUTH frame, within the limits."""
+
+    username: str
+    password: str
+    client_id: str = ""
+    version: str = ""
+
+    def __repr__(self) -> str:
+        return f"Login(username={self.username!r}, password=<hidden>)"
+
+
+class Subscription(NamedTuple):
+    """The contents of a SUBSCRIBE frame, within the limits; `symbols` None means all."""
+
+    mode: Mode
+    symbols: frozenset[str] | None = None
+    snapshot: bool = False
+    start_time_ms: int = 0
+    metadata: Mapping[str, str] = {}
+
+
+class Heartbeat(NamedTuple):
+    """The contents of a HEARTBEAT frame."""
+
+    timestamp_ms: int
+    sequence: int
+
+
+def _parse(kind: type[_Message], payload: bytes) -> _Message:
+    message = kind()
+    try:
+        message.ParseFromString(payload)
+    except DecodeError as error:
+        raise InvalidMessage(f"the payload is no {kind.DESCRIPTOR.name}", str(error)) from error
+    return message
+
+
+def decode_login(payload: bytes) -> Login:
+    """Read an AUTH payload.
+
+    Raises:
+        InvalidMessage: it is no AuthRequest.
+        InvalidAuth: a field is over its limit.
+    """
+    request = _parse(pb.AuthRequest, payload)
+    if not _USERNAME.fullmatch(request.username):
+        raise InvalidAuth("a username is 1 to 64 of A-Z a-z 0-9 _ -")
+    if len(request.password) > MAX_PASSWORD:
+        raise InvalidAuth(f"a password has at most {MAX_PASSWORD} characters")
+    if len(request.client_id) > MAX_CLIENT_ID:
+        raise InvalidAuth(f"a client_id has at most {MAX_CLIENT_ID} characters")
+    if request.version and (
+        len(request.version) > MAX_VERSION or not _VERSION.fullmatch(request.version)
+    ):
+        raise InvalidAuth(f"a version is N.N or N.N.N in at most {MAX_VERSION} characters")
+    return Login(request.username, request.password, request.client_id, request.version)
+
+
+def decode_subscription(payload: bytes) -> Subscription:
+    """Read a SUBSCRIBE payload.
+
+    Raises:
+        InvalidMessage: it is no SubscribeRequest.
+        InvalidSubscription: the mode is unknown, or a field is over its limit.
+    """
+    request = _parse(pb.SubscribeRequest, payload)
+    try:
+        mode = Mode(request.mode)
+    except ValueError:
+        raise InvalidSubscription(f"mode {request.mode} is not SECOND, MINUTE or TICK") from None
+    if len(request.symbols) > MAX_SYMBOLS:
+        raise InvalidSubscription(f"{len(request.symbols)} symbols are over {MAX_SYMBOLS}")
+    for symbol in request.symbols:
+        if not SYMBOL.fullmatch(symbol):
+            raise InvalidSubscription(f"symbol {symbol[:32]!r} is not 1 to 16 of A-Z 0-9 . _ -")
+    if len(request.metadata) > MAX_METADATA_ENTRIES or any(
+        len(key) > MAX_METADATA_KEY or len(value) > MAX_METADATA_VALUE
+        for key, value in request.metadata.items()
+    ):
+        raise InvalidSubscription(
+            f"metadata has at most {MAX_METADATA_ENTRIES} entries of {MAX_METADATA_KEY} "
+            f"and {MAX_METADATA_VALUE} characters"
+        )
+    return Subscription(
+        mode,
+        frozenset(request.symbols) or None,
+        request.snapshot,
+        request.start_time_ms,
+        dict(request.metadata),
+    )
+
+
+def decode_heartbeat(payload: bytes, wall_ms: int) -> Heartbeat:
+    """Read a HEARTBEAT payload, an empty one too.
+
+    Raises:
+        InvalidMessage: it is no HeartbeatRequest, or its time is too far from `wall_ms`.
+    """
+    if not payload:
+        return Heartbeat(0, 0)
+    request = _parse(pb.HeartbeatRequest, payload)
+    timestamp_ms = request.timestamp_ms
+    if timestamp_ms and not -MAX_CLOCK_BEHIND_MS <= timestamp_ms - wall_ms <= MAX_CLOCK_AHEAD_MS:
+        raise InvalidMessage(
+            "the timestamp is more than 24 h behind or 5 min ahead",
+            f"it is {timestamp_ms}, the server's clock is at {wall_ms}",
+        )
+    return Heartbeat(timestamp_ms, request.sequence)
+
+
+def pong_frame(heartbeat: Heartbeat, wall_ms: int) -> bytes:
+    """Answer a heartbeat."""
+    return encode_frame(
+        FrameType.PONG,
+        pb.HeartbeatResponse(
+            client_timestamp_ms=heartbeat.timestamp_ms,
+            server_timestamp_ms=wall_ms,
+            sequence=heartbeat.sequence,
+        ).SerializeToString(),
+    )
+
+
+def ack_frame(
+    acknowledged: FrameType, message: str, wall_ms: int, metadata: Mapping[str, str] = {}
+) -> bytes:
+    """Say that a request was carried out."""
+    return encode_frame(
+        FrameType.ACK,
+        pb.AckResponse(
+            ack_type=pb.MessageType.ValueType(acknowledged),
+            success=True,
+            message=message,
+            timestamp_ms=wall_ms,
+            metadata=metadata,
+        ).SerializeToString(),
+    )
+
+
+def error_frame(error: ProtocolError, wall_ms: int) -> bytes:
+    """Say what went wrong."""
+    return encode_frame(
+        FrameType.ERROR,
+        pb.ErrorResponse(
+            code=pb.ErrorCode.ValueType(error.code),
+            message=error.message[:MAX_ERROR_MESSAGE],
+            details=error.details[:MAX_ERROR_DETAILS],
+            timestamp_ms=wall_ms,
+            retryable=error.retryable,
+            retry_after_ms=error.retry_after_ms,
+        ).SerializeToString(),
+    )
+
+
+def _record(tick: pb.Tick) -> bytes:
+    # A record is a tick as it stands in a DataBatch: field 1, length, body. Protobuf lets records
+    # be joined, so each tick is serialised once, whoever gets it.
+    return pb.DataBatch(ticks=(tick,)).SerializeToString()
+
+
+def tick_record(tick: Tick, mode: Mode = Mode.TICK) -> bytes:
+    """Serialise one tick as a piece of any DataBatch."""
+    return _record(
+        pb.Tick(
+            symbol=tick.symbol,
+            timestamp_ms=tick.timestamp_ns // 1_000_000,
+            price=tick.price,
+            volume=tick.volume,
+            bid=tick.bid,
+            ask=tick.ask,
+            bid_size=tick.bid_size,
+            ask_size=tick.ask_size,
+            mode=pb.SubscriptionMode.ValueType(mode),
+            metadata=tick.metadata,
+            timestamp_ns=tick.timestamp_ns if mode is Mode.TICK else 0,
+        )
+    )
+
+
+def bar_record(bar: Bar, mode: Mode) -> bytes:
+    """Serialise one bar as a piece of any DataBatch: price is its last."""
+    last = bar.last
+    return _record(
+        pb.Tick(
+            symbol=last.symbol,
+            timestamp_ms=last.timestamp_ns // 1_000_000,
+            price=last.price,
+            volume=bar.volume,
+            bid=last.bid,
+            ask=last.ask,
+            bid_size=last.bid_size,
+            ask_size=last.ask_size,
+            mode=pb.SubscriptionMode.ValueType(mode),
+            metadata=last.metadata,
+            open=bar.open,
+            high=bar.high,
+            low=bar.low,
+            vwap=bar.vwap,
+            trade_count=bar.count,
+        )
+    )
+
+
+def batch_frame(
+    records: Iterable[bytes],
+    *,
+    timestamp_ms: int,
+    sequence: int,
+    publish_time_ns: int,
+    is_snapshot: bool = False,
+) -> bytes:
+    """Make one DATA_BATCH frame of at most MAX_TICKS_PER_BATCH records, joined as they are."""
+    trailer = pb.DataBatch(
+        batch_timestamp_ms=timestamp_ms,
+        batch_sequence=sequence,
+        is_snapshot=is_snapshot,
+        schema_version=SCHEMA_VERSION,
+        publish_time_ns=publish_time_ns,
+    )
+    payload = b"".join((*records, trailer.SerializeToString()))
+    return encode_frame(FrameType.DATA_BATCH, payload)
+
+
+def split_records(records: Sequence[bytes], max_payload_bytes: int) -> Iterator[Sequence[bytes]]:
+    """Cut records into runs that each fit into one batch; no records are one empty run."""
+    room = max_payload_bytes - _TRAILER_BYTES
+    if len(records) <= MAX_TICKS_PER_BATCH and sum(map(len, records)) <= room:
+        yield records
+        return
+    start = size = 0
+    for at, record in enumerate(records):
+        if (size and size + len(record) > room) or at - start == MAX_TICKS_PER_BATCH:
+            yield records[start:at]
+            start, size = at, 0
+        size += len(record)
+    yield records[start:]

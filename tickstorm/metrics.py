@@ -1,0 +1,61 @@
+"""What the server counts: plain numbers, cheap enough for the hot path.
+
+The web package turns them into Prometheus metrics when somebody asks.
+"""
+
+from bisect import bisect_left
+from collections import Counter
+
+LATENCY_BUCKETS_MS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0)
+
+
+class Histogram:
+    """Counts values by bucket, many equal ones in one step.
+
+    Args:
+        bounds: the upper bounds of the buckets, rising; beyond the last is one more.
+    """
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float, times: int = 1) -> None:
+        """Count a value that came `times` times."""
+        self.counts[bisect_left(self.bounds, value)] += times
+        self.total += value * times
+
+
+class Metrics:
+    """The counters of one server.
+
+    Attributes:
+        connections_opened: connections that came, those turned away among them.
+        messages_sent: DATA_BATCH frames handed to connections; bytes_sent: their bytes.
+        logins: by result: "accepted", or the name of the error code.
+        rejections: connections turned away at the door, by reason.
+        protocol_errors: ERROR frames, by the name of their code.
+        tls_handshakes: by (version, cipher).
+        slow_consumers: connections ended because they did not read.
+        publish_latency_ms: from the beginning of a batch's fan-out to a subscriber's write.
+        loop_lag_s: how late the last sweep began.
+        last_sweep_s: when that was, on the monotonic clock.
+        failures: periodic calls that raised, by name.
+    """
+
+    def __init__(self) -> None:
+        self.connections_opened = 0
+        self.messages_sent = 0
+        self.bytes_sent = 0
+        self.slow_consumers = 0
+        self.logins: Counter[str] = Counter()
+        self.rejections: Counter[str] = Counter()
+        self.protocol_errors: Counter[str] = Counter()
+        self.tls_handshakes: Counter[tuple[str, str]] = Counter()
+        self.publish_latency_ms = Histogram(LATENCY_BUCKETS_MS)
+        self.loop_lag_s = 0.0
+        self.last_sweep_s = 0.0
+        self.failures: Counter[str] = Counter()

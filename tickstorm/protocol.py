@@ -1,0 +1,315 @@
+"""The Twisted edge of one connection: moves bytes and time between a transport and its session.
+
+It decides nothing: the session says what a frame means, the door who may connect, the authenticator
+who somebody is, the hub which stream serves a subscription.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING
+
+from twisted.cred.error import LoginFailed
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IHandshakeListener, IProtocol, ITransport
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from tickstorm.admission import Rejection
+from tickstorm.credentials import Peer, User
+from tickstorm.errors import (
+    InternalError,
+    InvalidAuth,
+    NotPermitted,
+    Overloaded,
+    ProtocolError,
+    RateLimited,
+    SlowConsumer,
+)
+from tickstorm.messages import Login, Subscription
+from tickstorm.outlet import Outlet
+from tickstorm.overload import Backlog
+from tickstorm.session import Event, Failed, LoginRequested, Refused, Session, State
+from tickstorm.stream import Stream
+from tickstorm.transports import (
+    PROXIED,
+    awaits_proxy,
+    certificate_name,
+    peer_address,
+    set_socket_options,
+    tls_parameters,
+)
+
+if TYPE_CHECKING:
+    from tickstorm.factory import TickstormFactory
+
+LINGER = 5.0
+"""Seconds that a client has to take the last words of its connection before it is cut."""
+
+_REJECTIONS: dict[Rejection, ProtocolError] = {
+    Rejection.BLOCKED: NotPermitted("this address may not connect"),
+    Rejection.NOT_ALLOWED: NotPermitted("this address may not connect"),
+    Rejection.TOO_MANY: Overloaded("the server has as many connections as it takes"),
+    Rejection.TOO_MANY_FROM_ADDRESS: RateLimited("too many connections from this address"),
+}
+
+
+@implementer(IProtocol, IHandshakeListener)
+class Connection:
+    """One client.
+
+    Args:
+        server: what all connections share.
+        id: unique while the server runs.
+
+    Attributes:
+        address: who it counts as at the door; None while it is not in.
+        user: who has logged in.
+        subscription: what it gets.
+        opened_at: when it came, on the monotonic clock.
+        bucket: kept by the deadline wheel.
+    """
+
+    __slots__ = (
+        "_cut_at",
+        "_login",
+        "_outlet",
+        "_server",
+        "_session",
+        "_stream",
+        "_transport",
+        "address",
+        "bucket",
+        "id",
+        "opened_at",
+        "subscription",
+        "user",
+    )
+
+    _log = Logger()
+    _outlet: Outlet
+    _transport: ITransport
+
+    def __init__(self, server: TickstormFactory, id: int) -> None:
+        self._server = server
+        self._cut_at = inf
+        self._login: Deferred[User] | None = None
+        self._stream: Stream[Outlet] | None = None
+        self.id = id
+        self.address: str | None = None
+        self.user: User | None = None
+        self.subscription: Subscription | None = None
+        self.opened_at = self.now()
+        self.bucket = 0
+        self._session = Session(server.session_limits, self.opened_at)
+
+    # What the transport calls.
+
+    def makeConnection(self, transport: ITransport) -> None:
+        """Begin, or turn the client away."""
+        self._transport = transport
+        set_socket_options(transport, self._server.socket_options)
+        self._outlet = Outlet(transport, self)
+        self._server.opened(self)
+        self._enter(PROXIED if awaits_proxy(transport) else peer_address(transport))
+
+    def connectionMade(self) -> None:
+        """Wait: the client speaks first."""
+
+    def handshakeCompleted(self) -> None:
+        """Count the TLS handshake."""
+        self._server.metrics.tls_handshakes[tls_parameters(self._transport)] += 1
+
+    def dataReceived(self, data: bytes) -> None:
+        """Read what the client sent."""
+        if self.address == PROXIED:
+            self._leave_door()
+            self._enter(peer_address(self._transport))
+        self._receive(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Let go of everything."""
+        self._leave_stream()
+        if self._login is not None:
+            self._login.cancel()
+        self._cut_at = inf
+        self._server.closed(self, reason.getErrorMessage())
+        self._leave_door()
+
+    # What the sweep asks and calls.
+
+    @property
+    def deadline(self) -> float:
+        """When it is to expire; infinity once it is gone."""
+        if self._session.state is State.CLOSED:
+            return self._cut_at
+        return self._session.deadline
+
+    def expire(self, now: float) -> None:
+        """End a conversation that has fallen silent, or cut a connection that does not close."""
+        if self._session.state is State.CLOSED:
+            self._cut_at = inf
+            self._transport.abortConnection()
+            return
+        failed = self._session.expire(now, self._server.clock.wall_ms())
+        if failed is not None:
+            self._act(failed)
+
+    def check_progress(self, now: float) -> None:
+        """End a connection that takes nothing."""
+        self._outlet.check(now)
+
+    # What the outlet asks and calls.
+
+    def now(self) -> float:
+        """Return the seconds of the monotonic clock."""
+        return self._server.clock.monotonic()
+
+    def congested(self) -> Backlog:
+        """Begin to queue."""
+        self._server.congested.add(self)
+        return Backlog(self._server.backlog_limits, self.now())
+
+    def relieved(self) -> None:
+        """Stop queueing."""
+        self._server.congested.discard(self)
+
+    def too_slow(self, error: SlowConsumer) -> None:
+        """Close on a client that does not read."""
+        self._server.metrics.slow_consumers += 1
+        self.fail(error)
+
+    # What others may ask.
+
+    @property
+    def bytes_sent(self) -> int:
+        """What was written to the transport."""
+        return self._outlet.bytes_sent
+
+    @property
+    def pending_bytes(self) -> int:
+        """What is queued."""
+        return self._outlet.pending_bytes
+
+    def fail(self, error: ProtocolError) -> None:
+        """Tell the client of an error; close if the error does."""
+        if self._session.state is not State.CLOSED:
+            self._act(self._session.answer(error, self._server.clock.wall_ms()))
+            self._say()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._transport.abortConnection()
+
+    # The conversation.
+
+    def _receive(self, data: bytes) -> None:
+        clock = self._server.clock
+        for event in self._session.receive(data, clock.monotonic(), clock.wall_ms()):
+            self._act(event)
+        self._say()
+
+    def _say(self) -> None:
+        output = self._session.take_output()
+        if output:
+            self._outlet.answer(output)
+
+    def _act(self, event: Event) -> None:
+        if isinstance(event, LoginRequested):
+            self._log_in(event.login)
+        elif isinstance(event, Failed):
+            self._end(event.error)
+        elif isinstance(event, Refused):
+            self._server.metrics.protocol_errors[event.error.code.name] += 1
+        else:
+            self._subscribe(event.subscription)
+
+    def _log_in(self, login: Login) -> None:
+        address = self.address or PROXIED
+        try:
+            self._server.login_failures.check(address, self.now())
+            user = self._server.authenticator.authenticate(
+                login, Peer(address, certificate_name(self._transport))
+            )
+        except Exception:
+            self._login_failed(Failure())
+            return
+        if isinstance(user, User):
+            self._logged_in(user)
+            return
+        self._transport.pauseProducing()
+        self._login = user
+        user.addCallbacks(self._logged_in_later, self._login_failed)
+
+    def _logged_in(self, user: User) -> None:
+        self.user = user
+        self._server.metrics.logins["accepted"] += 1
+        self._session.accept_login(self.now(), self._server.clock.wall_ms())
+
+    def _logged_in_later(self, user: User) -> None:
+        self._login = None
+        if self._session.state is State.AUTHENTICATING:
+            self._logged_in(user)
+            self._transport.resumeProducing()
+            self._receive(b"")
+
+    def _login_failed(self, reason: Failure) -> None:
+        self._login = None
+        if reason.check(ProtocolError):
+            self.fail(reason.value)
+        elif reason.check(LoginFailed):
+            self.fail(InvalidAuth("the name or the password is wrong"))
+        elif self._session.state is State.AUTHENTICATING:
+            self._log.failure("a login could not be checked", reason, connection=self.id)
+            self.fail(InternalError("the login could not be checked"))
+
+    def _subscribe(self, subscription: Subscription) -> None:
+        hub = self._server.hub
+        stream = self._server.fanout.open(subscription)
+        stream.subscribers[self._outlet] = None
+        self._stream, self.subscription = stream, subscription
+        self._session.accept_subscription(
+            subscription.mode,
+            {
+                "epoch": hub.epoch,
+                "next_sequence": str(stream.next_sequence),
+                "symbols": ",".join(sorted(subscription.symbols or "*")),
+            },
+            self._server.clock.wall_ms(),
+        )
+        self._say()
+        for frame in hub.snapshot(subscription, stream) if subscription.snapshot else ():
+            if self._session.state is State.STREAMING:
+                self._outlet.deliver(frame)
+
+    # The door.
+
+    def _enter(self, address: str) -> None:
+        rejection = self._server.door.enter(address)
+        if rejection is None:
+            self.address = address
+            return
+        self._server.metrics.rejections[rejection.value] += 1
+        self.fail(_REJECTIONS[rejection])
+
+    def _leave_door(self) -> None:
+        if self.address is not None:
+            self._server.door.leave(self.address)
+            self.address = None
+
+    # The end.
+
+    def _end(self, error: ProtocolError) -> None:
+        self._server.ended(self, error)
+        self._leave_stream()
+        self._cut_at = self.now() + LINGER
+        self._server.closing(self)
+        self._outlet.close(self._session.take_output())
+
+    def _leave_stream(self) -> None:
+        if self._stream is not None and self.subscription is not None:
+            self._server.hub.leave(self.subscription.mode, self._stream, self._outlet)
+            self._stream = None
+        self._server.congested.discard(self)

@@ -1,0 +1,246 @@
+"""One connection's conversation, as a state machine without sockets or clocks.
+
+Bytes and the time go in; events (past facts for the edge to act on) and bytes to send come out.
+TRANSITIONS is the whole conversation: a step that is not in it is one error, and an error that
+closes is the last thing that is sent. Nothing after it is read.
+"""
+
+from collections.abc import Iterator, Mapping
+from enum import Enum, auto, unique
+from math import inf
+from typing import NamedTuple
+
+from tickstorm.errors import (
+    AlreadyAuthenticated,
+    AlreadySubscribed,
+    AuthRequired,
+    HeartbeatTimeout,
+    InvalidMessage,
+    InvalidSubscription,
+    ProtocolError,
+)
+from tickstorm.frames import MAX_PAYLOAD_BYTES, Frame, FrameDecoder, FrameType
+from tickstorm.messages import (
+    Login,
+    Mode,
+    Subscription,
+    ack_frame,
+    decode_heartbeat,
+    decode_login,
+    decode_subscription,
+    error_frame,
+    pong_frame,
+)
+
+
+@unique
+class State(Enum):
+    """Where a conversation stands."""
+
+    AWAITING_AUTH = auto()
+    AUTHENTICATING = auto()
+    AUTHENTICATED = auto()
+    STREAMING = auto()
+    CLOSED = auto()
+
+
+@unique
+class Step(Enum):
+    """What moves a conversation beside the client's frames: a decision of this side."""
+
+    LOGIN_ACCEPTED = auto()
+    SUBSCRIPTION_ACCEPTED = auto()
+    FAILED = auto()
+
+
+Input = FrameType | Step
+
+TRANSITIONS: Mapping[tuple[State, Input], State] = {
+    (State.AWAITING_AUTH, FrameType.AUTH): State.AUTHENTICATING,
+    (State.AUTHENTICATING, Step.LOGIN_ACCEPTED): State.AUTHENTICATED,
+    (State.AUTHENTICATED, FrameType.SUBSCRIBE): State.AUTHENTICATED,
+    (State.AUTHENTICATED, FrameType.HEARTBEAT): State.AUTHENTICATED,
+    (State.AUTHENTICATED, Step.SUBSCRIPTION_ACCEPTED): State.STREAMING,
+    (State.STREAMING, FrameType.HEARTBEAT): State.STREAMING,
+    (State.STREAMING, FrameType.SUBSCRIBE): State.STREAMING,
+    (State.AWAITING_AUTH, Step.FAILED): State.CLOSED,
+    (State.AUTHENTICATING, Step.FAILED): State.CLOSED,
+    (State.AUTHENTICATED, Step.FAILED): State.CLOSED,
+    (State.STREAMING, Step.FAILED): State.CLOSED,
+}
+
+_REFUSALS: Mapping[tuple[State, Input], type[ProtocolError]] = {
+    (State.AUTHENTICATED, FrameType.AUTH): AlreadyAuthenticated,
+    (State.STREAMING, FrameType.AUTH): AlreadyAuthenticated,
+    **{
+        (State.AWAITING_AUTH, type): AuthRequired
+        for type in FrameType
+        if type is not FrameType.AUTH
+    },
+}
+
+
+def next_state(state: State, input: Input) -> State:
+    """Return where `input` leads from `state`.
+
+    Raises:
+        ProtocolError: TRANSITIONS has no such step; the error names both.
+    """
+    following = TRANSITIONS.get((state, input))
+    if following is None:
+        refusal = _REFUSALS.get((state, input), InvalidMessage)
+        raise refusal(f"{input.name} is not allowed while {state.name}")
+    return following
+
+
+class SessionLimits(NamedTuple):
+    """What a session is held to: seconds on the clock that `now` comes from, and bytes."""
+
+    auth_timeout: float = 10.0
+    heartbeat_interval: float = 15.0
+    heartbeat_timeout: float = 20.0
+    max_payload_bytes: int = MAX_PAYLOAD_BYTES
+
+
+class LoginRequested(NamedTuple):
+    """The client sent its AUTH: answer with `accept_login` or `fail`. Until then nothing is read."""
+
+    login: Login
+
+
+class SubscriptionRequested(NamedTuple):
+    """The client sent a valid SUBSCRIBE: answer with `accept_subscription`, `refuse` or `fail`."""
+
+    subscription: Subscription
+
+
+class Refused(NamedTuple):
+    """A request was answered with an error; the conversation goes on."""
+
+    error: ProtocolError
+
+
+class Failed(NamedTuple):
+    """The conversation is over: send what there is to send, then close."""
+
+    error: ProtocolError
+
+
+Event = LoginRequested | SubscriptionRequested | Refused | Failed
+
+
+class Session:
+    """The server's side of one conversation.
+
+    Args:
+        limits: the deadlines and sizes.
+        now: the present, in seconds of any monotonic clock.
+    """
+
+    __slots__ = ("_alive_at", "_decoder", "_limits", "_mode", "_out", "_state")
+
+    def __init__(self, limits: SessionLimits, now: float) -> None:
+        self._limits = limits
+        self._state = State.AWAITING_AUTH
+        self._alive_at = now
+        self._decoder = FrameDecoder(limits.max_payload_bytes)
+        self._out: list[bytes] = []
+        self._mode: Mode | None = None
+
+    @property
+    def state(self) -> State:
+        """Where the conversation stands."""
+        return self._state
+
+    @property
+    def deadline(self) -> float:
+        """The time at which `expire` ends the conversation if nothing more is heard."""
+        if self._state is State.CLOSED:
+            return inf
+        if self._state in (State.AWAITING_AUTH, State.AUTHENTICATING):
+            return self._alive_at + self._limits.auth_timeout
+        return self._alive_at + self._limits.heartbeat_timeout
+
+    def take_output(self) -> bytes:
+        """Return the bytes to send, and forget them."""
+        if len(self._out) == 1:
+            return self._out.pop()
+        output = b"".join(self._out)
+        self._out.clear()
+        return output
+
+    def receive(self, data: bytes, now: float, wall_ms: int) -> Iterator[Event]:
+        """Read what arrived, and yield what it means, one event at a time.
+
+        Act on each event before taking the next: the frames behind it are judged by the state
+        that the answer leaves. Call again with no data after `accept_login`, for the frames
+        that the client sent behind its AUTH.
+        """
+        if self._state is State.CLOSED:
+            return
+        self._decoder.feed(data)
+        while self._state not in (State.AUTHENTICATING, State.CLOSED):
+            try:
+                frame = self._decoder.next_frame()
+                if frame is None:
+                    return
+                event = self._step(frame, now, wall_ms)
+            except ProtocolError as error:
+                yield self.answer(error, wall_ms)
+            else:
+                if event is not None:
+                    yield event
+
+    def accept_login(self, now: float, wall_ms: int) -> None:
+        """Answer LoginRequested: the client is who it says."""
+        self._state = next_state(self._state, Step.LOGIN_ACCEPTED)
+        self._alive_at = now
+        self._out.append(ack_frame(FrameType.AUTH, "authenticated", wall_ms))
+
+    def accept_subscription(self, mode: Mode, metadata: Mapping[str, str], wall_ms: int) -> None:
+        """Answer SubscriptionRequested: what is sent next are its batches."""
+        self._state = next_state(self._state, Step.SUBSCRIPTION_ACCEPTED)
+        self._mode = mode
+        intervals = {
+            "heartbeat_interval_ms": str(round(self._limits.heartbeat_interval * 1000)),
+            "heartbeat_timeout_ms": str(round(self._limits.heartbeat_timeout * 1000)),
+        }
+        self._out.append(
+            ack_frame(FrameType.SUBSCRIBE, "subscribed", wall_ms, {**intervals, **metadata})
+        )
+
+    def answer(self, error: ProtocolError, wall_ms: int) -> Refused | Failed:
+        """Tell the client of an error; one that closes ends the conversation."""
+        self._out.append(error_frame(error, wall_ms))
+        if not error.closes:
+            return Refused(error)
+        self._state = next_state(self._state, Step.FAILED)
+        return Failed(error)
+
+    def expire(self, now: float, wall_ms: int) -> Failed | None:
+        """End the conversation if its deadline has passed."""
+        if now < self.deadline:
+            return None
+        if self._state in (State.AWAITING_AUTH, State.AUTHENTICATING):
+            error: ProtocolError = AuthRequired(f"no login within {self._limits.auth_timeout:g} s")
+        else:
+            error = HeartbeatTimeout(f"nothing heard for {self._limits.heartbeat_timeout:g} s")
+        self.answer(error, wall_ms)
+        return Failed(error)
+
+    def _step(self, frame: Frame, now: float, wall_ms: int) -> Event | None:
+        self._state = next_state(self._state, frame.type)
+        self._alive_at = now
+        if frame.type is FrameType.HEARTBEAT:
+            self._out.append(pong_frame(decode_heartbeat(frame.payload, wall_ms), wall_ms))
+            return None
+        if frame.type is FrameType.AUTH:
+            return LoginRequested(decode_login(frame.payload))
+        return self._subscription_requested(decode_subscription(frame.payload))
+
+    def _subscription_requested(self, subscription: Subscription) -> SubscriptionRequested:
+        if self._mode is None:
+            return SubscriptionRequested(subscription)
+        if self._mode is subscription.mode:
+            raise AlreadySubscribed(f"already subscribed to {self._mode.name}")
+        raise InvalidSubscription(f"the mode is {self._mode.name} and cannot change")

@@ -1,0 +1,114 @@
+"""A stream: what a set of subscribers shares, numbered and encoded once for all of them.
+
+Sequence numbers rise by one with each batch of a stream, and wrap at 2^32. Within an epoch none is
+used twice, also when a stream was unused and gone for a while: its cadence then begins it beyond
+every number that it had. So a subscriber that comes back sees the next number or a hole, never an
+old number on new data.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from tickstorm.messages import batch_frame, split_records
+
+SEQUENCE_MODULUS = 2**32
+
+
+class Subscriber(Protocol):
+    """Who takes a stream's frames."""
+
+    def deliver(self, frame: bytes) -> None:
+        """Take one frame, at once and without an exception."""
+
+
+S = TypeVar("S", bound=Subscriber)
+
+
+class StreamKey(NamedTuple):
+    """What tells the streams of one cadence apart: their symbols (None is all) and their slot."""
+
+    symbols: frozenset[str] | None
+    slot: int = 0
+
+
+class Stream(Generic[S]):
+    """One numbered sequence of batches, and who gets it.
+
+    Args:
+        key: its symbols and slot.
+        next_sequence: the number of its first batch.
+        max_payload_bytes: no frame's payload is longer.
+    """
+
+    __slots__ = ("_max_payload_bytes", "key", "next_sequence", "subscribers")
+
+    def __init__(self, key: StreamKey, next_sequence: int, max_payload_bytes: int) -> None:
+        self.key = key
+        self.next_sequence = next_sequence
+        self.subscribers: dict[S, None] = {}
+        self._max_payload_bytes = max_payload_bytes
+
+    def batches(
+        self, records: Sequence[bytes], timestamp_ms: int, publish_time_ns: int
+    ) -> list[bytes]:
+        """Encode and number the next batch, as several frames if it does not fit into one."""
+        frames = []
+        for run in split_records(records, self._max_payload_bytes):
+            frames.append(
+                batch_frame(
+                    run,
+                    timestamp_ms=timestamp_ms,
+                    sequence=self.next_sequence,
+                    publish_time_ns=publish_time_ns,
+                )
+            )
+            self.next_sequence = (self.next_sequence + 1) % SEQUENCE_MODULUS
+        return frames
+
+
+class StreamTable(Generic[S]):
+    """The streams of one cadence that somebody listens to.
+
+    Args:
+        max_payload_bytes: no frame's payload is longer.
+    """
+
+    def __init__(self, max_payload_bytes: int) -> None:
+        self._streams: dict[StreamKey, Stream[S]] = {}
+        self._by_symbol: dict[str | None, dict[Stream[S], None]] = {}
+        self._max_payload_bytes = max_payload_bytes
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def __iter__(self) -> Iterator[Stream[S]]:
+        return iter(self._streams.values())
+
+    def open(self, key: StreamKey, first_sequence: int) -> Stream[S]:
+        """Return the stream of this key; a new one, if nobody has it, begins at `first_sequence`."""
+        stream = self._streams.get(key)
+        if stream is None:
+            stream = Stream(key, first_sequence % SEQUENCE_MODULUS, self._max_payload_bytes)
+            self._streams[key] = stream
+            for symbol in key.symbols or (None,):
+                self._by_symbol.setdefault(symbol, {})[stream] = None
+        return stream
+
+    def wanting(self, symbol: str) -> Iterator[Stream[S]]:
+        """Return the streams that a tick of this symbol goes to."""
+        return chain(self._by_symbol.get(None, ()), self._by_symbol.get(symbol, ()))
+
+    def leave(self, stream: Stream[S], subscriber: S) -> None:
+        """Take a subscriber off; the last one takes the stream with it."""
+        stream.subscribers.pop(subscriber, None)
+        if not stream.subscribers and self._streams.get(stream.key) is stream:
+            self._forget(stream)
+
+    def _forget(self, stream: Stream[S]) -> None:
+        del self._streams[stream.key]
+        for symbol in stream.key.symbols or (None,):
+            streams = self._by_symbol[symbol]
+            del streams[stream]
+            if not streams:
+                del self._by_symbol[symbol]

@@ -1,6 +1,6 @@
 """Tickstorm: streams live prices to many subscribers, over a small checksummed protocol.
 
-To embed the server, `tickstorm.factory.TickstormFactory` with a `tickstorm.hub.Hub` is all there is;
+To embed the server, `tickstorm.factory.TickstormFactory` over a `tickstorm.hub.Hub` is enough;
 to read from one, `tickstorm.client`.
 """
 

@@ -23,7 +23,7 @@ class Bar:
 
     @property
     def vwap(self) -> float:
-        """The volume-weighted average price, sum(price * volume) / sum(volume); 0 without volume."""
+        """Volume-weighted average price, sum(price * volume) / sum(volume); 0 without volume."""
         return self.notional / self.volume if self.volume else 0.0
 
     def add(self, tick: Tick) -> None:
@@ -98,7 +98,7 @@ class _Window:
         self._back_merge = bar if self._back_merge is None else self._back_merge.then(bar)
 
     def merge_after(self, step: int) -> Bar | None:
-        """Drop what is of `step` or before, and return the merge of the rest, None if none is left."""
+        """Drop `step` and what was before it, and return the merge of the rest."""
         self._drop_through(step)
         if not self._front:
             return self._back_merge
@@ -151,7 +151,7 @@ class SlidingBars:
             window.push(self._step, bar, self._step - self._width)
 
     def bars(self) -> dict[str, Bar]:
-        """Return the bars of the last `width` ended steps, of the symbols that had a tick in them."""
+        """Return the bars of the last `width` ended steps, for the symbols that had a tick."""
         bars = {}
         for symbol, window in list(self._windows.items()):
             bar = window.merge_after(self._step - self._width)

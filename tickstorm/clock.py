@@ -1,4 +1,4 @@
-"""Time as the server has it: a monotonic clock for deadlines, the wall clock for periods and the wire.
+"""Time as the server has it: monotonic for deadlines, the wall clock for periods and the wire.
 
 Both, and the scheduler, are passed in, so that a test owns time.
 """
@@ -35,7 +35,7 @@ def system_clock(reactor: IReactorTime) -> Clock:
 
 
 def simulated_clock(scheduler: IReactorTime) -> Clock:
-    """Return a clock that is nothing but the scheduler's own seconds, as a `task.Clock` has them."""
+    """Return a clock that has nothing but the scheduler's own seconds, as for a `task.Clock`."""
     return Clock(scheduler, scheduler.seconds, lambda: round(scheduler.seconds() * 1e9))
 
 

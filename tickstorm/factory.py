@@ -91,7 +91,10 @@ class TickstormFactory(Factory):
         self.fanout.stop()
         self._sweeper.stop()
 
-    def buildProtocol(self, addr: IAddress | None) -> Connection:  # noqa: ARG002 - the interface's
+    def buildProtocol(  # type: ignore[override]  # any IProtocol will do, a Protocol it need not be
+        self,
+        addr: IAddress | None,  # noqa: ARG002 - the interface's
+    ) -> Connection:
         """Make the server's side of a new connection."""
         return Connection(self, next(self._ids))
 
@@ -108,7 +111,7 @@ class TickstormFactory(Factory):
         cut = self.clock.scheduler.callLater(seconds, self._cut)
         self._note_emptied()
 
-        def done(result: None) -> None:
+        def done(_: None) -> None:
             if cut.active():
                 cut.cancel()
 

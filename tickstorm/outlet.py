@@ -64,7 +64,7 @@ class Outlet:
         self._answer_bytes = 0
         self._paused = False
         self.bytes_sent = 0
-        self._write_some: Callable[[bytes], int | Exception] | None = None
+        self._write_some: Callable[[bytes], int | BaseException] | None = None
         if isinstance(transport, FileDescriptor) and not getattr(transport, "TLS", False):
             self._write_some = transport.writeSomeData
         else:
@@ -159,7 +159,7 @@ class Outlet:
         self.bytes_sent += len(data)
         self._transport.write(data)
 
-    def _fall_behind(self, frame: bytes, sent: int | Exception) -> None:
+    def _fall_behind(self, frame: bytes, sent: int | BaseException) -> None:
         # A lost connection shows here first. The reactor finds it too, on the write below, and
         # ends it in the proper order of events.
         written = sent if isinstance(sent, int) else 0

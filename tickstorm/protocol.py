@@ -7,7 +7,7 @@ who somebody is, the hub which stream serves a subscription.
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.cred.error import LoginFailed
 from twisted.internet.defer import Deferred
@@ -90,7 +90,7 @@ class Connection:
 
     _log = Logger()
     _outlet: Outlet
-    _transport: ITransport
+    _transport: Any
 
     def __init__(self, server: TickstormFactory, id: int) -> None:
         self._server = server
@@ -257,7 +257,7 @@ class Connection:
 
     def _login_failed(self, reason: Failure) -> None:
         self._login = None
-        if reason.check(ProtocolError):
+        if isinstance(reason.value, ProtocolError):
             self.fail(reason.value)
         elif reason.check(LoginFailed):
             self.fail(InvalidAuth("the name or the password is wrong"))

@@ -103,13 +103,13 @@ class SessionLimits(NamedTuple):
 
 
 class LoginRequested(NamedTuple):
-    """The client sent its AUTH: answer with `accept_login` or `fail`. Until then nothing is read."""
+    """The client sent its AUTH. Nothing is read until `accept_login` or `answer`."""
 
     login: Login
 
 
 class SubscriptionRequested(NamedTuple):
-    """The client sent a valid SUBSCRIBE: answer with `accept_subscription`, `refuse` or `fail`."""
+    """The client sent a valid SUBSCRIBE: call `accept_subscription` or `answer`."""
 
     subscription: Subscription
 

@@ -86,7 +86,7 @@ class StreamTable(Generic[S]):
         return iter(self._streams.values())
 
     def open(self, key: StreamKey, first_sequence: int) -> Stream[S]:
-        """Return the stream of this key; a new one, if nobody has it, begins at `first_sequence`."""
+        """Return the stream of this key; if it is a new one, it begins at `first_sequence`."""
         stream = self._streams.get(key)
         if stream is None:
             stream = Stream(key, first_sequence % SEQUENCE_MODULUS, self._max_payload_bytes)

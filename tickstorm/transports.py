@@ -43,7 +43,7 @@ def set_socket_options(transport: ITransport, options: SocketOptions) -> None:
     inner.setTcpNoDelay(True)
     if options.keepalive:
         inner.setTcpKeepAlive(True)
-    socket = inner.getHandle()
+    socket: Any = _innermost(transport).getHandle()
     if options.receive_buffer_bytes:
         socket.setsockopt(SOL_SOCKET, SO_RCVBUF, options.receive_buffer_bytes)
     if options.send_buffer_bytes:

@@ -44,6 +44,10 @@ class SourceError(TickstormError):
     """A source that cannot give ticks: the message names the file and line, or the argument."""
 
 
+class ListenError(TickstormError):
+    """A port that cannot be listened on: the message has its description and the reason."""
+
+
 class InvalidTick(TickstormError):
     """A tick outside the limits of the protocol: the message names the field and its range."""
 

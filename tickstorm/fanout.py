@@ -5,7 +5,6 @@ connection has its own slot of the period and the load is flat.
 """
 
 from collections.abc import Callable, Iterator
-from enum import Enum
 from itertools import count
 
 from twisted.internet.interfaces import IDelayedCall
@@ -16,17 +15,11 @@ from tickstorm.hub import Hub
 from tickstorm.messages import MAX_TICKS_PER_BATCH, Mode, Subscription
 from tickstorm.metrics import Metrics
 from tickstorm.outlet import Outlet
+from tickstorm.settings import Delivery
 from tickstorm.stream import Stream
 
 TIMED_RUN = 64
 """How many subscribers share one reading of the clock for the latency histogram."""
-
-
-class Delivery(Enum):
-    """When the subscribers of SECOND and MINUTE get their batch."""
-
-    ALIGNED = "aligned"
-    SPREAD = "spread"
 
 
 SLOTS = {Delivery.ALIGNED: 1, Delivery.SPREAD: 200}

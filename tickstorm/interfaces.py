@@ -1,17 +1,23 @@
 """What other code may put into the server: sources of ticks, and its own say in who comes in."""
 
-from collections.abc import Callable, Iterable
+from __future__ import annotations
 
-from twisted.application.service import IService
-from twisted.internet.defer import Deferred
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeAlias
+
+from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface
 
-from tickstorm.clock import Clock
-from tickstorm.credentials import Peer, User
-from tickstorm.messages import Login
-from tickstorm.ticks import Tick
+if TYPE_CHECKING:  # plugins import this at every start of twistd, so it loads nothing more
+    from twisted.application.service import IService
+    from twisted.internet.defer import Deferred
 
-Publish = Callable[[Iterable[Tick]], int]
+    from tickstorm.clock import Clock
+    from tickstorm.credentials import Peer, User
+    from tickstorm.messages import Login
+    from tickstorm.ticks import Tick
+
+Publish: TypeAlias = "Callable[[Iterable[Tick]], int]"
 """`Hub.publish`: all that a source is given of the hub."""
 
 
@@ -27,7 +33,7 @@ class IAuthenticator(Interface):
         """
 
 
-class ISourceMaker(Interface):
+class ISourceMaker(IPlugin):
     """A plugin that makes sources of one kind: `--source NAME:ARGUMENTS` asks for one.
 
     Put an object that provides this into a module of the `twisted.plugins` package.

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.interfaces import IPushProducer, ITransport
+from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from tickstorm.errors import SlowConsumer
@@ -57,8 +57,8 @@ class Outlet:
         "bytes_sent",
     )
 
-    def __init__(self, transport: ITransport, owner: Owner) -> None:
-        self._transport: Any = transport
+    def __init__(self, transport: Any, owner: Owner) -> None:
+        self._transport = transport
         self._owner = owner
         self._backlog: Backlog | None = None
         self._answer_bytes = 0

@@ -1,23 +1,25 @@
-"""The service: sources, hub, listening ports and the page for operators, from one settings object.
+"""The service: sources, hub, ports and the operators' page, made from one settings object.
 
 It starts whole or not at all, and stops in order: ports, sources, clients, page.
 """
 
-import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from typing import Any, cast
 from uuid import uuid4
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.interfaces import IListeningPort, IReactorCore
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.logger import Logger
+from twisted.plugin import getPlugins
+from twisted.python.failure import Failure
 
 from tickstorm.admission import AdmissionLimits
 from tickstorm.clock import Clock, system_clock
 from tickstorm.config import Settings
 from tickstorm.credentials import SharedCredentials
 from tickstorm.endpoints import server_endpoint
-from tickstorm.errors import TickstormError
+from tickstorm.errors import ListenError
 from tickstorm.factory import TickstormFactory
 from tickstorm.fanout import SLOTS
 from tickstorm.hub import Hub, HubLimits
@@ -27,3 +29,166 @@ from tickstorm.overload import BacklogLimits
 from tickstorm.session import SessionLimits
 from tickstorm.sources import make_source
 from tickstorm.transports import SocketOptions
+from tickstorm.web.health import Health, HealthLimits
+from tickstorm.web.site import site
+
+_Endpoint = tuple[str, IStreamServerEndpoint]
+
+
+class TickstormService(MultiService):
+    """A whole server, as a part of any application.
+
+    Args:
+        settings: all that can be chosen.
+        reactor: listens and schedules.
+        authenticator: decides who a login is; None stands for the settings' name and password.
+        clock: the times; None stands for the system's.
+        source_makers: the kinds of sources; None stands for the plugins that are installed.
+
+    Attributes:
+        hub: `hub.publish(ticks)` feeds it, beside the settings' sources.
+        factory: makes the connections.
+        ports: what listens for subscribers, in the settings' order; none before the start.
+        page_ports: what listens for operators, likewise.
+
+    Raises:
+        ConfigError: a port's description cannot be used.
+        SourceError: a source cannot be made.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        settings: Settings,
+        reactor: Any,
+        *,
+        authenticator: IAuthenticator | None = None,
+        clock: Clock | None = None,
+        source_makers: Iterable[ISourceMaker] | None = None,
+    ) -> None:
+        super().__init__()
+        clock = clock if clock is not None else system_clock(reactor)
+        if authenticator is None:
+            authenticator = SharedCredentials(settings.username, settings.password)
+        self.hub: Hub[Outlet] = Hub(
+            uuid4().hex[:12],
+            clock.wall_ns,
+            HubLimits(settings.max_symbols, settings.max_message_bytes),
+            SLOTS[settings.delivery],
+        )
+        self.factory = make_factory(settings, self.hub, authenticator, clock)
+        self.ports: list[IListeningPort] = []
+        self.page_ports: list[IListeningPort] = []
+        self._drain_timeout = settings.drain_timeout
+        self._health = Health(clock.monotonic(), HealthLimits(feed_timeout=settings.feed_timeout))
+        self._site = site(self.factory, self._health, clock)
+        self._endpoints = [
+            (description, server_endpoint(reactor, description))
+            for description in settings.port_descriptions
+        ]
+        self._page_endpoints = [
+            (description, server_endpoint(reactor, description))
+            for description in settings.http_descriptions
+        ]
+        makers = list(getPlugins(ISourceMaker) if source_makers is None else source_makers)
+        for spec in settings.source:
+            make_source(spec, self.hub.publish, clock, makers).setServiceParent(self)
+
+    def privilegedStartService(self) -> None:
+        """Listen, while ports below 1024 may still be bound.
+
+        Raises:
+            ListenError: a port cannot be had.
+        """
+        super().privilegedStartService()
+        self._listen()
+
+    def startService(self) -> None:
+        """Listen, if that is not done yet, and let the sources publish."""
+        self._listen()
+        super().startService()
+
+    def stopService(self) -> Deferred[None]:
+        """Stop listening, then the sources, then see the clients off."""
+        return Deferred.fromCoroutine(self._stop())
+
+    def _listen(self) -> None:
+        if self.ports:
+            return
+        self.page_ports = _listen_all(self._page_endpoints, self._site)
+        self.ports = _listen_all(self._endpoints, self.factory)
+        self._health.accepting = True
+        for port in self.ports:
+            self._log.info("listening for subscribers on {address}", address=port.getHost())
+        for port in self.page_ports:
+            self._log.info("listening for operators on {address}", address=port.getHost())
+
+    async def _stop(self) -> None:
+        self._health.accepting, self._health.stopping = False, True
+        await _stop_listening(self.ports)
+        await super().stopService()
+        await self.factory.drain(self._drain_timeout)
+        await _stop_listening(self.page_ports)
+
+
+def make_factory(
+    settings: Settings, hub: Hub[Outlet], authenticator: IAuthenticator, clock: Clock
+) -> TickstormFactory:
+    """Return a factory with everything in the settings that concerns connections."""
+    return TickstormFactory(
+        hub,
+        authenticator,
+        clock,
+        batch_window=settings.batch_window,
+        session_limits=SessionLimits(
+            settings.auth_timeout,
+            settings.heartbeat_interval,
+            settings.heartbeat_timeout,
+            settings.max_message_bytes,
+        ),
+        backlog_limits=BacklogLimits(
+            settings.max_write_queue, settings.max_write_queue_bytes, settings.write_deadline
+        ),
+        admission_limits=AdmissionLimits(
+            max_connections=settings.max_connections,
+            max_connections_per_address=settings.max_connections_per_address,
+            allow=settings.allow,
+            block=settings.block,
+            max_login_failures=settings.max_login_failures,
+            login_failure_window=settings.login_failure_window,
+        ),
+        socket_options=SocketOptions(
+            settings.tcp_keepalive, settings.tcp_read_buffer_bytes, settings.tcp_write_buffer_bytes
+        ),
+        verbose=settings.log_level == "debug",
+    )
+
+
+def _listen_all(endpoints: Iterable[_Endpoint], factory: IProtocolFactory) -> list[IListeningPort]:
+    ports: list[IListeningPort] = []
+    try:
+        for description, endpoint in endpoints:
+            ports.append(_listen(description, endpoint, factory))
+    except ListenError:
+        for port in ports:
+            port.stopListening()
+        raise
+    return ports
+
+
+def _listen(
+    description: str, endpoint: IStreamServerEndpoint, factory: IProtocolFactory
+) -> IListeningPort:
+    # Every endpoint of a server listens at once or not at all, so there is nothing to wait for.
+    outcome: list[Any] = []
+    endpoint.listen(factory).addBoth(outcome.append)
+    port = outcome[0] if outcome else Failure(ListenError("it does not listen at once"))
+    if isinstance(port, Failure):
+        raise ListenError(f"cannot listen on {description}: {port.getErrorMessage()}")
+    return cast(IListeningPort, port)
+
+
+async def _stop_listening(ports: list[IListeningPort]) -> None:
+    await gatherResults([maybeDeferred(port.stopListening) for port in ports])
+    ports.clear()

@@ -1,11 +1,17 @@
 """What a transport says of its peer, through whatever wraps it: TLS, the PROXY protocol, both."""
 
+from collections.abc import Iterator
 from socket import SO_RCVBUF, SO_SNDBUF, SOL_SOCKET
 from typing import Any, NamedTuple
 
+from cryptography.x509.oid import NameOID
 from OpenSSL.SSL import Connection as TLSConnection
-from twisted.internet.interfaces import ITCPTransport, ITransport
-from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper
+from twisted.internet.interfaces import (
+    ISystemHandle,
+    ITCPTransport,
+    ITransport,
+    IUNIXTransport,
+)
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
@@ -29,34 +35,39 @@ class SocketOptions(NamedTuple):
     send_buffer_bytes: int = 0
 
 
-def _innermost(transport: Any) -> Any:
+def _layers(transport: Any) -> Iterator[Any]:
     while isinstance(transport, ProtocolWrapper):
+        yield transport
         transport = transport.transport
-    return transport
+    yield transport
 
 
 def set_socket_options(transport: ITransport, options: SocketOptions) -> None:
     """Prepare an accepted connection; what is no TCP socket is left alone."""
-    inner = _innermost(transport)
-    if not ITCPTransport.providedBy(inner):
+    *_, innermost = _layers(transport)
+    # A Unix socket of Twisted's is an ITCPTransport too, by inheritance.
+    if IUNIXTransport.providedBy(innermost) or not ITCPTransport.providedBy(innermost):
         return
-    inner.setTcpNoDelay(True)
+    innermost.setTcpNoDelay(True)
     if options.keepalive:
-        inner.setTcpKeepAlive(True)
-    socket: Any = _innermost(transport).getHandle()
+        innermost.setTcpKeepAlive(True)
+    socket: Any = ISystemHandle(innermost).getHandle()
     if options.receive_buffer_bytes:
         socket.setsockopt(SOL_SOCKET, SO_RCVBUF, options.receive_buffer_bytes)
     if options.send_buffer_bytes:
         socket.setsockopt(SOL_SOCKET, SO_SNDBUF, options.send_buffer_bytes)
 
 
-def awaits_proxy(transport: Any) -> bool:
-    """Whether the peer is known only once a PROXY header has come."""
-    while isinstance(transport, ProtocolWrapper):
-        if isinstance(transport, HAProxyProtocolWrapper):
-            return True
-        transport = transport.transport
-    return False
+def awaits_proxy(transport: ITransport) -> bool:
+    """Whether the peer may be another one once its first bytes have come.
+
+    So it is behind the PROXY protocol's wrapper. That has no public name, and so every wrapper but
+    that of TLS counts as one that may learn who the peer is.
+    """
+    return any(
+        isinstance(layer, ProtocolWrapper) and not isinstance(layer, TLSMemoryBIOProtocol)
+        for layer in _layers(transport)
+    )
 
 
 def peer_address(transport: ITransport) -> str:
@@ -66,17 +77,21 @@ def peer_address(transport: ITransport) -> str:
 
 
 def _tls(transport: ITransport) -> TLSConnection | None:
-    if isinstance(transport, TLSMemoryBIOProtocol):
-        connection: TLSConnection = transport.getHandle()
-        return connection
+    for layer in _layers(transport):
+        if isinstance(layer, TLSMemoryBIOProtocol):
+            connection: TLSConnection = layer.getHandle()
+            return connection
     return None
 
 
 def certificate_name(transport: ITransport) -> str | None:
     """Return the common name of the client certificate that was verified, if there was one."""
     tls = _tls(transport)
-    certificate = tls.get_peer_certificate() if tls is not None else None
-    return certificate.get_subject().CN if certificate is not None else None
+    certificate = tls.get_peer_certificate(as_cryptography=True) if tls is not None else None
+    if certificate is None:
+        return None
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[-1].value) if names else None
 
 
 def tls_parameters(transport: ITransport) -> tuple[str, str]:

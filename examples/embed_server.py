@@ -1,0 +1,32 @@
+"""A Twisted application that serves its own ticks: python embed_server.py [ENDPOINT]."""
+
+import sys
+from os import environ
+from random import gauss
+from typing import Any
+from uuid import uuid4
+
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.task import LoopingCall, react
+
+from tickstorm.clock import system_clock
+from tickstorm.credentials import SharedCredentials
+from tickstorm.factory import TickstormFactory
+from tickstorm.hub import Hub
+from tickstorm.outlet import Outlet
+from tickstorm.ticks import Tick
+
+
+async def main(reactor: Any, endpoint: str = "tcp:8080:interface=127.0.0.1") -> None:
+    """Serve ten ticks a second."""
+    clock = system_clock(reactor)
+    hub: Hub[Outlet] = Hub(uuid4().hex, clock.wall_ns)
+    credentials = SharedCredentials(environ["STREAM_USER"], environ["STREAM_PASS"])
+    port = await serverFromString(reactor, endpoint).listen(
+        TickstormFactory(hub, credentials, clock)
+    )
+    print("listening on", port.getHost(), flush=True)
+    await LoopingCall(lambda: hub.publish([Tick("ACME", gauss(100, 1), 5.0)])).start(0.1)
+
+
+react(main, sys.argv[1:])

@@ -1,0 +1,198 @@
+"""The client's messages against the server's: what one writes the other reads."""
+
+import pytest
+
+from tickstorm._pb import tickstorm_pb2 as pb
+from tickstorm.bars import Bar
+from tickstorm.client.batch import Batch, ReceivedTick
+from tickstorm.client.events import Subscribed
+from tickstorm.client.messages import (
+    Ack,
+    Pong,
+    decode_ack,
+    decode_batch,
+    decode_error,
+    decode_pong,
+    heartbeat_frame,
+    login_frame,
+    subscribed,
+    subscription_frame,
+)
+from tickstorm.errors import PROTOCOL_ERRORS, InvalidMessage, ProtocolError
+from tickstorm.frames import FrameDecoder, FrameType
+from tickstorm.messages import (
+    Heartbeat,
+    Login,
+    Mode,
+    Subscription,
+    ack_frame,
+    bar_record,
+    batch_frame,
+    decode_heartbeat,
+    decode_login,
+    decode_subscription,
+    error_frame,
+    pong_frame,
+    tick_record,
+)
+from tickstorm.ticks import Tick
+
+GARBAGE = b"\xff\xff\xff"
+
+
+def payload_of(frame, type):
+    decoder = FrameDecoder()
+    decoder.feed(frame)
+    read = decoder.next_frame()
+    assert read.type is type
+    return read.payload
+
+
+def test_login():
+    login = Login("ann", "secret", "screen-1", "1.2.3")
+    assert decode_login(payload_of(login_frame(login), FrameType.AUTH)) == login
+
+
+@pytest.mark.parametrize(
+    "subscription",
+    [
+        Subscription(Mode.SECOND),
+        Subscription(Mode.TICK, frozenset({"ACME", "B.C"}), True, 5, {"desk": "7"}),
+    ],
+)
+def test_subscription(subscription):
+    frame = subscription_frame(subscription)
+    assert decode_subscription(payload_of(frame, FrameType.SUBSCRIBE)) == subscription
+
+
+def test_heartbeat_and_its_answer():
+    frame = heartbeat_frame(1_000, 3)
+    assert decode_heartbeat(payload_of(frame, FrameType.HEARTBEAT), 1_000) == Heartbeat(1_000, 3)
+    answer = payload_of(pong_frame(Heartbeat(1_000, 3), 1_007), FrameType.PONG)
+    assert decode_pong(answer) == Pong(1_000, 1_007, 3)
+
+
+def test_ack():
+    frame = ack_frame(FrameType.SUBSCRIBE, "subscribed", 5, {"epoch": "e"})
+    ack = decode_ack(payload_of(frame, FrameType.ACK))
+    assert ack == Ack(FrameType.SUBSCRIBE, True, "subscribed", {"epoch": "e"})
+
+
+@pytest.mark.parametrize("kind", PROTOCOL_ERRORS.values())
+def test_each_error_code_comes_out_as_its_class(kind):
+    frame = error_frame(kind("why", "more", retry_after_ms=9), 5)
+    error, retryable = decode_error(payload_of(frame, FrameType.ERROR))
+    assert type(error) is kind
+    assert (error.message, error.details, error.retry_after_ms) == ("why", "more", 9)
+    assert retryable is kind.retryable
+
+
+@pytest.mark.parametrize(("code", "message"), [(0, "why"), (99, "error 99: why")])
+def test_a_code_of_no_class_comes_out_as_a_plain_error(code, message):
+    response = pb.ErrorResponse(message="why", retryable=True)
+    response.code = code
+    error, retryable = decode_error(response.SerializeToString())
+    assert (type(error), error.message, retryable) == (ProtocolError, message, True)
+
+
+def test_a_batch_of_ticks():
+    tick = Tick("ACME", 10.5, 3.0, 1_700_000_000_123_456_789, 10.0, 11.0, 7, 8, {"venue": "X"})
+    frame = batch_frame(
+        [tick_record(tick)], timestamp_ms=1_700_000_000_124, sequence=4, publish_time_ns=6
+    )
+    received = ReceivedTick(
+        "ACME",
+        1_700_000_000_123,
+        1_700_000_000_123_456_789,
+        10.5,
+        3.0,
+        10.0,
+        11.0,
+        7,
+        8,
+        mode=Mode.TICK,
+        metadata={"venue": "X"},
+    )
+    batch = decode_batch(payload_of(frame, FrameType.DATA_BATCH), received_ns=9)
+    assert batch == Batch((received,), 1_700_000_000_124, 4, False, 6, 9)
+
+
+def test_a_batch_of_bars():
+    bar = Bar(Tick("ACME", 10.0, 1.0, 1_000_000_000))
+    bar.add(Tick("ACME", 12.0, 3.0, 1_500_000_000))
+    frame = batch_frame(
+        [bar_record(bar, Mode.SECOND)],
+        timestamp_ms=2_000,
+        sequence=1,
+        publish_time_ns=2,
+        is_snapshot=True,
+    )
+    received = ReceivedTick(
+        "ACME",
+        1_500,
+        1_500_000_000,
+        12.0,
+        4.0,
+        open=10.0,
+        high=12.0,
+        low=10.0,
+        vwap=11.5,
+        trade_count=2,
+        mode=Mode.SECOND,
+    )
+    batch = decode_batch(payload_of(frame, FrameType.DATA_BATCH), received_ns=3)
+    assert batch == Batch((received,), 2_000, 1, True, 2, 3)
+
+
+def test_a_batch_of_plain_version_1():
+    message = pb.DataBatch(batch_timestamp_ms=5, batch_sequence=2)
+    message.ticks.add(symbol="ACME", timestamp_ms=4, price=1.5)
+    batch = decode_batch(message.SerializeToString(), received_ns=6)
+    assert batch == Batch((ReceivedTick("ACME", 4, 4_000_000, 1.5),), 5, 2, False, 0, 6)
+
+
+@pytest.mark.parametrize(
+    ("decode", "name"),
+    [
+        (decode_ack, "AckResponse"),
+        (decode_error, "ErrorResponse"),
+        (decode_pong, "HeartbeatResponse"),
+        (lambda payload: decode_batch(payload, 0), "DataBatch"),
+    ],
+)
+def test_an_undecodable_payload_is_one_error(decode, name):
+    with pytest.raises(InvalidMessage, match=f"the payload is no {name}"):
+        decode(GARBAGE)
+
+
+def test_what_an_acknowledged_subscription_says():
+    assert subscribed(
+        {
+            "epoch": "e",
+            "next_sequence": "4294967295",
+            "heartbeat_interval_ms": "1500",
+            "heartbeat_timeout_ms": "2000",
+            "something": "new",
+        }
+    ) == Subscribed("e", 2**32 - 1, 1.5, 2.0)
+
+
+def test_a_server_of_plain_version_1_keeps_the_usual_intervals():
+    assert subscribed({}) == Subscribed("", None, 15.0, 20.0)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("next_sequence", "4294967296"),
+        ("next_sequence", "-1"),
+        ("next_sequence", ""),
+        ("next_sequence", "\N{SUPERSCRIPT TWO}"),
+        ("heartbeat_interval_ms", "0"),
+        ("heartbeat_interval_ms", "1.5"),
+        ("heartbeat_timeout_ms", "9"),
+    ],
+)
+def test_a_number_that_is_none_names_itself(key, value):
+    with pytest.raises(InvalidMessage, match=f"{key} is "):
+        subscribed({key: value})

@@ -1,0 +1,360 @@
+"""The client's core: the table, a scripted server, and the server's own core at the other end."""
+
+from itertools import product
+from math import inf
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tickstorm._pb import tickstorm_pb2 as pb
+from tickstorm.client.events import (
+    Authenticated,
+    BatchReceived,
+    Gap,
+    Garbled,
+    Repeated,
+    Restarted,
+    ServerError,
+    Silent,
+    Subscribed,
+)
+from tickstorm.client.messages import decode_batch
+from tickstorm.client.sequence import SequenceTracker
+from tickstorm.client.session import (
+    TRANSITIONS,
+    Session,
+    SessionLimits,
+    State,
+    Step,
+    next_state,
+)
+from tickstorm.errors import (
+    PROTOCOL_ERRORS,
+    AuthRequired,
+    ChecksumFailed,
+    InvalidAuth,
+    InvalidMessage,
+    InvalidSubscription,
+    MessageTooLarge,
+    TickstormError,
+    UnsupportedVersion,
+)
+from tickstorm.frames import FrameDecoder, FrameType, encode_frame
+from tickstorm.messages import (
+    Heartbeat,
+    Login,
+    Mode,
+    Subscription,
+    ack_frame,
+    batch_frame,
+    error_frame,
+    pong_frame,
+    tick_record,
+)
+from tickstorm.session import (
+    LoginRequested,
+    SubscriptionRequested,
+)
+from tickstorm.session import (
+    Session as ServerSession,
+)
+from tickstorm.session import (
+    SessionLimits as ServerLimits,
+)
+from tickstorm.ticks import Tick
+
+LOGIN = Login("ann", "secret", "screen", "1.0")
+SUBSCRIPTION = Subscription(Mode.SECOND, frozenset({"ACME"}))
+TERMS = {
+    "epoch": "e",
+    "next_sequence": "7",
+    "heartbeat_interval_ms": "10000",
+    "heartbeat_timeout_ms": "16000",
+}
+LOGIN_ACK = ack_frame(FrameType.AUTH, "authenticated", 5)
+SUBSCRIPTION_ACK = ack_frame(FrameType.SUBSCRIBE, "subscribed", 5, TERMS)
+
+
+def new_session(sequence=None, random=lambda: 0.0):
+    return Session(
+        LOGIN,
+        SUBSCRIPTION,
+        sequence if sequence is not None else SequenceTracker(),
+        random=random,
+        limits=SessionLimits(),
+        now=0.0,
+    )
+
+
+def hear(session, data, now=0.0):
+    session.feed(data, now, 9)
+    events = []
+    while (event := session.next_event()) is not None:
+        events.append(event)
+    return events
+
+
+def streaming(sequence=None, random=lambda: 0.0, now=0.0):
+    session = new_session(sequence, random)
+    hear(session, LOGIN_ACK + SUBSCRIPTION_ACK, now)
+    assert session.state is State.STREAMING
+    session.take_output()
+    return session
+
+
+def batch(sequence, is_snapshot=False):
+    return batch_frame(
+        [tick_record(Tick("ACME", 1.0, timestamp_ns=1))],
+        timestamp_ms=1,
+        sequence=sequence,
+        publish_time_ns=2,
+        is_snapshot=is_snapshot,
+    )
+
+
+def received(sequence, is_snapshot=False):
+    decoder = FrameDecoder()
+    decoder.feed(batch(sequence, is_snapshot))
+    return BatchReceived(decode_batch(decoder.next_frame().payload, 9))
+
+
+def types(data):
+    decoder = FrameDecoder()
+    decoder.feed(data)
+    return [frame.type for frame in iter(decoder.next_frame, None)]
+
+
+def same_error(event, kind, error_class, text=""):
+    assert type(event) is kind
+    assert type(event.error) is error_class
+    assert text in event.error.message
+
+
+@pytest.mark.parametrize(("state", "step"), list(product(State, Step)))
+def test_the_whole_table(state, step):
+    if (state, step) in TRANSITIONS:
+        assert next_state(state, step) is TRANSITIONS[state, step]
+        return
+    with pytest.raises(InvalidMessage, match=f"{step.name} is not expected while {state.name}"):
+        next_state(state, step)
+
+
+def test_both_cores_see_the_same_conversation():
+    client = new_session()
+    server = ServerSession(ServerLimits(heartbeat_interval=10, heartbeat_timeout=16), 0.0)
+    seen = []
+    for event in server.receive(client.take_output(), 0.0, 5):
+        seen.append(event)
+        server.accept_login(0.0, 5)
+    assert seen == [LoginRequested(LOGIN)]
+    assert hear(client, server.take_output()) == [Authenticated()]
+    for event in server.receive(client.take_output(), 1.0, 5):
+        seen.append(event)
+        server.accept_subscription(Mode.SECOND, {"epoch": "e", "next_sequence": "7"}, 5)
+    assert seen[1:] == [SubscriptionRequested(SUBSCRIPTION)]
+    assert hear(client, server.take_output(), 1.0) == [Subscribed("e", 7, 10.0, 16.0)]
+    assert client.wake(11.0, 5) is None
+    assert list(server.receive(client.take_output(), 11.0, 5)) == []
+    assert server.deadline == 27.0
+    assert hear(client, server.take_output(), 11.0) == []
+    assert hear(client, batch(7), 12.0) == [received(7)]
+
+
+@pytest.mark.parametrize("kind", PROTOCOL_ERRORS.values())
+def test_each_error_of_the_server_core(kind):
+    client, server = streaming(), ServerSession(ServerLimits(), 0.0)
+    server.answer(kind("why", retry_after_ms=40), 5)
+    (event,) = hear(client, server.take_output())
+    same_error(event, ServerError, kind, "why")
+    assert event.retryable is (kind.retryable or kind is AuthRequired)
+    assert event.error.retry_after_ms == 40
+    assert client.state is (State.CLOSED if kind.closes else State.STREAMING)
+
+
+@pytest.mark.parametrize("answers", [b"", LOGIN_ACK])
+@pytest.mark.parametrize("kind", PROTOCOL_ERRORS.values())
+def test_before_the_stream_each_error_is_the_end(kind, answers):
+    client = new_session()
+    hear(client, answers)
+    hear(client, error_frame(kind("why"), 5))
+    assert client.state is State.CLOSED
+
+
+def test_a_server_of_plain_version_1():
+    client = new_session()
+    assert types(client.take_output()) == [FrameType.AUTH]
+    assert hear(client, ack_frame(FrameType.AUTH, "", 0)) == [Authenticated()]
+    assert types(client.take_output()) == [FrameType.SUBSCRIBE]
+    bare_ack = ack_frame(FrameType.SUBSCRIBE, "", 0)
+    assert hear(client, bare_ack) == [Subscribed("", None, 15.0, 20.0)]
+    assert client.deadline == 15.0
+    assert hear(client, batch(3) + batch(5)) == [received(3), Gap(4, 4), received(5)]
+
+
+def test_snapshots_do_not_count():
+    client = streaming()
+    frames = batch(6, is_snapshot=True) + batch(6, is_snapshot=True) + batch(7)
+    assert hear(client, frames) == [received(6, True), received(6, True), received(7)]
+
+
+def test_a_repeated_number_is_told_and_dropped():
+    assert hear(streaming(), batch(7) + batch(7) + batch(8)) == [
+        received(7),
+        Repeated(7),
+        received(8),
+    ]
+
+
+def test_a_gap_over_a_reconnect():
+    sequence = SequenceTracker()
+    hear(streaming(sequence), batch(7))
+    again = new_session(sequence)
+    terms = {**TERMS, "next_sequence": "10"}
+    events = hear(again, LOGIN_ACK + ack_frame(FrameType.SUBSCRIBE, "", 5, terms) + batch(10))
+    assert events == [Authenticated(), Subscribed("e", 10, 10.0, 16.0), Gap(8, 9), received(10)]
+
+
+def test_a_restart_over_a_reconnect():
+    sequence = SequenceTracker()
+    hear(streaming(sequence), batch(7))
+    terms = {**TERMS, "epoch": "f"}
+    events = hear(new_session(sequence), LOGIN_ACK + ack_frame(FrameType.SUBSCRIBE, "", 5, terms))
+    assert events == [Authenticated(), Subscribed("f", 7, 10.0, 16.0), Restarted()]
+
+
+@pytest.mark.parametrize(
+    ("acknowledged", "answers", "kind"),
+    [
+        (FrameType.AUTH, b"", InvalidAuth),
+        (FrameType.SUBSCRIBE, LOGIN_ACK, InvalidSubscription),
+    ],
+)
+def test_an_ack_without_success_is_a_refusal(acknowledged, answers, kind):
+    client = new_session()
+    hear(client, answers)
+    ack = pb.AckResponse(ack_type=int(acknowledged), success=False, message="no")
+    (event,) = hear(client, encode_frame(FrameType.ACK, ack.SerializeToString()))
+    same_error(event, ServerError, kind, "no")
+    assert event.retryable is False
+    assert client.state is State.CLOSED
+
+
+def flipped(frame, at):
+    return frame[:at] + bytes([frame[at] ^ 1]) + frame[at + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (flipped(batch(7), 0), InvalidMessage),
+        (flipped(batch(7), 2), UnsupportedVersion),
+        (flipped(batch(7), 9), ChecksumFailed),
+        (flipped(batch(7), len(batch(7)) - 1), ChecksumFailed),
+        (b"\xf5\x7d\x01\x04\x00\x01\x00\x01", MessageTooLarge),
+        (encode_frame(FrameType.DATA_BATCH, b"\xff"), InvalidMessage),
+        (encode_frame(FrameType.SUBSCRIBE, b""), InvalidMessage),
+        (ack_frame(FrameType.HEARTBEAT, "", 0), InvalidMessage),
+        (LOGIN_ACK, InvalidMessage),
+        (SUBSCRIPTION_ACK, InvalidMessage),
+    ],
+)
+def test_what_is_not_the_protocol_ends_it_once(data, kind):
+    client = streaming()
+    (event,) = hear(client, data + batch(7))
+    same_error(event, Garbled, kind)
+    assert (client.state, client.deadline) == (State.CLOSED, inf)
+    assert hear(client, batch(7)) == []
+
+
+@pytest.mark.parametrize("data", [batch(7), pong_frame(Heartbeat(1, 1), 2), SUBSCRIPTION_ACK])
+def test_what_comes_too_early_ends_it(data):
+    (event,) = hear(new_session(), data)
+    same_error(event, Garbled, InvalidMessage, "is not expected while AUTHENTICATING")
+
+
+@given(st.integers(1, 400))
+def test_a_stream_cut_anywhere_says_the_same(size):
+    data = LOGIN_ACK + SUBSCRIPTION_ACK + batch(7) + batch(9)
+    client = new_session()
+    events = []
+    for at in range(0, len(data), size):
+        events += hear(client, data[at : at + size])
+    assert events == hear(new_session(), data)
+
+
+@given(st.binary(max_size=300))
+def test_anything_else_gives_only_our_errors(data):
+    for event in hear(streaming(), data):
+        assert isinstance(event, Garbled)
+        assert isinstance(event.error, TickstormError)
+
+
+def test_heartbeats_are_counted_and_come_up_to_a_fifth_early():
+    draws = iter([0.0, 0.5, 0.999])
+    client = streaming(random=lambda: next(draws))
+    assert client.deadline == 10.0
+    assert client.wake(10.0, 1_000) is None
+    decoder = FrameDecoder()
+    decoder.feed(client.take_output())
+    request = pb.HeartbeatRequest.FromString(decoder.next_frame().payload)
+    assert (request.timestamp_ms, request.sequence) == (1_000, 1)
+    assert client.deadline == 16.0  # the silence first
+    hear(client, pong_frame(Heartbeat(1_000, 1), 1_001), 10.1)
+    assert client.deadline == 19.0
+    client.wake(19.0, 1_000)
+    hear(client, batch(7), 19.0)
+    assert client.deadline == pytest.approx(27.002)
+
+
+def test_woken_early_it_does_nothing():
+    client = streaming()
+    assert client.wake(9.9, 0) is None
+    assert client.take_output() == b""
+
+
+def test_silence_ends_it():
+    client = streaming()
+    client.wake(10.0, 0)
+    assert client.wake(16.0, 0) == Silent(16.0)
+    assert client.state is State.CLOSED
+
+
+def test_silence_instead_of_an_answer_ends_it():
+    client = new_session()
+    assert client.deadline == 10.0
+    hear(client, LOGIN_ACK, 4.0)
+    assert client.deadline == 14.0
+    assert client.wake(14.0, 0) == Silent(10.0)
+
+
+def test_anything_is_a_sign_of_life():
+    client = streaming()
+    client.wake(10.0, 0)
+    hear(client, batch(7)[:1], 12.0)
+    assert client.wake(16.0, 0) is None
+    assert client.deadline == 20.0
+
+
+def test_who_looks_late_blames_nobody():
+    client = streaming()
+    client.wake(10.0, 0)
+    assert client.wake(40.0, 0) is None
+    assert types(client.take_output()) == [FrameType.HEARTBEAT] * 2
+    assert client.deadline == 50.0
+
+
+def test_while_nothing_is_read_heartbeats_go_out_and_silence_means_nothing():
+    client = streaming()
+    client.pause()
+    for now in (10.0, 20.0, 30.0):
+        assert client.deadline == now
+        assert client.wake(now, 0) is None
+        assert types(client.take_output()) == [FrameType.HEARTBEAT]
+    client.feed(batch(7)[:3], 31.0, 0)
+    assert client.deadline == 40.0
+    client.resume(35.0)
+    client.wake(40.0, 0)
+    assert client.deadline == 50.0
+    hear(client, batch(7)[3:], 45.0)
+    assert client.wake(50.0, 0) is None

@@ -1,0 +1,78 @@
+"""The examples, each as a process: two watch what the third serves."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+LONGEST = 30
+"""Seconds after which a process that says nothing is ended."""
+ENVIRONMENT = {
+    **os.environ,
+    "STREAM_USER": "demo",
+    "STREAM_PASS": "demo-password",
+    "PYTHONPATH": str(EXAMPLES.parent),
+    "PYTHONUNBUFFERED": "1",
+}
+
+pytestmark = pytest.mark.real
+
+
+class Process:
+    """An example that runs, and what it prints."""
+
+    def __init__(self, name, *arguments, **environment):
+        self._process = subprocess.Popen(
+            ["timeout", str(LONGEST), sys.executable, EXAMPLES / name, *arguments],
+            env={**ENVIRONMENT, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self._process.terminate()
+        self._process.communicate()
+
+    def wait_for(self, pattern):
+        printed = []
+        for line in self._process.stdout:
+            printed.append(line)
+            if match := re.search(pattern, line):
+                return match
+        pytest.fail(f"no {pattern!r} in:\n{''.join(printed)}")
+
+    def exit_code(self):
+        return self._process.wait()
+
+
+@pytest.fixture(scope="module")
+def port():
+    with Process("embed_server.py", "tcp:0:interface=127.0.0.1") as server:
+        yield server.wait_for(r"listening on .*port=(\d+)")[1]
+
+
+@pytest.fixture(params=["watch_twisted.py", "watch_asyncio.py"])
+def example(request):
+    return request.param
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{}", "tcp:127.0.0.1:{}"])
+def test_watching(example, address, port):
+    with Process(example, address.format(port), "ACME", "OTHER") as watcher:
+        watcher.wait_for(r"^Authenticated")
+        watcher.wait_for(r"^Subscribed")
+        watcher.wait_for(r"^ACME +\d+\.\d{4} +\d+\.\d\d$")
+
+
+def test_a_wrong_password_is_the_end(example, port):
+    with Process(example, f"127.0.0.1:{port}", STREAM_PASS="wrong") as watcher:
+        watcher.wait_for(r"InvalidAuth.*the name or the password is wrong")
+        assert watcher.exit_code() == 1

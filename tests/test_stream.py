@@ -1,0 +1,141 @@
+"""Streams: one numbering and one encoding for whoever listens."""
+
+import pytest
+
+from tickstorm._pb import tickstorm_pb2 as pb
+from tickstorm.frames import FrameDecoder, FrameType
+from tickstorm.messages import tick_record
+from tickstorm.stream import SEQUENCE_MODULUS, Stream, StreamKey, StreamTable
+from tickstorm.ticks import Tick
+
+ALL = StreamKey(None)
+A = StreamKey(frozenset({"A"}))
+AB = StreamKey(frozenset({"A", "B"}))
+
+
+def opened(frames):
+    decoder = FrameDecoder()
+    batches = []
+    for frame in frames:
+        decoder.feed(frame)
+        type, payload = decoder.next_frame()
+        assert type is FrameType.DATA_BATCH
+        batches.append(pb.DataBatch.FromString(payload))
+    return batches
+
+
+def records(count, size=0):
+    metadata = {"m": "x" * size} if size else {}
+    return [tick_record(Tick("A", 1.0, n, 5, metadata=metadata)) for n in range(count)]
+
+
+def sequences(frames):
+    return [batch.batch_sequence for batch in opened(frames)]
+
+
+def test_a_batch_in_whole():
+    stream = Stream(ALL, 7, 65536)
+    (batch,) = opened(stream.batches(records(2), timestamp_ms=11, publish_time_ns=13))
+    tick = {"symbol": "A", "price": 1.0, "mode": 3, "timestamp_ns": 5}
+    assert batch == pb.DataBatch(
+        ticks=[pb.Tick(**tick), pb.Tick(**tick, volume=1.0)],
+        batch_timestamp_ms=11,
+        batch_sequence=7,
+        schema_version=1,
+        publish_time_ns=13,
+    )
+    assert stream.next_sequence == 8
+
+
+def test_sequences_rise_by_one_and_an_empty_batch_has_one_too():
+    stream = Stream(ALL, 1, 65536)
+    sent = [sequences(stream.batches(records(count), 0, 0)) for count in (1, 0, 2500, 3)]
+    assert sent == [[1], [2], [3, 4, 5], [6]]
+
+
+def test_sequences_wrap():
+    assert SEQUENCE_MODULUS == 2**32
+    stream = Stream(ALL, 2**32 - 2, 65536)
+    assert sequences(stream.batches(records(2500), 0, 0)) == [2**32 - 2, 2**32 - 1, 0]
+    assert stream.next_sequence == 1
+
+
+def test_no_frame_is_longer_than_the_limit():
+    stream = Stream(ALL, 1, 32_768)
+    frames = stream.batches(records(900, size=200), 0, 0)
+    assert all(len(frame) <= 32_768 + 12 for frame in frames)
+    batches = opened(frames)
+    assert [batch.batch_sequence for batch in batches] == list(range(1, len(frames) + 1))
+    assert [tick.volume for batch in batches for tick in batch.ticks] == list(range(900))
+
+
+# The table.
+
+
+def test_a_stream_is_shared_by_its_key():
+    table = StreamTable(65536)
+    stream = table.open(A, 5)
+    assert table.open(A, 9) is stream
+    assert table.open(StreamKey(frozenset({"A"}), slot=1), 9) is not stream
+    assert (len(table), [s.key for s in table]) == (2, [A, (frozenset({"A"}), 1)])
+    assert stream.next_sequence == 5
+
+
+def test_two_orders_of_a_set_are_one_stream():
+    table = StreamTable(65536)
+    assert table.open(AB, 1) is table.open(StreamKey(frozenset(["B", "A"])), 1)
+
+
+def test_a_first_number_beyond_the_modulus_wraps():
+    assert StreamTable(65536).open(A, 2**32 + 3).next_sequence == 3
+
+
+@pytest.mark.parametrize(
+    ("symbol", "expected"), [("A", [ALL, A, AB]), ("B", [ALL, AB]), ("C", [ALL])]
+)
+def test_who_wants_a_symbol(symbol, expected):
+    table = StreamTable(65536)
+    for key in (A, ALL, AB):
+        table.open(key, 1)
+    assert [stream.key for stream in table.wanting(symbol)] == expected
+
+
+def test_a_stream_ends_with_its_last_subscriber():
+    table = StreamTable(65536)
+    stream = table.open(AB, 1)
+    stream.subscribers |= {"first": None, "second": None}
+    table.leave(stream, "first")
+    assert (list(stream.subscribers), list(table)) == (["second"], [stream])
+    table.leave(stream, "second")
+    assert (len(table), list(table.wanting("A")), list(table.wanting("B"))) == (0, [], [])
+    assert table._by_symbol == {}
+
+
+def test_leaving_twice_or_without_having_come_changes_nothing():
+    table = StreamTable(65536)
+    stream = table.open(A, 1)
+    stream.subscribers["first"] = None
+    table.leave(stream, "stranger")
+    assert list(table) == [stream]
+    table.leave(stream, "first")
+    table.leave(stream, "first")
+    assert list(table) == []
+
+
+def test_leaving_a_stream_that_is_gone_does_not_end_the_one_that_took_its_place():
+    table = StreamTable(65536)
+    gone = table.open(A, 1)
+    gone.subscribers["first"] = None
+    table.leave(gone, "first")
+    present = table.open(A, 2)
+    present.subscribers["second"] = None
+    table.leave(gone, "first")
+    assert (list(table), list(table.wanting("A"))) == ([present], [present])
+
+
+def test_one_set_leaves_the_streams_of_its_symbols_to_others():
+    table = StreamTable(65536)
+    a, ab = table.open(A, 1), table.open(AB, 1)
+    a.subscribers["first"] = None
+    table.leave(a, "first")
+    assert (list(table.wanting("A")), list(table.wanting("B"))) == ([ab], [ab])

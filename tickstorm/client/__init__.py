@@ -1,0 +1,166 @@
+"""The client: watches a Tickstorm server from a Twisted or an asyncio application.
+
+    client = asyncio_client("localhost:8080", username="demo", password="secret")
+    async for batch in client:
+        print(batch.ticks)
+
+It logs in, subscribes, sends heartbeats, checks every checksum and every sequence number, and
+connects again when a connection is lost. `twisted_client` is the same on a reactor, where the loop
+runs in a coroutine (`Deferred.fromCoroutine`). Importing this imports neither framework.
+"""
+
+from __future__ import annotations
+
+import random as random_module
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from tickstorm.client.backoff import BackoffLimits
+from tickstorm.client.batch import Batch, ReceivedTick
+from tickstorm.client.client import Client, ClientLimits, make_request
+from tickstorm.client.events import (
+    Authenticated,
+    Disconnected,
+    Event,
+    Gap,
+    Garbled,
+    Repeated,
+    Restarted,
+    ServerError,
+    Silent,
+    Subscribed,
+)
+from tickstorm.client.session import SessionLimits
+from tickstorm.messages import Mode
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+    from twisted.internet.interfaces import IStreamClientEndpoint
+
+    from tickstorm.client.address import Place
+    from tickstorm.clock import Clock
+
+__all__ = [
+    "Authenticated",
+    "BackoffLimits",
+    "Batch",
+    "Client",
+    "ClientLimits",
+    "Disconnected",
+    "Event",
+    "Gap",
+    "Garbled",
+    "Mode",
+    "ReceivedTick",
+    "Repeated",
+    "Restarted",
+    "ServerError",
+    "SessionLimits",
+    "Silent",
+    "Subscribed",
+    "asyncio_client",
+    "twisted_client",
+]
+
+
+def _ignore(event: Event) -> None:
+    """Take an event that nobody wants to hear of."""
+
+
+def twisted_client(
+    reactor: Any,
+    address: Place | IStreamClientEndpoint,
+    *,
+    username: str,
+    password: str,
+    mode: Mode = Mode.SECOND,
+    symbols: Iterable[str] | None = None,
+    snapshot: bool = False,
+    client_id: str = "",
+    on_event: Callable[[Event], object] = _ignore,
+    limits: ClientLimits = ClientLimits(),
+    clock: Clock | None = None,
+    random: Callable[[], float] = random_module.random,
+) -> Client:
+    """Return a client for a Twisted application. It connects when it is first asked for a batch.
+
+    Args:
+        reactor: what connects, and runs its timers.
+        address: an endpoint string ("tcp:HOST:PORT", "tls:HOST:PORT:trustRoots=DIRECTORY",
+            "unix:PATH", or any that Twisted knows), "HOST:PORT", (host, port), or an endpoint.
+        username: as the server knows it.
+        password: likewise.
+        mode: how often the ticks come, and whether as bars.
+        symbols: at most 100; None asks for all.
+        snapshot: whether to get the last value of each symbol first, on each connection.
+        client_id: names this client in the server's logs, at most 64 characters.
+        on_event: called with all that happens beside the batches, when it happens. What it raises
+            ends the client, and comes out of the iteration.
+        limits: how much to take and how long to wait.
+        clock: other times than the reactor's and the system's.
+        random: gives a number from 0 up to but not including 1, for waits and heartbeats.
+
+    Raises:
+        ConfigError: the address is none.
+        TypeError: `symbols` is one string.
+        ValueError: `symbols` is empty.
+    """
+    from tickstorm.client.on_twisted import TwistedFramework, as_endpoint
+    from tickstorm.clock import system_clock
+
+    framework = TwistedFramework(
+        as_endpoint(reactor, address), system_clock(reactor) if clock is None else clock
+    )
+    request = make_request(
+        username, password, mode, symbols, snapshot=snapshot, client_id=client_id
+    )
+    return Client(framework, request, on_event, limits, random)
+
+
+def asyncio_client(
+    address: Place,
+    *,
+    username: str,
+    password: str,
+    mode: Mode = Mode.SECOND,
+    symbols: Iterable[str] | None = None,
+    snapshot: bool = False,
+    client_id: str = "",
+    on_event: Callable[[Event], object] = _ignore,
+    limits: ClientLimits = ClientLimits(),
+    loop: AbstractEventLoop | None = None,
+    random: Callable[[], float] = random_module.random,
+) -> Client:
+    """Return a client for an asyncio application. It connects when it is first asked for a batch.
+
+    Args:
+        address: "tcp:HOST:PORT", "tls:HOST:PORT" (with trustRoots=, certificate= and privateKey=,
+            each after a colon), "unix:PATH", "HOST:PORT", or (host, port).
+        username: as the server knows it.
+        password: likewise.
+        mode: how often the ticks come, and whether as bars.
+        symbols: at most 100; None asks for all.
+        snapshot: whether to get the last value of each symbol first, on each connection.
+        client_id: names this client in the server's logs, at most 64 characters.
+        on_event: called with all that happens beside the batches, when it happens. What it raises
+            ends the client, and comes out of the iteration.
+        limits: how much to take and how long to wait.
+        loop: the event loop that it is used on; the running one if None.
+        random: gives a number from 0 up to but not including 1, for waits and heartbeats.
+
+    Raises:
+        ConfigError: the address is none, or its certificates cannot be read.
+        TypeError: `symbols` is one string.
+        ValueError: `symbols` is empty.
+        RuntimeError: no loop was given, and none is running.
+    """
+    from asyncio import get_running_loop
+
+    from tickstorm.client.on_asyncio import AsyncioFramework
+
+    framework = AsyncioFramework(get_running_loop() if loop is None else loop, address)
+    request = make_request(
+        username, password, mode, symbols, snapshot=snapshot, client_id=client_id
+    )
+    return Client(framework, request, on_event, limits, random)

@@ -1,0 +1,82 @@
+"""The batches between a connection and the one who consumes them: bounded, in order, awaitable."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from tickstorm.client.batch import Batch
+from tickstorm.client.interfaces import Futures
+
+
+class Inbox:
+    """A queue with one consumer.
+
+    Args:
+        futures: what the consumer waits on.
+        max_batches: full with this many, at least 1. The bound is kept by who puts.
+        on_room: called when a queue that was full is down to half.
+    """
+
+    def __init__(self, futures: Futures, max_batches: int, on_room: Callable[[], None]) -> None:
+        self._futures = futures
+        self._max_batches = max_batches
+        self._on_room = on_room
+        self._batches: deque[Batch] = deque()
+        self._waiter: Any = None
+        self._end: Exception | None = None
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing should be put."""
+        return len(self._batches) >= self._max_batches
+
+    def put(self, batch: Batch) -> None:
+        """Add a batch."""
+        self._batches.append(batch)
+        self._wake()
+
+    def end(self, error: Exception) -> None:
+        """Let `take` raise this once the queue is empty. The first end stands."""
+        if self._end is None:
+            self._end = error
+            self._wake()
+
+    def clear(self) -> None:
+        """Drop what is queued."""
+        self._batches.clear()
+
+    async def take(self) -> Batch:
+        """Return the oldest batch, as soon as there is one.
+
+        Raises:
+            RuntimeError: somebody else is waiting already.
+            Exception: the end that was given, once the queue is empty; each time again.
+        """
+        while not self._batches:
+            if self._end is not None:
+                raise self._end
+            await self._wait()
+        batch = self._batches.popleft()
+        if len(self._batches) == self._max_batches // 2:
+            self._on_room()
+        return batch
+
+    async def _wait(self) -> None:
+        if self._waiter is not None:
+            raise RuntimeError("one consumer at a time: another is waiting for a batch")
+        self._waiter = waiter = self._futures.create_future()
+        try:
+            await waiter
+        finally:
+            if self._waiter is waiter:
+                self._waiter = None
+
+    def _wake(self) -> None:
+        # The future only says that there is something: a consumer that is cancelled between its
+        # result and its turn leaves the batch in the queue.
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not self._futures.is_called(waiter):
+            self._futures.resolve(waiter)

@@ -1,0 +1,194 @@
+"""The messages as a client has them. The only user of generated code on this side of the wire."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from tickstorm._pb import tickstorm_pb2 as pb
+from tickstorm.client.batch import NO_METADATA, Batch, ReceivedTick
+from tickstorm.client.events import Subscribed
+from tickstorm.errors import PROTOCOL_ERRORS, ErrorCode, InvalidMessage, ProtocolError
+from tickstorm.frames import FrameType, encode_frame
+from tickstorm.messages import Login, Mode, Subscription
+
+HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT = 15.0, 20.0
+"""Seconds: what a server of plain version 1 keeps without saying so."""
+MIN_INTERVAL_MS, MAX_INTERVAL_MS = 10, 24 * 3600 * 1000
+"""What is believed of a server that names its intervals."""
+
+_MODES = {int(mode): mode for mode in Mode}
+_CODES = frozenset(int(code) for code in ErrorCode)
+
+_Message = TypeVar("_Message", bound=Message)
+
+
+class Ack(NamedTuple):
+    """The contents of an ACK frame: of which request, and what else the server says."""
+
+    acknowledged: int
+    success: bool
+    message: str
+    metadata: Mapping[str, str]
+
+
+class ErrorReply(NamedTuple):
+    """The contents of an ERROR frame, as the error that it stands for."""
+
+    error: ProtocolError
+    retryable: bool
+
+
+class Pong(NamedTuple):
+    """The contents of a PONG frame."""
+
+    client_timestamp_ms: int
+    server_timestamp_ms: int
+    sequence: int
+
+
+def login_frame(login: Login) -> bytes:
+    """Ask to be let in."""
+    return encode_frame(
+        FrameType.AUTH,
+        pb.AuthRequest(
+            username=login.username,
+            password=login.password,
+            client_id=login.client_id,
+            version=login.version,
+        ).SerializeToString(),
+    )
+
+
+def subscription_frame(subscription: Subscription) -> bytes:
+    """Ask for a stream."""
+    return encode_frame(
+        FrameType.SUBSCRIBE,
+        pb.SubscribeRequest(
+            mode=pb.SubscriptionMode.ValueType(subscription.mode),
+            symbols=sorted(subscription.symbols or ()),
+            start_time_ms=subscription.start_time_ms,
+            metadata=subscription.metadata,
+            snapshot=subscription.snapshot,
+        ).SerializeToString(),
+    )
+
+
+def heartbeat_frame(wall_ms: int, sequence: int) -> bytes:
+    """Show a sign of life."""
+    return encode_frame(
+        FrameType.HEARTBEAT,
+        pb.HeartbeatRequest(timestamp_ms=wall_ms, sequence=sequence).SerializeToString(),
+    )
+
+
+def _parse(kind: type[_Message], payload: bytes) -> _Message:
+    message = kind()
+    try:
+        message.ParseFromString(payload)
+    except DecodeError as error:
+        raise InvalidMessage(f"the payload is no {kind.DESCRIPTOR.name}", str(error)) from error
+    return message
+
+
+def decode_ack(payload: bytes) -> Ack:
+    """Read an ACK payload.
+
+    Raises:
+        InvalidMessage: it is no AckResponse.
+    """
+    response = _parse(pb.AckResponse, payload)
+    return Ack(response.ack_type, response.success, response.message, dict(response.metadata))
+
+
+def decode_pong(payload: bytes) -> Pong:
+    """Read a PONG payload.
+
+    Raises:
+        InvalidMessage: it is no HeartbeatResponse.
+    """
+    response = _parse(pb.HeartbeatResponse, payload)
+    return Pong(response.client_timestamp_ms, response.server_timestamp_ms, response.sequence)
+
+
+def decode_error(payload: bytes) -> ErrorReply:
+    """Read an ERROR payload. A code that is not known here comes out as a plain ProtocolError.
+
+    Raises:
+        InvalidMessage: it is no ErrorResponse.
+    """
+    response = _parse(pb.ErrorResponse, payload)
+    message = response.message
+    if response.code not in _CODES:
+        message = f"error {response.code}: {message}"
+        kind = ProtocolError
+    else:
+        kind = PROTOCOL_ERRORS.get(ErrorCode(response.code), ProtocolError)
+    return ErrorReply(kind(message, response.details, response.retry_after_ms), response.retryable)
+
+
+def decode_batch(payload: bytes, received_ns: int) -> Batch:
+    """Read a DATA_BATCH payload.
+
+    Raises:
+        InvalidMessage: it is no DataBatch.
+    """
+    batch = _parse(pb.DataBatch, payload)
+    return Batch(
+        tuple(_ticks(batch.ticks)),
+        batch.batch_timestamp_ms,
+        batch.batch_sequence,
+        batch.is_snapshot,
+        batch.publish_time_ns,
+        received_ns,
+    )
+
+
+def _ticks(ticks: Iterable[pb.Tick]) -> Iterable[ReceivedTick]:
+    for tick in ticks:
+        timestamp_ms = tick.timestamp_ms
+        metadata = tick.metadata
+        yield ReceivedTick(
+            tick.symbol,
+            timestamp_ms,
+            tick.timestamp_ns or timestamp_ms * 1_000_000,
+            tick.price,
+            tick.volume,
+            tick.bid,
+            tick.ask,
+            tick.bid_size,
+            tick.ask_size,
+            tick.open,
+            tick.high,
+            tick.low,
+            tick.vwap,
+            tick.trade_count,
+            _MODES.get(tick.mode),
+            dict(metadata) if metadata else NO_METADATA,
+        )
+
+
+def subscribed(metadata: Mapping[str, str]) -> Subscribed:
+    """Read what the ACK of a SUBSCRIBE says of the stream.
+
+    Raises:
+        InvalidMessage: a number in it is none, or out of its range.
+    """
+    next_sequence = _integer(metadata, "next_sequence", 0, 2**32 - 1)
+    interval_ms = _integer(metadata, "heartbeat_interval_ms", MIN_INTERVAL_MS, MAX_INTERVAL_MS)
+    timeout_ms = _integer(metadata, "heartbeat_timeout_ms", MIN_INTERVAL_MS, MAX_INTERVAL_MS)
+    return Subscribed(
+        metadata.get("epoch", ""),
+        next_sequence,
+        HEARTBEAT_INTERVAL if interval_ms is None else interval_ms / 1000,
+        HEARTBEAT_TIMEOUT if timeout_ms is None else timeout_ms / 1000,
+    )
+
+
+def _integer(metadata: Mapping[str, str], key: str, lowest: int, highest: int) -> int | None:
+    text = metadata.get(key)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and lowest <= int(text) <= highest):
+        raise InvalidMessage(f"{key} is {text[:32]!r}, not {lowest} to {highest}")
+    return int(text)

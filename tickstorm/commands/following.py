@@ -1,0 +1,200 @@
+"""A subscription followed until something ends it, and the exit code that this means."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import click
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
+
+from tickstorm.client import Event, Subscribed, twisted_client
+from tickstorm.commands.event_text import error_line
+from tickstorm.errors import TickstormError
+
+if TYPE_CHECKING:
+    from tickstorm.client import Batch
+    from tickstorm.client.client import Client
+    from tickstorm.commands.stream_options import Target
+
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+
+
+class Sink(Protocol):
+    """Where a subscription goes. What a method raises ends it."""
+
+    refresh_interval: float
+    """Seconds between two calls of `refresh`."""
+
+    def event(self, event: Event) -> None:
+        """Take what happened beside the batches."""
+
+    def batch(self, batch: Batch) -> bool:
+        """Take a batch, and return whether another is wanted."""
+
+    def refresh(self) -> None:
+        """Do what is to be done now and then."""
+
+    def close(self) -> None:
+        """Write what is left. The last call, whatever ended it."""
+
+
+class NeverSubscribed(TickstormError):
+    """The time was over before the server had let this side in."""
+
+
+class Following:
+    """Feeds a sink until it wants no more, its time is over, or an error will not go away.
+
+    Args:
+        scheduler: has the time.
+        open_client: makes the client, given what hears its events.
+        sink: gets everything.
+        seconds: how long at most; None for no end.
+    """
+
+    def __init__(
+        self,
+        scheduler: IReactorTime,
+        open_client: Callable[[Callable[[Event], None]], Client],
+        sink: Sink,
+        seconds: float | None,
+    ) -> None:
+        self._scheduler = scheduler
+        self._open_client = open_client
+        self._sink = sink
+        self._seconds = seconds
+        self._subscribed = False
+
+    async def run(self) -> None:
+        """Follow to the end.
+
+        Raises:
+            NeverSubscribed: the time was over too early.
+            Exception: what will not go away, or what the sink raised.
+        """
+        client = self._open_client(self._heard)
+        ended: Deferred[None] = Deferred()
+        refreshing = LoopingCall(self._sink.refresh)
+        refreshing.clock = self._scheduler
+        refreshing.start(self._sink.refresh_interval, now=False).addErrback(_fire, ended)
+        over = None
+        if self._seconds is not None:
+            over = self._scheduler.callLater(self._seconds, self._time_over, ended)
+        Deferred.fromCoroutine(self._consume(client)).addBoth(_fire, ended)
+        try:
+            await ended
+        finally:
+            if refreshing.running:
+                refreshing.stop()
+            if over is not None and over.active():
+                over.cancel()
+            await client.close()
+
+    def _heard(self, event: Event) -> None:
+        self._subscribed = self._subscribed or isinstance(event, Subscribed)
+        self._sink.event(event)
+
+    async def _consume(self, client: Client) -> None:
+        async for batch in client:
+            if not self._sink.batch(batch):
+                return
+
+    def _time_over(self, ended: Deferred[None]) -> None:
+        early = NeverSubscribed(f"no subscription within {self._seconds:g} s")
+        _fire(None if self._subscribed else Failure(early), ended)
+
+
+def _fire(result: Failure | None, ended: Deferred[None]) -> None:
+    """Give the end its reason; the first one stands."""
+    if not ended.called:
+        ended.callback(result)  # type: ignore[arg-type]  # a Failure makes it fail
+
+
+def follow(
+    target: Target,
+    sink: Sink,
+    *,
+    name: str,
+    seconds: float | None = None,
+    snapshot: bool = False,
+) -> int:
+    """Run the reactor until the end, and return the exit code.
+
+    0 after all that was asked for, and when nobody reads the output any more; 1 after an error,
+    which is one line on stderr; 130 and 143 after an interrupt and a request to terminate.
+
+    Args:
+        target: what to subscribe to.
+        sink: gets everything.
+        name: of the command, for the server's log.
+        seconds: how long at most; None for no end.
+        snapshot: whether to get the last value of each symbol first.
+    """
+    from twisted.internet import reactor
+
+    def open_client(on_event: Callable[[Event], None]) -> Client:
+        return twisted_client(
+            reactor,
+            target.address,
+            username=target.username,
+            password=target.password,
+            mode=target.mode,
+            symbols=target.symbols,
+            snapshot=snapshot,
+            client_id=f"tickstorm-{name}",
+            on_event=on_event,
+        )
+
+    following = Following(cast(IReactorTime, reactor), open_client, sink, seconds)
+    return _judged(sink, lambda: _run(reactor, following.run()))
+
+
+def _judged(sink: Sink, run: Callable[[], int]) -> int:
+    try:
+        try:
+            return run()
+        finally:
+            sink.close()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the exit
+        return 0
+    except (TickstormError, OSError) as error:
+        click.echo(f"tickstorm: {error_line(error)}", err=True)
+        return 1
+
+
+def _run(reactor: Any, main: Coroutine[Deferred[Any], Any, None]) -> int:
+    """Run a coroutine, and return 0 or the code of the signal that ended it.
+
+    Raises:
+        Exception: what the coroutine raised.
+    """
+    codes: list[int] = []
+    failures: list[Failure] = []
+
+    def stop(_: object) -> None:
+        if reactor.running:
+            reactor.stop()
+
+    def begin() -> None:
+        done = Deferred.fromCoroutine(main)
+        done.addCallbacks(lambda _: codes.append(0), failures.append)
+        done.addBoth(stop)
+
+    def interrupt(*_: object) -> None:
+        codes.append(INTERRUPTED)
+        reactor.callFromThread(stop, None)
+
+    signal.signal(signal.SIGINT, interrupt)
+    reactor.callWhenRunning(begin)
+    reactor.run()
+    if failures:
+        failures[0].raiseException()
+    return codes[0] if codes else TERMINATED

@@ -1,0 +1,215 @@
+"""`tickstorm health`: whether a server really answers, as an exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+import click
+
+if TYPE_CHECKING:
+    from http.client import HTTPConnection
+
+DEFAULT_HTTP = "tcp:9090:interface=127.0.0.1"
+MAX_ANSWER_BYTES = 4096
+"""What is read of an answer."""
+_LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is bound
+
+
+class Page(NamedTuple):
+    """A page to ask for.
+
+    Attributes:
+        host: a name or IP address; empty for a Unix socket.
+        port: likewise 0.
+        path: of the page.
+        socket: the path of a Unix socket; empty for TCP.
+    """
+
+    host: str
+    port: int
+    path: str
+    socket: str = ""
+
+    def __str__(self) -> str:
+        if self.socket:
+            return f"{self.path} at unix:{self.socket}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}{self.path}"
+
+
+class Answer(NamedTuple):
+    """The status of an answer, and the beginning of its body."""
+
+    status: int
+    body: bytes
+
+
+def health_page(where: str, path: str) -> Page:
+    """Return the page to ask for.
+
+    Args:
+        where: the endpoint description that the server's `--http` has, or an http URL. A path in
+            the URL, if there is one, stands for `path`.
+        path: of the page.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    from tickstorm.descriptions import parse_description
+
+    if where.startswith("http://"):
+        return _page_of_url(where, path)
+    description = parse_description(where)
+    if description.kind == "unix":
+        return Page("", 0, path, description.named.get("address", description.arguments[0]))
+    if description.kind not in ("tcp", "tcp6"):
+        raise ValueError(where)
+    anywhere = "::" if description.kind == "tcp6" else ""
+    interface = description.named.get("interface", anywhere)
+    port = description.named.get("port", description.arguments[0])
+    return Page(_LOOPBACK.get(interface, interface), int(port), path)
+
+
+def _page_of_url(url: str, path: str) -> Page:
+    parts = urlsplit(url)
+    if not parts.hostname:
+        raise ValueError(url)
+    asked = path if parts.path in ("", "/") else parts.path
+    return Page(parts.hostname, 80 if parts.port is None else parts.port, asked)
+
+
+def fetch(page: Page, timeout: float) -> Answer:
+    """Ask for a page.
+
+    Args:
+        page: what to ask for.
+        timeout: seconds for each step; the caller bounds the whole.
+
+    Raises:
+        OSError: the server cannot be reached, or does not answer in time.
+        http.client.HTTPException: what answers is no HTTP server.
+    """
+    connection = _connection(page, timeout)
+    try:
+        connection.request("GET", page.path, headers={"Connection": "close"})
+        response = connection.getresponse()
+        return Answer(response.status, response.read(MAX_ANSWER_BYTES))
+    finally:
+        connection.close()
+
+
+def _connection(page: Page, timeout: float) -> HTTPConnection:
+    import socket
+    from http.client import HTTPConnection
+
+    if not page.socket:
+        return HTTPConnection(page.host, page.port, timeout=timeout)
+    connection = HTTPConnection("localhost", timeout=timeout)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.settimeout(timeout)
+    connection.sock.connect(page.socket)
+    return connection
+
+
+def fetch_within(page: Page, timeout: float) -> Answer:
+    """Ask for a page, and give up after `timeout` seconds whatever the server does meanwhile.
+
+    Raises:
+        TimeoutError: the answer was not whole by then.
+        Exception: as `fetch`.
+    """
+    from queue import Empty, SimpleQueue
+    from threading import Thread
+
+    results: SimpleQueue[Answer | Exception] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            results.put(fetch(page, timeout))
+        except Exception as error:
+            results.put(error)
+
+    # A server may send a byte now and then, and a name server may not answer at all.
+    Thread(target=ask, daemon=True).start()
+    try:
+        result = results.get(timeout=timeout)
+    except Empty:
+        raise TimeoutError from None
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+def reasons(body: bytes) -> str:
+    """Return why a server is not well, as its page says it, in one line; empty if it does not."""
+    import json
+
+    from tickstorm.commands.text import printable
+
+    try:
+        page = json.loads(body)
+    except ValueError:
+        lines = body.decode(errors="replace").splitlines()
+        return printable(lines[0][:200]) if lines else ""
+    told = page.get("reasons") if isinstance(page, dict) else None
+    return printable("; ".join(map(str, told))) if isinstance(told, list) else ""
+
+
+def _report(page: Page, timeout: float) -> str:
+    """Return what is wrong; empty if nothing is."""
+    from http.client import HTTPException
+
+    try:
+        answer = fetch_within(page, timeout)
+    except TimeoutError:
+        return f"no answer within {timeout:g} s"
+    except HTTPException as error:
+        return f"what answers is no HTTP server ({type(error).__name__})"
+    except OSError as error:
+        return error.strerror or str(error)
+    if answer.status == 200:
+        return ""
+    why = reasons(answer.body)
+    return f"status {answer.status}" + (f": {why}" if why else "")
+
+
+@click.command(short_help="Ask whether a server is ready, as an exit code.")
+@click.argument("url", required=False)
+@click.option(
+    "--http",
+    metavar="DESC",
+    envvar="TICKSTORM_HTTP",
+    default=DEFAULT_HTTP,
+    show_default=True,
+    show_envvar=True,
+    help="Where the operators' page is: an endpoint description or http://HOST:PORT.",
+)
+@click.option("--live", is_flag=True, help="Ask only whether it is alive, not whether it is ready.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, 3600, min_open=True),
+    metavar="SECONDS",
+    default=3.0,
+    show_default=True,
+    help="For the whole question.",
+)
+def health(*, url: str | None, http: str, live: bool, timeout: float) -> None:
+    """Ask a server how it is: exit code 0 only when it says that it is ready.
+
+    URL is short for --http URL.
+    """
+    try:
+        page = health_page(url or http, "/health/live" if live else "/health/ready")
+    except ValueError:
+        raise click.ClickException(
+            f"{url or http!r} is neither http://HOST:PORT nor an endpoint of tcp:, tcp6: or unix:"
+        ) from None
+    wrong = _report(page, timeout)
+    state = "alive" if live else "ready"
+    if wrong:
+        click.echo(f"not {state}: {page}: {wrong}", err=True)
+    else:
+        click.echo(f"{state}: {page}")
+    sys.exit(1 if wrong else 0)

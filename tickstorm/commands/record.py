@@ -1,0 +1,189 @@
+"""`tickstorm record`: a stream into a file that `replay:` plays."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import click
+
+from tickstorm.commands.stream_options import (
+    ADDRESS_HELP,
+    DEFAULT_ADDRESS,
+    make_target,
+    stream_options,
+)
+
+if TYPE_CHECKING:
+    from tickstorm.client import Batch, Event
+    from tickstorm.commands.recorder import Recorder
+
+
+class Notes:
+    """Tells people, a line at a time, with a last line on a terminal that is written over.
+
+    Args:
+        output: where to.
+        live: whether that is a terminal.
+    """
+
+    def __init__(self, output: IO[str], live: bool) -> None:
+        self._output = output
+        self._live = live
+
+    def line(self, text: str) -> None:
+        """Write a line that stays."""
+        self._output.write(f"{self._clear}{text}\n")
+        self._output.flush()
+
+    def progress(self, text: str) -> None:
+        """Write the line that is written over; only on a terminal."""
+        if self._live:
+            self._output.write(f"{self._clear}{text}")
+            self._output.flush()
+
+    @property
+    def _clear(self) -> str:
+        return "\r\x1b[K" if self._live else ""
+
+
+class Recording:
+    """Writes batches to a recorder, and tells how it goes.
+
+    Args:
+        recorder: takes the rows.
+        notes: takes the words.
+        count: how many ticks to record; None for no end.
+        monotonic: seconds that never go back.
+    """
+
+    refresh_interval = 1.0
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        notes: Notes,
+        count: int | None,
+        monotonic: Callable[[], float],
+    ) -> None:
+        from tickstorm.commands.recording_text import Rows
+
+        self._recorder = recorder
+        self._notes = notes
+        self._count = count
+        self._monotonic = monotonic
+        self._began = monotonic()
+        self._rows = Rows()
+        self._symbols: set[str] = set()
+        self._missing = 0
+
+    def event(self, event: Event) -> None:
+        """Tell of it."""
+        from tickstorm.client import Disconnected, Gap
+        from tickstorm.commands.event_text import event_line
+
+        if isinstance(event, Gap):
+            self._missing += event.batches
+        last_words = isinstance(event, Disconnected) and event.retry_in is None
+        line = "" if last_words else event_line(event)
+        if line:
+            self._notes.line(f"tickstorm: {line}")
+
+    def batch(self, batch: Batch) -> bool:
+        """Record its ticks."""
+        left = None if self._count is None else self._count - self._rows.written
+        for row in self._rows.of(batch, left):
+            self._recorder.add(row)
+        self._symbols.update(tick.symbol for tick in batch.ticks)
+        return self._count is None or self._rows.written < self._count
+
+    def refresh(self) -> None:
+        """Let what came so far be in the file."""
+        self._recorder.flush()
+        self._notes.progress(f"recording: {self._summary()}")
+
+    def close(self) -> None:
+        """Complete the file, and say what is in it."""
+        self._recorder.close()
+        self._notes.line(f"tickstorm: recorded {self._summary()}")
+        if self._rows.moved:
+            self._notes.line(
+                f"tickstorm: the times of {self._rows.moved:,} went back, "
+                "and were set to that of the tick before"
+            )
+        if self._rows.refused:
+            self._notes.line(
+                f"tickstorm: {self._rows.refused:,} left out, outside the limits of the protocol"
+            )
+
+    def _summary(self) -> str:
+        from tickstorm.commands.text import counted
+
+        return ", ".join(
+            (
+                counted(self._rows.written, "tick"),
+                counted(len(self._symbols), "symbol"),
+                counted(self._recorder.bytes_written, "byte"),
+                f"{self._monotonic() - self._began:.0f} s",
+                f"{counted(self._missing, 'batch', 'batches')} lost",
+            )
+        )
+
+
+def _open(path: str, overwrite: bool) -> IO[bytes]:
+    if path == "-":
+        return sys.stdout.buffer
+    try:
+        return Path(path).open("wb" if overwrite else "xb")
+    except FileExistsError:
+        raise click.ClickException(f"{path} is there already: see --overwrite") from None
+    except OSError as error:
+        raise click.ClickException(f"{path}: {error.strerror}") from None
+
+
+@click.command(
+    short_help="Record the prices of a server into a file.",
+    help=f"""Record the prices of a server into FILE, to be played by --source replay:FILE.
+
+    {ADDRESS_HELP}
+
+    FILE is CSV, compressed if its name ends with .gz; - is standard output. A second after a tick
+    came it is in the file, which can be played however the recording ends. What is lost on the way
+    is told on standard error.
+
+    The exit code is 0 after --count or --seconds, 130 after Ctrl-C, and 1 after an error that will
+    not go away, such as a wrong password.
+    """,
+)
+@click.argument("address", nargs=-1, metavar="[ADDRESS]")
+@click.argument("file")
+@stream_options("tick")
+@click.option("--overwrite", is_flag=True, help="Replace a FILE that is there.")
+def record(
+    *,
+    address: tuple[str, ...],
+    file: str,
+    user: str | None,
+    password: str | None,
+    mode: str,
+    symbols: frozenset[str] | None,
+    count: int | None,
+    seconds: float | None,
+    overwrite: bool,
+) -> None:
+    """Record the prices of a server into FILE."""
+    if len(address) > 1:
+        raise click.UsageError(f"Got unexpected extra argument ({address[1]})")
+    place = address[0] if address else DEFAULT_ADDRESS
+    target = make_target(place, user, password, mode, symbols)
+
+    from tickstorm.commands.following import follow
+    from tickstorm.commands.recorder import Recorder
+
+    recorder = Recorder(_open(file, overwrite), compressed=file.endswith(".gz"))
+    notes = Notes(sys.stderr, sys.stderr.isatty())
+    recording = Recording(recorder, notes, count, time.monotonic)
+    sys.exit(follow(target, recording, name="record", seconds=seconds))

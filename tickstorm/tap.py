@@ -1,0 +1,186 @@
+"""`twistd tickstorm`: from options to settings to a running service. It alone has the real reactor.
+
+Whatever is wrong is one line on standard error and exit code 1, before anything listens.
+"""
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+from twisted.application.service import IService, IServiceCollection, MultiService
+from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.strcred import AuthOptionMixin
+from twisted.logger import Logger
+from twisted.python.components import Componentized
+from twisted.python.logfile import LogFile
+from twisted.python.usage import Options as UsageOptions
+from twisted.python.usage import UsageError
+
+from tickstorm.authenticators import CheckerAuthenticator
+from tickstorm.config import load
+from tickstorm.errors import ConfigError, TickstormError
+from tickstorm.log import log_to, observer
+from tickstorm.service import TickstormService
+from tickstorm.settings import Settings
+from tickstorm.welcome import welcome, with_one_time_login
+
+
+def fail(message: object) -> NoReturn:
+    """End the process with one line: the log may have taken the place of sys.stderr."""
+    print(f"tickstorm: {message}", file=sys.__stderr__)
+    raise SystemExit(1)
+
+
+class Options(UsageOptions, AuthOptionMixin):
+    """The options of `twistd tickstorm`; those with a value are also keys of the settings."""
+
+    synopsis = "[options]"
+    longdesc = (
+        "Stream live prices to many subscribers. `tickstorm config defaults` explains every "
+        "setting; an option wins over the environment, and that over the file."
+    )
+    supportedInterfaces = (IUsernamePassword,)
+    optFlags = (("check-config", None, "Say whether the configuration can be used, and exit."),)
+    optParameters = (
+        ("http", None, None, "Operators' endpoint, or off. [tcp:9090:interface=127.0.0.1]"),
+        ("delivery", None, None, "aligned or spread. [aligned]"),
+        ("config", "c", None, "A file of settings, in TOML."),
+        ("log-format", None, None, "json or text. [json]"),
+        ("log-level", None, None, "debug, info, warn, error or critical. [info]"),
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["port"] = []
+        self["source"] = []
+        self.settings = Settings()
+        """What the options, the environment and the file come to."""
+
+    def opt_port(self, description: str) -> None:
+        """Subscribers' endpoint; may be given several times. [tcp:8080:interface=127.0.0.1]"""  # noqa: D415 - it is shown by --help
+        self["port"].append(description)
+
+    def opt_source(self, spec: str) -> None:
+        """Where ticks come from; may be given several times. [walk:]"""  # noqa: D415 - it is shown by --help
+        self["source"].append(spec)
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Read the command line; a word that does not belong there ends the process."""
+        try:
+            super().parseOptions(options)
+        except UsageError as error:
+            fail(f"{error} (see twistd tickstorm --help)")
+
+    def postOptions(self) -> None:
+        """Put the settings together; whatever cannot be used ends the process."""
+        try:
+            self.settings = self._load()
+        except ConfigError as error:
+            fail(error)
+        if self["check-config"]:
+            makeService(self)
+            print("tickstorm: the configuration can be used")  # noqa: T201 - it is for people
+            raise SystemExit(0)
+
+    @property
+    def checkers(self) -> Sequence[Any]:
+        """What `--auth` asked for."""
+        checkers: Sequence[Any] = self.get("credCheckers", ())
+        return checkers
+
+    def _load(self) -> Settings:
+        file = self["config"]
+        names = ("port", "http", "source", "delivery", "log-format", "log-level")
+        settings = load(
+            file=Path(file) if file is not None else None,
+            environ=os.environ,
+            options={name: self[name] for name in names},
+        )
+        if not self.checkers:
+            return settings if settings.username else with_one_time_login(settings)
+        if settings.username:
+            raise ConfigError("--auth and a user name in the settings exclude one another")
+        return settings
+
+
+class CommandLineService(MultiService):
+    """What twistd runs: the service, with its log and what a person is told.
+
+    Args:
+        options: what was asked for.
+        service: the server.
+        stdout: where the log goes unless a file was asked for.
+    """
+
+    _log = Logger()
+
+    def __init__(self, options: Options, service: TickstormService, stdout: IO[str]) -> None:
+        super().__init__()
+        self._options = options
+        self._twistd: Any = options.parent
+        self._service = service
+        self._stdout = stdout
+        service.setServiceParent(self)
+
+    def setServiceParent(self, parent: IServiceCollection | Componentized) -> None:
+        """Join the application, and have twistd log to our observer unless it was told another."""
+        super().setServiceParent(parent)
+        settings = self._options.settings
+        if isinstance(parent, Componentized) and not self._twistd.get("syslog"):
+            log_to(parent, observer(self._log_file(), settings.log_format, settings.log_level))
+
+    def privilegedStartService(self) -> None:
+        """Listen; a port that cannot be had ends the process, or daemonising, with its line."""
+        try:
+            super().privilegedStartService()
+        except TickstormError as error:
+            if not self._in_foreground():
+                raise
+            Path(self._twistd["pidfile"] or os.devnull).unlink(missing_ok=True)
+            fail(error)
+
+    def startService(self) -> None:
+        """Start, and say how to watch a server that has a one-time login."""
+        super().startService()
+        settings = self._options.settings
+        if settings.origins.get("username") is None and not self._options.checkers:
+            ports, pages = self._service.ports, self._service.page_ports
+            text = welcome(
+                settings,
+                [port.getHost() for port in ports],
+                [page.getHost() for page in pages],
+                _own_command(),
+            )
+            print(text, file=sys.__stderr__, flush=True)
+
+    def _in_foreground(self) -> bool:
+        return bool(self._twistd["nodaemon"])
+
+    def _log_file(self) -> Any:
+        name = self._twistd["logfile"]
+        if name == "-" or (not name and self._in_foreground()):
+            return self._stdout
+        return LogFile.fromFullPath(os.path.abspath(name or "twistd.log"))
+
+
+def _own_command() -> str:
+    beside = Path(sys.argv[0]).with_name("tickstorm")
+    if shutil.which("tickstorm") or not beside.exists():
+        return "tickstorm"
+    return shlex.quote(os.path.relpath(beside))
+
+
+def makeService(options: Options) -> IService:
+    """Return the service that twistd runs."""
+    from twisted.internet import reactor
+
+    authenticator = CheckerAuthenticator(options.checkers) if options.checkers else None
+    try:
+        service = TickstormService(options.settings, reactor, authenticator=authenticator)
+    except TickstormError as error:
+        fail(error)
+    return CommandLineService(options, service, sys.stdout)

@@ -1,0 +1,102 @@
+"""Health: whether the server is alive, ready and well, judged from a few readings.
+
+Pure: the readings come in, the verdict and its reasons go out. Ready is the same as well: whatever
+makes a server degraded is a reason to send new clients elsewhere.
+"""
+
+from collections.abc import Iterator
+from enum import Enum, unique
+from math import inf
+from typing import NamedTuple
+
+
+@unique
+class Status(Enum):
+    """How the server is, in one word."""
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    STOPPING = "stopping"
+
+
+class HealthLimits(NamedTuple):
+    """How old a sign of life may be, in seconds.
+
+    Attributes:
+        sweep_timeout: since the last sweep; beyond it the server does not count as alive.
+        feed_timeout: since the last tick; 0 for a feed that may fall silent.
+    """
+
+    sweep_timeout: float = 10.0
+    feed_timeout: float = 30.0
+
+
+class Verdict(NamedTuple):
+    """What was found.
+
+    Attributes:
+        live: whether restarting the process would not help.
+        status: OK, or why it is not.
+        reasons: one sentence for each thing that is wrong; none while the status is OK.
+    """
+
+    live: bool
+    status: Status
+    reasons: tuple[str, ...]
+
+    @property
+    def ready(self) -> bool:
+        """Whether new clients should be sent here."""
+        return self.status is Status.OK
+
+
+class Health:
+    """The server's judgement of itself.
+
+    Args:
+        started_at: when the server began, in seconds of its monotonic clock.
+        limits: how old a sign of life may be.
+
+    Attributes:
+        accepting: whether its ports listen; kept by their owner.
+        stopping: whether it is being stopped; likewise.
+    """
+
+    def __init__(self, started_at: float, limits: HealthLimits = HealthLimits()) -> None:
+        self.started_at = started_at
+        self.accepting = False
+        self.stopping = False
+        self._limits = limits
+
+    def judge(self, sweep_age: float, feed_age: float) -> Verdict:
+        """Say how the server is.
+
+        Args:
+            sweep_age: seconds since the last sweep, or since the start.
+            feed_age: seconds since the last tick; infinity before the first.
+        """
+        # Nothing sweeps any more while the last clients are seen off: that is no reason to kill it.
+        live = self.stopping or sweep_age <= self._limits.sweep_timeout
+        reasons = tuple(self._reasons(sweep_age, feed_age))
+        if self.stopping:
+            return Verdict(live, Status.STOPPING, reasons)
+        return Verdict(live, Status.DEGRADED if reasons else Status.OK, reasons)
+
+    def _reasons(self, sweep_age: float, feed_age: float) -> Iterator[str]:
+        if self.stopping:
+            yield "the server is stopping"
+            return
+        if not self.accepting:
+            yield "no connections are accepted"
+        if sweep_age > self._limits.sweep_timeout:
+            yield _too_old("sweep", sweep_age, self._limits.sweep_timeout)
+        if not self._limits.feed_timeout:
+            return
+        if feed_age == inf:
+            yield "there was no tick yet"
+        elif feed_age > self._limits.feed_timeout:
+            yield _too_old("tick", feed_age, self._limits.feed_timeout)
+
+
+def _too_old(what: str, age: float, limit: float) -> str:
+    return f"the last {what} is {age:.1f} s old, over {limit:g} s"

@@ -1,0 +1,252 @@
+"""The server's numbers as Prometheus metrics, made from its plain counters when somebody asks.
+
+The five names that dashboards of the first servers use are kept as they were; every other name
+follows Prometheus' own rules. A label whose values are known beforehand begins at 0, so that the
+first event is seen as a rise.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.registry import Collector
+from twisted.web.iweb import IRequest
+
+from tickstorm import __version__
+from tickstorm.admission import Rejection
+from tickstorm.errors import ErrorCode
+from tickstorm.messages import Mode
+from tickstorm.metrics import Histogram
+from tickstorm.outlet import Outlet
+from tickstorm.stream import StreamTable
+from tickstorm.web.observation import Observation
+from tickstorm.web.pages import Answer, Reply
+from tickstorm.web.process import ProcessCollector
+
+CertificateExpiry = Callable[[], Mapping[str, float]]
+"""Returns when each certificate expires, by its file's name: seconds since the Unix epoch."""
+
+_OPENMETRICS = b"application/openmetrics-text"
+_LOGIN_RESULTS = ("accepted", ErrorCode.INVALID_AUTH.name, ErrorCode.RATE_LIMITED.name)
+_REJECTIONS = tuple(rejection.value for rejection in Rejection)
+_ERROR_CODES = tuple(code.name for code in ErrorCode if code is not ErrorCode.UNSPECIFIED)
+_PERIODIC_CALLS = ("sweep",)
+
+
+class ServerCollector(Collector):
+    """Collects one server's metrics.
+
+    Args:
+        observation: the server.
+        certificate_expiry: when its certificates expire.
+    """
+
+    def __init__(self, observation: Observation, certificate_expiry: CertificateExpiry) -> None:
+        self._observation = observation
+        self._factory = observation.factory
+        self._certificate_expiry = certificate_expiry
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric as it is now."""
+        yield InfoMetricFamily("tickstorm_build", "What runs.", {"version": __version__})
+        yield from self._connections()
+        yield from self._traffic()
+        yield from self._backlog()
+        yield from self._feed()
+        yield from self._timers()
+        yield _gauges(
+            "tickstorm_certificate_expiry_timestamp_seconds",
+            "When a certificate expires.",
+            "certificate",
+            self._certificate_expiry(),
+        )
+
+    def _connections(self) -> Iterator[Metric]:
+        metrics = self._factory.metrics
+        yield GaugeMetricFamily(
+            "tickstorm_active_connections", "Open connections.", len(self._factory.connections)
+        )
+        yield CounterMetricFamily(
+            "tickstorm_connections_opened",
+            "Connections that came, those turned away among them.",
+            metrics.connections_opened,
+        )
+        yield _counters(
+            "tickstorm_connections_rejected",
+            "Connections turned away at the door.",
+            "reason",
+            _from_zero(_REJECTIONS, metrics.rejections),
+        )
+        yield _counters(
+            "tickstorm_logins",
+            "Logins that were answered.",
+            "result",
+            _from_zero(_LOGIN_RESULTS, metrics.logins),
+        )
+        yield _counters(
+            "tickstorm_protocol_errors",
+            "ERROR frames sent.",
+            "code",
+            _from_zero(_ERROR_CODES, metrics.protocol_errors),
+        )
+        yield CounterMetricFamily(
+            "tickstorm_heartbeat_timeouts",
+            "Connections ended because nothing was heard from them.",
+            metrics.protocol_errors[ErrorCode.HEARTBEAT_TIMEOUT.name],
+        )
+        yield self._tls_handshakes()
+
+    def _tls_handshakes(self) -> Metric:
+        family = CounterMetricFamily(
+            "tickstorm_tls_handshakes", "TLS handshakes completed.", labels=("version", "cipher")
+        )
+        for parameters, count in self._factory.metrics.tls_handshakes.items():
+            family.add_metric(parameters, count)
+        return family
+
+    def _traffic(self) -> Iterator[Metric]:
+        metrics = self._factory.metrics
+        yield CounterMetricFamily(
+            "tickstorm_messages_sent",
+            "DATA_BATCH frames handed to connections.",
+            metrics.messages_sent,
+        )
+        yield CounterMetricFamily(
+            "tickstorm_bytes_sent", "Bytes of those frames.", metrics.bytes_sent
+        )
+        yield _histogram(
+            "tickstorm_publish_latency_ms",
+            "Milliseconds from the beginning of a batch's fan-out to a subscriber's write.",
+            metrics.publish_latency_ms,
+        )
+
+    def _backlog(self) -> Iterator[Metric]:
+        congested = self._factory.congested
+        yield GaugeMetricFamily(
+            "tickstorm_congested_connections", "Connections with a queue.", len(congested)
+        )
+        yield GaugeMetricFamily(
+            "tickstorm_queued_bytes",
+            "Bytes in those queues.",
+            sum(connection.pending_bytes for connection in congested),
+        )
+        yield CounterMetricFamily(
+            "tickstorm_slow_consumers",
+            "Connections ended because they did not read.",
+            self._factory.metrics.slow_consumers,
+        )
+
+    def _feed(self) -> Iterator[Metric]:
+        hub, streams = self._factory.hub, self._streams()
+        yield CounterMetricFamily(
+            "tickstorm_ticks_published", "Ticks taken in.", hub.ticks_published
+        )
+        yield GaugeMetricFamily("tickstorm_symbols", "Symbols that had a tick.", hub.symbols)
+        yield GaugeMetricFamily(
+            "tickstorm_feed_age_seconds",
+            "Time since the last tick; +Inf before the first.",
+            self._observation.feed_age(),
+        )
+        yield _gauges(
+            "tickstorm_streams",
+            "Streams that somebody listens to.",
+            "mode",
+            {mode.name: len(table) for mode, table in streams.items()},
+        )
+        yield _gauges(
+            "tickstorm_subscribers",
+            "Connections that listen to a stream.",
+            "mode",
+            {mode.name: _subscribers(table) for mode, table in streams.items()},
+        )
+
+    def _streams(self) -> dict[Mode, StreamTable[Outlet]]:
+        hub = self._factory.hub
+        return {
+            **{mode: cadence.streams for mode, cadence in hub.bars.items()},
+            Mode.TICK: hub.ticks.streams,
+        }
+
+    def _timers(self) -> Iterator[Metric]:
+        metrics, sweep_age = self._factory.metrics, self._observation.sweep_age()
+        yield GaugeMetricFamily(
+            "tickstorm_loop_lag_seconds", "How late the last sweep began.", metrics.loop_lag_s
+        )
+        yield GaugeMetricFamily(
+            "tickstorm_last_sweep_age_seconds",
+            "Time since the last sweep; before the first, since the start.",
+            sweep_age,
+        )
+        yield GaugeMetricFamily(
+            "tickstorm_last_sweep_timestamp_seconds",
+            "When that was.",
+            self._observation.clock.wall_ns() / 1e9 - sweep_age,
+        )
+        yield _counters(
+            "tickstorm_periodic_call_failures",
+            "Periodic calls that raised.",
+            "call",
+            _from_zero(_PERIODIC_CALLS, metrics.failures),
+        )
+
+
+def make_registry(
+    observation: Observation, certificate_expiry: CertificateExpiry
+) -> CollectorRegistry:
+    """Return a registry of the server's metrics, the process's and the interpreter's."""
+    registry = CollectorRegistry()
+    registry.register(ServerCollector(observation, certificate_expiry))
+    registry.register(ProcessCollector())
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+def metrics_reply(registry: CollectorRegistry) -> Reply:
+    """Return what answers with the metrics: as OpenMetrics to who takes it, else as plain text."""
+
+    def reply(request: IRequest) -> Answer:
+        # prometheus_client's own choice of format fails on a version that is no number.
+        if _OPENMETRICS in (request.getHeader(b"Accept") or b""):
+            body = openmetrics.generate_latest(registry)
+            return Answer(body, openmetrics.CONTENT_TYPE_LATEST)
+        return Answer(generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4)
+
+    return reply
+
+
+def _from_zero(known: Iterable[str], counts: Mapping[str, int]) -> dict[str, int]:
+    return {**dict.fromkeys(known, 0), **counts}
+
+
+def _counters(name: str, text: str, label: str, counts: Mapping[str, float]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=(label,))
+    for value, count in counts.items():
+        family.add_metric((value,), count)
+    return family
+
+
+def _gauges(name: str, text: str, label: str, numbers: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=(label,))
+    for value, number in numbers.items():
+        family.add_metric((value,), number)
+    return family
+
+
+def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
+    bounds = [*map(str, histogram.bounds), "+Inf"]
+    buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))
+    return HistogramMetricFamily(name, text, buckets=buckets, sum_value=histogram.total)
+
+
+def _subscribers(streams: StreamTable[Outlet]) -> int:
+    return sum(len(stream.subscribers) for stream in streams)

@@ -1,0 +1,81 @@
+"""Pages: what answers a GET or a HEAD, and the tree that they hang in.
+
+Every answer that leaves here says what it is, is never stored by a cache, and is never taken for
+anything else by a browser: also the one to a path that is not there.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from twisted.web.iweb import IRequest
+from twisted.web.resource import Resource
+
+JSON = "application/json"
+TEXT = "text/plain; charset=utf-8"
+HTML = "text/html; charset=utf-8"
+
+
+class Answer(NamedTuple):
+    """What is sent back."""
+
+    body: bytes
+    content_type: str
+    status: HTTPStatus = HTTPStatus.OK
+
+
+Reply = Callable[[IRequest], Answer]
+"""Answers one request, at once."""
+
+
+def json_answer(value: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Answer:
+    """Return an answer with a JSON object."""
+    return Answer(json.dumps(value, allow_nan=False).encode() + b"\n", JSON, status)
+
+
+def text_answer(text: str, status: HTTPStatus = HTTPStatus.OK) -> Answer:
+    """Return an answer with one line of text."""
+    return Answer(text.encode() + b"\n", TEXT, status)
+
+
+class Page(Resource):
+    """One page, and those below it.
+
+    Args:
+        reply: answers for this page.
+        below: the pages below it, by the next segment of the path.
+    """
+
+    def __init__(self, reply: Reply, below: Mapping[bytes, Resource] | None = None) -> None:
+        super().__init__()
+        self._reply = reply
+        for segment, page in (below or {}).items():
+            self.putChild(segment, page)
+
+    def getChild(
+        self,
+        path: bytes,
+        request: IRequest,  # noqa: ARG002 - the interface's
+    ) -> Resource:
+        """Return this page itself for a slash at its end, and a short refusal for all else."""
+        return Page(_not_found) if path else self
+
+    def render(self, request: IRequest) -> bytes:
+        """Answer a request."""
+        request.setHeader(b"Cache-Control", b"no-store")
+        request.setHeader(b"X-Content-Type-Options", b"nosniff")
+        if request.method in (b"GET", b"HEAD"):
+            answer = self._reply(request)
+        else:
+            request.setHeader(b"Allow", b"GET, HEAD")
+            answer = text_answer("GET and HEAD only", HTTPStatus.METHOD_NOT_ALLOWED)
+        request.setResponseCode(answer.status)
+        request.setHeader(b"Content-Type", answer.content_type.encode())
+        request.setHeader(b"Content-Length", str(len(answer.body)).encode())
+        # twisted.web would drop the body itself, but write a warning into the log each time.
+        return b"" if request.method == b"HEAD" else answer.body
+
+
+def _not_found(_: IRequest) -> Answer:
+    return text_answer("not found", HTTPStatus.NOT_FOUND)

@@ -1,0 +1,53 @@
+"""What a person at the terminal is told by a server without a login: how to see it work."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from tickstorm.errors import ConfigError
+from tickstorm.settings import Settings
+
+ONE_TIME_USER = "guest"
+
+
+def with_one_time_login(settings: Settings) -> Settings:
+    """Return settings with a new password, for one run on this machine alone.
+
+    Raises:
+        ConfigError: a port can be reached from other machines.
+    """
+    if settings.exposed_ports:
+        raise ConfigError(
+            f"port {settings.exposed_ports[0]!r} can be reached from other machines: set "
+            "STREAM_USER and STREAM_PASS or give --auth, or keep to interface=127.0.0.1"
+        )
+    return replace(settings, username=ONE_TIME_USER, password=secrets.token_hex(8))
+
+
+def welcome(settings: Settings, ports: Sequence[Any], pages: Sequence[Any], command: str) -> str:
+    """Return lines that say where the server listens, the login, and what to type.
+
+    Args:
+        settings: with the one-time login.
+        ports: the addresses (IPv4Address, UNIXAddress, …) of the subscribers' ports.
+        pages: those of the operators' page.
+        command: how `tickstorm` is to be called.
+    """
+    address = _dialled(ports[0]) if ports else ""
+    lines = [
+        f"Tickstorm listens on {', '.join(map(_dialled, ports))}",
+        f"One-time login: user {settings.username}, password {settings.password}",
+        "Watch it from another terminal:",
+        f"  {command} watch {address} --user {settings.username} --password {settings.password}",
+    ]
+    lines += [f"Health and metrics: http://{page.host}:{page.port}/" for page in pages]
+    return "\n".join(lines)
+
+
+def _dialled(address: Any) -> str:
+    """Return an address as a client is told it."""
+    if not hasattr(address, "port"):
+        return f"unix:{address.name.decode() if isinstance(address.name, bytes) else address.name}"
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f"{host}:{address.port}"

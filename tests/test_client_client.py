@@ -52,8 +52,8 @@ from tickstorm.ticks import Tick
 LOGIN_ACK = ack_frame(FrameType.AUTH, "authenticated", 5)
 
 
-def subscription_ack(next_sequence):
-    terms = {"epoch": "e", "next_sequence": str(next_sequence)}
+def subscription_ack(next_sequence, **metadata):
+    terms = {"epoch": "e", "next_sequence": str(next_sequence), **metadata}
     return ack_frame(FrameType.SUBSCRIBE, "subscribed", 5, terms)
 
 
@@ -310,6 +310,16 @@ def test_a_server_that_answers_heartbeats_stays():
     assert desk.events == [Authenticated(), Subscribed("e", 1, 15.0, 20.0)]
 
 
+def test_heartbeats_come_as_often_as_the_server_wants_them():
+    desk = Desk(random=lambda: 0.0)
+    desk.consume()
+    server = desk.endpoint.accept()
+    server.say(LOGIN_ACK, subscription_ack(1, heartbeat_interval_ms="2000"))
+    server.heard()
+    desk.clock.pump([1.0] * 4)
+    assert server.heard_types() == [FrameType.HEARTBEAT] * 2
+
+
 def test_a_server_that_cannot_be_reached_in_time():
     desk = Desk()
     desk.consume()
@@ -359,7 +369,7 @@ class TestSlowConsumer:
         assert server.reading_paused
         server.heard()
         for _ in range(4):
-            desk.clock.advance(15.0)
+            desk.clock.pump([1.0] * 15)
             assert server.heard_types() == [FrameType.HEARTBEAT]
         assert desk.events == [Authenticated(), Subscribed("e", 1, 15.0, 20.0)]
         for _ in range(4):

@@ -6,8 +6,10 @@ from certificates import authority
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.protocol import Factory, Protocol
 
 from tickstorm.client import Mode, twisted_client
+from tickstorm.client.on_twisted import TwistedFramework, as_endpoint
 from tickstorm.clock import system_clock
 from tickstorm.credentials import SharedCredentials
 from tickstorm.errors import InvalidAuth
@@ -74,3 +76,26 @@ async def test_over_tls(hub, tmp_path):
 async def test_a_wrong_password(hub):
     with pytest.raises(InvalidAuth):
         await first_price(hub, "tcp:0:interface=127.0.0.1", "127.0.0.1:{port}", password="wrong")
+
+
+class Listener:
+    """A receiver that keeps its link."""
+
+    def connected(self, link):
+        self.link = link
+
+    def lost(self, error):
+        self.error = error
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_heartbeat_does_not_wait_for_a_fuller_segment():
+    port = await serverFromString(reactor, "tcp:0:interface=127.0.0.1").listen(
+        Factory.forProtocol(Protocol)
+    )
+    endpoint = as_endpoint(reactor, f"127.0.0.1:{port.getHost().port}")
+    listener = Listener()
+    await TwistedFramework(endpoint, system_clock(reactor)).dial(listener)
+    assert listener.link.transport.getTcpNoDelay()
+    listener.link.abort()
+    await port.stopListening()

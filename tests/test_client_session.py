@@ -352,9 +352,10 @@ def test_while_nothing_is_read_heartbeats_go_out_and_silence_means_nothing():
         assert client.wake(now, 0) is None
         assert types(client.take_output()) == [FrameType.HEARTBEAT]
     client.feed(batch(7)[:3], 31.0, 0)
-    assert client.deadline == 40.0
-    client.resume(35.0)
     client.wake(40.0, 0)
     assert client.deadline == 50.0
-    hear(client, batch(7)[3:], 45.0)
-    assert client.wake(50.0, 0) is None
+    client.resume(45.0)
+    client.wake(50.0, 0)
+    assert client.deadline == 60.0
+    assert client.wake(60.0, 0) is None
+    assert client.wake(61.0, 0) == Silent(16.0)

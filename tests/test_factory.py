@@ -73,7 +73,6 @@ def test_no_more_connections_from_an_address_than_so_many():
     assert not server.connect().closed
 
 
-@pytest.mark.xfail(strict=True, reason="RateLimited at the door is counted as a login")
 def test_who_is_turned_away_has_not_tried_to_log_in():
     server = server_with(max_connections_per_address=1)
     server.connect()
@@ -310,6 +309,14 @@ def test_when_drain_fires_nobody_is_in():
     assert fired == [0]
 
 
+def test_drain_sends_the_ticks_collected_so_far():
+    server = Server()
+    client = server.subscribed(TICK)
+    server.publish(1.0)
+    server.factory.drain(1.0)
+    assert client.names() == [[1.0], "SHUTTING_DOWN"]
+
+
 def test_drain_cuts_who_does_not_go():
     server = Server()
     stubborn = server.subscribed(TICK)
@@ -372,7 +379,6 @@ def test_who_comes_while_it_drains_is_turned_away():
     assert late.names() == ["SHUTTING_DOWN"]
 
 
-@pytest.mark.xfail(strict=True, reason="each client's end is a warning, also that of a drain")
 def test_a_drain_is_no_warning_a_client():
     events = []
     server = Server()

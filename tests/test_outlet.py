@@ -318,6 +318,7 @@ def test_answers_that_are_read_are_not_counted_for_ever():
     direct = Direct(0)
     for _ in range(10):
         direct.socket.room = 0
+        direct.outlet.answer(bytes(100))
         direct.outlet.answer(bytes(60_000))
         direct.drain()
     assert direct.owner.events == ["congested", "relieved"] * 10

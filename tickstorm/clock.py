@@ -50,14 +50,22 @@ class WallClockLoop:
         interval_ms: the distance of the marks.
         call: takes the mark's number, counted in intervals since the Unix epoch. Marks that were
             missed are not made up for: the next call's number tells.
+        failed: called after each call that raised.
     """
 
     _log = Logger()
 
-    def __init__(self, clock: Clock, interval_ms: int, call: Callable[[int], object]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        interval_ms: int,
+        call: Callable[[int], object],
+        failed: Callable[[], object] = lambda: None,
+    ) -> None:
         self._clock = clock
         self._interval_ns = interval_ms * 1_000_000
         self._call = call
+        self._failed = failed
         self._mark = 0
         self._pending: IDelayedCall | None = None
         self.failures = 0
@@ -86,6 +94,7 @@ class WallClockLoop:
                 self._call(mark)
             except Exception:
                 self.failures += 1
+                self._failed()
                 self._log.failure("a periodic call failed")
         if self._pending is None:
             self._schedule()

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 
 from tickstorm.admission import AdmissionLimits, Door, LoginFailures
 from tickstorm.clock import Clock
-from tickstorm.errors import InvalidAuth, ProtocolError, RateLimited, ShuttingDown
+from tickstorm.errors import InternalError, InvalidAuth, ProtocolError, RateLimited, ShuttingDown
 from tickstorm.fanout import FanOut
 from tickstorm.heartbeat import DeadlineWheel, Sweeper
 from tickstorm.hub import Hub
@@ -24,6 +24,9 @@ from tickstorm.overload import BacklogLimits
 from tickstorm.protocol import Connection
 from tickstorm.session import SessionLimits
 from tickstorm.transports import SocketOptions
+
+LOGIN_ERRORS = (InvalidAuth, RateLimited, InternalError)
+"""What a login can end in."""
 
 
 class TickstormFactory(Factory):
@@ -133,17 +136,19 @@ class TickstormFactory(Factory):
     def ended(self, connection: Connection, error: ProtocolError) -> None:
         """Note why a conversation ended."""
         self.metrics.protocol_errors[error.code.name] += 1
-        if connection.user is None and isinstance(error, InvalidAuth | RateLimited):
+        inside = connection.address is not None
+        if inside and connection.user is None and isinstance(error, LOGIN_ERRORS):
             self.metrics.logins[error.code.name] += 1
-        if isinstance(error, InvalidAuth) and connection.address:
-            self.login_failures.record(connection.address, self.clock.monotonic())
-        self._log.warn(
-            "connection {connection} from {peer} ended: {code}, {reason}",
-            connection=connection.id,
-            peer=connection.address,
-            code=error.code.name,
-            reason=error.message,
-        )
+        if inside and isinstance(error, InvalidAuth):
+            self.login_failures.record(connection.address or "", self.clock.monotonic())
+        if self._verbose or (inside and not isinstance(error, ShuttingDown)):
+            self._log.warn(
+                "connection {connection} from {peer} ended: {code}, {reason}",
+                connection=connection.id,
+                peer=connection.address,
+                code=error.code.name,
+                reason=error.message,
+            )
 
     def closed(self, connection: Connection, reason: str) -> None:
         """Forget a connection."""

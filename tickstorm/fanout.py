@@ -46,7 +46,7 @@ class FanOut:
         self._next_slot = count()
         self._flush_due: IDelayedCall | None = None
         self._loops = [
-            WallClockLoop(clock, cadence.slot_ms, self._closer(mode))
+            WallClockLoop(clock, cadence.slot_ms, self._closer(mode), self._failure_counter(mode))
             for mode, cadence in hub.bars.items()
         ]
         hub.on_ticks_pending = self._ticks_pending
@@ -100,6 +100,12 @@ class FanOut:
             ended = end
 
         return close
+
+    def _failure_counter(self, mode: Mode) -> Callable[[], None]:
+        def count_failure() -> None:
+            self._metrics.failures[mode.name] += 1
+
+        return count_failure
 
     def _send(self, emissions: Iterator[Emission[Outlet]]) -> None:
         for stream, frames in emissions:

@@ -189,6 +189,11 @@ class Connection:
         return self._outlet.bytes_sent
 
     @property
+    def certificate_name(self) -> str | None:
+        """The common name of the client's certificate, if it showed one."""
+        return certificate_name(self._transport)
+
+    @property
     def pending_bytes(self) -> int:
         """What is queued."""
         return self._outlet.pending_bytes
@@ -231,7 +236,7 @@ class Connection:
         try:
             self._server.login_failures.check(address, self.now())
             user = self._server.authenticator.authenticate(
-                login, Peer(address, certificate_name(self._transport))
+                login, Peer(address, self.certificate_name)
             )
         except Exception:
             self._login_failed(Failure())

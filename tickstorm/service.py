@@ -18,6 +18,7 @@ from tickstorm.admission import AdmissionLimits
 from tickstorm.clock import Clock, system_clock
 from tickstorm.config import Settings
 from tickstorm.credentials import SharedCredentials
+from tickstorm.descriptions import parse_description
 from tickstorm.endpoints import server_endpoint
 from tickstorm.errors import ListenError
 from tickstorm.factory import TickstormFactory
@@ -28,6 +29,7 @@ from tickstorm.outlet import Outlet
 from tickstorm.overload import BacklogLimits
 from tickstorm.session import SessionLimits
 from tickstorm.sources import make_source
+from tickstorm.tls import certificate_expiry
 from tickstorm.transports import SocketOptions
 from tickstorm.web.health import Health, HealthLimits
 from tickstorm.web.site import site
@@ -82,7 +84,6 @@ class TickstormService(MultiService):
         self.page_ports: list[IListeningPort] = []
         self._drain_timeout = settings.drain_timeout
         self._health = Health(clock.monotonic(), HealthLimits(feed_timeout=settings.feed_timeout))
-        self._site = site(self.factory, self._health, clock)
         self._endpoints = [
             (description, server_endpoint(reactor, description))
             for description in settings.port_descriptions
@@ -91,6 +92,8 @@ class TickstormService(MultiService):
             (description, server_endpoint(reactor, description))
             for description in settings.http_descriptions
         ]
+        expiry = _certificate_expiry((*settings.port_descriptions, *settings.http_descriptions))
+        self._site = site(self.factory, self._health, clock, lambda: expiry)
         makers = list(getPlugins(ISourceMaker) if source_makers is None else source_makers)
         for spec in settings.source:
             make_source(spec, self.hub.publish, clock, makers).setServiceParent(self)
@@ -163,6 +166,12 @@ def make_factory(
         ),
         verbose=settings.log_level == "debug",
     )
+
+
+def _certificate_expiry(descriptions: Iterable[str]) -> dict[str, float]:
+    parsed = map(parse_description, descriptions)
+    paths = {description.named["cert"] for description in parsed if description.is_own_tls}
+    return {path: certificate_expiry(path) for path in paths}
 
 
 def _listen_all(endpoints: Iterable[_Endpoint], factory: IProtocolFactory) -> list[IListeningPort]:

@@ -13,9 +13,10 @@ from tickstorm.errors import InvalidTick
 SYMBOL = re.compile(r"[A-Z0-9._-]{1,16}")
 MIN_PRICE, MAX_PRICE = 0.0001, 1_000_000.0
 MAX_VOLUME = 1e9
-MAX_SIZE = 2**63 - 1
+MAX_WHOLE = 2**63 - 1
 MAX_METADATA_ENTRIES, MAX_METADATA_KEY, MAX_METADATA_VALUE = 20, 64, 256
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NO_METADATA: Mapping[str, str] = MappingProxyType({})
 
 
@@ -49,33 +50,60 @@ def validate(tick: Tick) -> None:
     Raises:
         InvalidTick: a field is outside its range; NaN and the infinities are outside of every one.
     """
-    if not SYMBOL.fullmatch(tick.symbol):
-        raise InvalidTick(f"symbol {tick.symbol[:32]!r} is not 1 to 16 of A-Z 0-9 . _ -")
-    if not MIN_PRICE <= tick.price <= MAX_PRICE:
-        raise InvalidTick(f"price {tick.price} is not {MIN_PRICE} to {MAX_PRICE:.0f}")
-    if not 0 <= tick.volume <= MAX_VOLUME:
-        raise InvalidTick(f"volume {tick.volume} is not 0 to {MAX_VOLUME:.0f}")
-    for side, price in (("bid", tick.bid), ("ask", tick.ask)):
-        if price and not MIN_PRICE <= price <= MAX_PRICE:
-            raise InvalidTick(f"{side} {price} is neither 0 nor {MIN_PRICE} to {MAX_PRICE:.0f}")
-    for side, size in (("bid_size", tick.bid_size), ("ask_size", tick.ask_size)):
-        if not 0 <= size <= MAX_SIZE:
-            raise InvalidTick(f"{side} {size} is not 0 to 2^63 - 1")
-    if not 0 <= tick.timestamp_ns <= MAX_SIZE:
-        raise InvalidTick(f"timestamp_ns {tick.timestamp_ns} is not 0 to 2^63 - 1")
-    if tick.metadata:
-        _validate_metadata(tick.metadata)
+    symbol, price, volume, timestamp_ns, bid, ask, bid_size, ask_size, metadata = tick
+    if not isinstance(symbol, str) or not SYMBOL.fullmatch(symbol):
+        raise InvalidTick(f"symbol {_shown(symbol)} is not 1 to 16 of A-Z 0-9 . _ -")
+    if not isinstance(price, float | int) or not MIN_PRICE <= price <= MAX_PRICE:
+        raise InvalidTick(f"price {_shown(price)} is not {MIN_PRICE} to {MAX_PRICE:.0f}")
+    if not isinstance(volume, float | int) or not 0 <= volume <= MAX_VOLUME:
+        raise InvalidTick(f"volume {_shown(volume)} is not 0 to {MAX_VOLUME:.0f}")
+    _validate_quote("bid", bid)
+    _validate_quote("ask", ask)
+    _validate_whole("bid_size", bid_size)
+    _validate_whole("ask_size", ask_size)
+    _validate_whole("timestamp_ns", timestamp_ns)
+    if metadata is not _NO_METADATA:
+        _validate_metadata(metadata)
 
 
-def _validate_metadata(metadata: Mapping[str, str]) -> None:
+def _validate_quote(side: str, price: object) -> None:
+    if price == 0 and isinstance(price, float | int):
+        return
+    if not isinstance(price, float | int) or not MIN_PRICE <= price <= MAX_PRICE:
+        raise InvalidTick(f"{side} {_shown(price)} is neither 0 nor {MIN_PRICE} to {MAX_PRICE:.0f}")
+
+
+def _validate_whole(name: str, number: object) -> None:
+    if not isinstance(number, int) or not 0 <= number <= MAX_WHOLE:
+        raise InvalidTick(f"{name} {_shown(number)} is not 0 to 2^63 - 1")
+
+
+def _validate_metadata(metadata: object) -> None:
+    if not isinstance(metadata, Mapping):
+        raise InvalidTick(f"metadata {_shown(metadata)} is no mapping")
     if len(metadata) > MAX_METADATA_ENTRIES:
         raise InvalidTick(f"{len(metadata)} metadata entries are over {MAX_METADATA_ENTRIES}")
     for key, value in metadata.items():
+        if not _is_text(key) or not _is_text(value):
+            raise InvalidTick(f"metadata {_shown(key)} is not text, or its value is not")
         if len(key) > MAX_METADATA_KEY or len(value) > MAX_METADATA_VALUE:
             raise InvalidTick(
-                f"metadata {key[:32]!r} is over {MAX_METADATA_KEY} characters of key "
+                f"metadata {_shown(key)} is over {MAX_METADATA_KEY} characters of key "
                 f"or {MAX_METADATA_VALUE} of value"
             )
+
+
+def _is_text(value: object) -> bool:
+    """Whether the wire can carry it: a lone surrogate it cannot."""
+    return isinstance(value, str) and (value.isascii() or not _SURROGATE.search(value))
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str):
+        return repr(value[:32])
+    if isinstance(value, int) and abs(value) > 10 * MAX_WHOLE:
+        return "of more than 19 digits"  # Python refuses to write out the very long ones
+    return repr(value)[:32]
 
 
 class LastValues:

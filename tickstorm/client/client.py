@@ -173,8 +173,6 @@ class Client:
 
     def ended(self, ending: Ending) -> None:
         """Connect again in a while, or never."""
-        if self._phase is not Phase.RUNNING:
-            return
         self._backoff.lasted(ending.streamed_for)
         wait = self._backoff.next_wait(ending.retry_after_ms) if ending.retryable else None
         if wait is None:

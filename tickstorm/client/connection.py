@@ -103,7 +103,6 @@ class Connection:
         if self._phase is Phase.PAUSED:
             self._phase = Phase.OPEN
             self._open_session.resume(self._framework.monotonic())
-            self._arm()
             self._advance()
             self._resume()
         elif self._phase is Phase.LOST:
@@ -172,18 +171,14 @@ class Connection:
         assert self._link is not None
         return self._link
 
-    @property
-    def _held(self) -> bool:
-        return self._owner.full and self._open_session.state is State.STREAMING
-
     def _advance(self) -> None:
-        while not self._held:
+        while not self._owner.full:
             event = self._open_session.next_event()
             if event is None:
                 break
             self._act(event)
         self._say()
-        if self._phase is Phase.OPEN and self._held:
+        if self._phase is Phase.OPEN and self._owner.full:
             self._phase = Phase.PAUSED
             self._open_session.pause()
             self._open_link.pause()
@@ -252,7 +247,7 @@ class Connection:
             self._framework.futures.cancel(self._dialing)
 
     def _finish_loss(self) -> None:
-        if self._phase is Phase.LOST and self._loss is not None and not self._held:
+        if self._phase is Phase.LOST and self._loss is not None and not self._owner.full:
             self._fail(Ending(self._loss))
 
     def _fail(self, ending: Ending) -> None:

@@ -27,8 +27,8 @@ def event_line(event: Event) -> str:
     if isinstance(event, Repeated):
         return f"batch {event.sequence} came again and was dropped"
     if isinstance(event, Disconnected):
-        again = "" if event.retry_in is None else f"; again in {event.retry_in:.1f} s"
-        return f"disconnected: {error_line(event.error)}{again}"
+        again = "" if event.retry_in is None else f", again in {event.retry_in:.1f} s"
+        return f"disconnected{again}: {error_line(event.error)}"
     return ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import click
@@ -71,6 +71,7 @@ class Following:
         self._sink = sink
         self._seconds = seconds
         self._subscribed = False
+        self._ended: Deferred[None] = Deferred()
 
     async def run(self) -> None:
         """Follow to the end.
@@ -80,22 +81,25 @@ class Following:
             Exception: what will not go away, or what the sink raised.
         """
         client = self._open_client(self._heard)
-        ended: Deferred[None] = Deferred()
         refreshing = LoopingCall(self._sink.refresh)
         refreshing.clock = self._scheduler
-        refreshing.start(self._sink.refresh_interval, now=False).addErrback(_fire, ended)
+        refreshing.start(self._sink.refresh_interval, now=False).addErrback(self._end)
         over = None
         if self._seconds is not None:
-            over = self._scheduler.callLater(self._seconds, self._time_over, ended)
-        Deferred.fromCoroutine(self._consume(client)).addBoth(_fire, ended)
+            over = self._scheduler.callLater(self._seconds, self._time_over)
+        Deferred.fromCoroutine(self._consume(client)).addBoth(self._end)
         try:
-            await ended
+            await self._ended
         finally:
             if refreshing.running:
                 refreshing.stop()
             if over is not None and over.active():
                 over.cancel()
             await client.close()
+
+    def stop(self) -> None:
+        """End it as if all had come that was wanted."""
+        self._end(None)
 
     def _heard(self, event: Event) -> None:
         self._subscribed = self._subscribed or isinstance(event, Subscribed)
@@ -106,15 +110,14 @@ class Following:
             if not self._sink.batch(batch):
                 return
 
-    def _time_over(self, ended: Deferred[None]) -> None:
+    def _time_over(self) -> None:
         early = NeverSubscribed(f"no subscription within {self._seconds:g} s")
-        _fire(None if self._subscribed else Failure(early), ended)
+        self._end(None if self._subscribed else Failure(early))
 
-
-def _fire(result: Failure | None, ended: Deferred[None]) -> None:
-    """Give the end its reason; the first one stands."""
-    if not ended.called:
-        ended.callback(result)  # type: ignore[arg-type]  # a Failure makes it fail
+    def _end(self, result: Failure | None) -> None:
+        """Take the reason; the first one stands."""
+        if not self._ended.called:
+            self._ended.callback(result)  # a Failure makes it fail
 
 
 def follow(
@@ -153,7 +156,7 @@ def follow(
         )
 
     following = Following(cast(IReactorTime, reactor), open_client, sink, seconds)
-    return _judged(sink, lambda: _run(reactor, following.run()))
+    return _judged(sink, _Run(reactor, following).code)
 
 
 def _judged(sink: Sink, run: Callable[[], int]) -> int:
@@ -170,31 +173,49 @@ def _judged(sink: Sink, run: Callable[[], int]) -> int:
         return 1
 
 
-def _run(reactor: Any, main: Coroutine[Deferred[Any], Any, None]) -> int:
-    """Run a coroutine, and return 0 or the code of the signal that ended it.
+class _Run:
+    """One run of the reactor, and the exit code that it comes to."""
 
-    Raises:
-        Exception: what the coroutine raised.
-    """
-    codes: list[int] = []
-    failures: list[Failure] = []
+    def __init__(self, reactor: Any, following: Following) -> None:
+        self._reactor = reactor
+        self._following = following
+        self._code: int | None = None
+        self._failure: Failure | None = None
+        self._done: Deferred[None] = Deferred()
+        self._stopping = False
 
-    def stop(_: object) -> None:
-        if reactor.running:
-            reactor.stop()
+    def code(self) -> int:
+        """Run to the end, and return 0 or the code of the signal that brought it.
 
-    def begin() -> None:
-        done = Deferred.fromCoroutine(main)
-        done.addCallbacks(lambda _: codes.append(0), failures.append)
-        done.addBoth(stop)
+        Raises:
+            Exception: what ended it.
+        """
+        signal.signal(signal.SIGINT, self._interrupted)
+        self._reactor.addSystemEventTrigger("before", "shutdown", self._shut_down)
+        self._reactor.callWhenRunning(self._begin)
+        self._reactor.run()
+        if self._failure is not None:
+            self._failure.raiseException()
+        return self._code or 0
 
-    def interrupt(*_: object) -> None:
-        codes.append(INTERRUPTED)
-        reactor.callFromThread(stop, None)
+    def _begin(self) -> None:
+        Deferred.fromCoroutine(self._following.run()).addBoth(self._ended)
 
-    signal.signal(signal.SIGINT, interrupt)
-    reactor.callWhenRunning(begin)
-    reactor.run()
-    if failures:
-        failures[0].raiseException()
-    return codes[0] if codes else TERMINATED
+    def _ended(self, result: Failure | None) -> None:
+        self._failure = result
+        self._done.callback(None)
+        if not self._stopping:
+            self._code = 0
+            self._reactor.stop()
+
+    def _interrupted(self, *_: object) -> None:
+        if self._code is None:
+            self._code = INTERRUPTED
+            self._reactor.callFromThread(self._reactor.stop)
+
+    def _shut_down(self) -> Deferred[None]:
+        self._stopping = True
+        if self._code is None:
+            self._code = TERMINATED
+        self._following.stop()
+        return self._done

@@ -58,7 +58,7 @@ def _head(finding: Finding) -> str:
     if finding.crc is not None:
         words.append(f"crc {finding.crc}")
     if finding.problem:
-        words.append(f"WRONG: {printable(finding.problem)}")
+        words.append(printable(finding.problem))
     return "  ".join(words)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -135,7 +136,7 @@ class Recording:
 
 def _open(path: str, overwrite: bool) -> IO[bytes]:
     if path == "-":
-        return sys.stdout.buffer
+        return os.fdopen(os.dup(sys.stdout.fileno()), "wb")  # to be closed like any other
     try:
         return Path(path).open("wb" if overwrite else "xb")
     except FileExistsError:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from tickstorm.errors import InvalidTick, SourceError
-from tickstorm.ticks import MAX_SIZE, Tick, validate
+from tickstorm.ticks import MAX_WHOLE, Tick, validate
 
 MAX_LINE_BYTES = 4096
 NEEDED = ("time", "symbol", "price")
@@ -37,7 +37,7 @@ def read_time(text: str) -> int:
     """
     epoch_time = _EPOCH_TIME.fullmatch(text)
     time_ns = _from_number(Decimal(text)) if epoch_time else _from_iso(text)
-    if not 0 < time_ns <= MAX_SIZE:
+    if not 0 < time_ns <= MAX_WHOLE:
         raise ValueError(f"time {text[:_SHOWN]!r} is not after 1970 and before 2262")
     return time_ns
 

@@ -82,6 +82,7 @@ def describe(connection: Connection, congested: bool, now: float) -> dict[str, A
         "id": connection.id,
         "peer": connection.address or None,
         "user": user.name if user is not None else None,
+        "certificate": connection.certificate_name,
         "mode": subscription.mode.name if subscription is not None else None,
         "symbols": sorted(symbols) if symbols is not None else None,
         "age_s": round(now - connection.opened_at, 3),

@@ -438,6 +438,17 @@ def test_a_missed_moment_does_not_disturb_the_numbers():
     assert [listener.sequences for listener in listeners] == [[1, 2], [0, 1], [0, 1], [0]]
 
 
+def test_a_missed_round_does_not_give_its_number_again():
+    cadence = second_bars(slots=4, wall=Wall(0))
+    before, leave = join(cadence, None, 1)
+    deliver(cadence.close(1))
+    deliver(cadence.close(5))
+    leave()
+    after, _ = join(cadence, None, 1)
+    deliver(cadence.close(9))
+    assert (before.sequences, after.sequences) == ([0, 1], [2])
+
+
 def test_a_cadence_begins_in_the_slot_that_the_clock_is_in():
     cadence = second_bars(slots=4, wall=Wall(START_NS + 600_000_000))
     first = [cadence.open(None, slot).next_sequence for slot in range(4)]
@@ -509,6 +520,19 @@ def test_more_than_a_batch_is_several():
         (3, 1),
     ]
     assert a.sequences == [1]
+
+
+def test_back_after_a_flush_of_several_batches_the_numbers_go_on_behind_them():
+    cadence = tick_cadence()
+    before, leave = join(cadence, None)
+    for _ in range(2001):
+        cadence.add(Tick("A", 1.0))
+    deliver(cadence.flush())
+    leave()
+    after, _ = join(cadence, None)
+    cadence.add(Tick("A", 1.0))
+    deliver(cadence.flush())
+    assert (before.sequences, after.sequences) == ([1, 2, 3], [4])
 
 
 def test_back_before_anything_came_there_is_no_hole():

@@ -116,7 +116,7 @@ def test_a_frame_as_text():
         f"00000000  DATA_BATCH  {len(BATCH) - 12} bytes  crc right",
         "    ticks: 2",
         "      symbol AAPL  timestamp_ms 1700000000000  price 189.5  mode TICK",
-        "      symbol A\\x1b[2J  price nan  metadata {'k': 'v'}",
+        "      symbol A\\x1b[2J  price nan  metadata k=v",
         "    batch_timestamp_ms  1700000000005  2023-11-14T22:13:20.005Z",
         "    batch_sequence      0",
         "    is_snapshot         no",
@@ -240,6 +240,17 @@ def test_pcapng_in_both_orders(order):
     data = pcapng(b"one", b"three", order=order)
     assert is_capture(data)
     assert read_capture(data) == Capture([Packet(1, b"one"), Packet(1, b"three")], "")
+
+
+def test_a_packet_has_the_bytes_that_were_captured_not_those_that_were_sent():
+    classic = pcap() + pack("<IIII", 1, 2, 3, 1500) + b"one"
+    newer = pcapng() + block(6, pack("<IIIII", 0, 0, 0, 3, 1500) + b"one")
+    simple = pcapng() + block(3, pack("<I", 1500) + b"four")
+    assert [read_capture(data).packets for data in (classic, newer, simple)] == [
+        [Packet(1, b"one")],
+        [Packet(1, b"one")],
+        [Packet(1, b"four")],
+    ]
 
 
 @pytest.mark.parametrize("make", [pcap, pcapng])

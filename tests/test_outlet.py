@@ -13,7 +13,7 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.testing import StringTransport
 
 from tickstorm.errors import SlowConsumer
-from tickstorm.outlet import DRAIN_BYTES, MAX_ANSWER_BYTES, Outlet
+from tickstorm.outlet import PIECE_BYTES, MAX_ANSWER_BYTES, Outlet
 from tickstorm.overload import Backlog, BacklogLimits
 
 LIMITS = BacklogLimits(max_frames=8, max_bytes=4000, write_deadline=5.0)
@@ -181,7 +181,7 @@ def test_a_queue_goes_out_in_pieces_as_the_socket_takes_it():
         direct.outlet.deliver(each)
     while direct.transport in direct.wire.reactor.writers:
         direct.wire.take(7777)
-        assert len(direct.buffered) <= DRAIN_BYTES
+        assert len(direct.buffered) <= PIECE_BYTES
     assert direct.taken == b"".join(frames)
     assert direct.owner.events == ["congested", "relieved"]
     assert direct.outlet.bytes_sent == 180_000

@@ -430,6 +430,14 @@ def test_bytes_that_are_no_frame_are_one_error_in_every_state_and_nothing_after_
     assert edge.session.state is State.CLOSED
 
 
+def test_what_comes_after_the_end_is_not_even_kept():
+    edge = in_state(State.STREAMING).receive(HEARTBEAT[:-1] + b"\x00")
+    kept = edge.session._decoder.pending_bytes
+    for _ in range(100):
+        edge.receive(bytes(65536))
+    assert edge.session._decoder.pending_bytes == kept == len(HEARTBEAT)
+
+
 @pytest.mark.parametrize(("data", "error"), BAD_BYTES.values(), ids=BAD_BYTES)
 def test_frames_before_wrong_bytes_are_answered(data, error):
     edge = in_state(State.STREAMING).receive(HEARTBEAT + HEARTBEAT + data)

@@ -16,7 +16,7 @@ import pytest
 import pytest_twisted
 from certificates import authority
 from conversation import auth, keep_failures  # noqa: F401 - a fixture
-from dial import NOTHING, Server, ask, client_context, dial, listening, until
+from dial import NOTHING, TIMEOUT, Server, ask, client_context, dial, listening, until
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHandshakeListener
@@ -37,7 +37,8 @@ from tickstorm.transports import (
 
 PROXY_V1 = b"PROXY TCP4 203.0.113.7 127.0.0.1 51000 8080\r\n"
 PROXY_V1_IPV6 = b"PROXY TCP6 2001:db8::7 ::1 51000 8080\r\n"
-PROXY_V1_UNKNOWN = b"PROXY UNKNOWN\r\n"
+PROXY_V1_UNKNOWN = b"PROXY UNKNOWN ffff::1 ffff::2 51000 8080\r\n"
+PROXY_V1_EMPTY = b"PROXY TCP4  127.0.0.1 51000 8080\r\n"
 _V2 = b"\r\n\r\n\0\r\nQUIT\n"
 PROXY_V2 = _V2 + struct.pack(
     ">BBH4s4sHH", 0x21, 0x11, 12, bytes((203, 0, 113, 8)), bytes((127, 0, 0, 1)), 51000, 8080
@@ -76,7 +77,7 @@ class Witnesses(Factory):
     noisy = False
 
     def __init__(self):
-        self.witness = Deferred()
+        self.witness = Deferred().addTimeout(TIMEOUT, reactor)
 
     def buildProtocol(self, addr):
         witness = Witness()
@@ -107,7 +108,7 @@ async def witnessed(port, witnesses, context=None, header=b"", inner=b""):
     caller = await dial(port, context, header)
     caller.send(inner + b"hello")
     witness = await witnesses.witness
-    heard = await witness.heard
+    heard = await witness.heard.addTimeout(TIMEOUT, reactor)
     caller.socket.close()
     return witness.made, heard
 
@@ -119,6 +120,7 @@ async def witnessed(port, witnesses, context=None, header=b"", inner=b""):
         (PROXY_V1, "203.0.113.7"),
         (PROXY_V1_IPV6, "2001:db8::7"),
         (PROXY_V1_UNKNOWN, "127.0.0.1"),
+        (PROXY_V1_EMPTY, "unix"),
         (PROXY_V2, "203.0.113.8"),
         (PROXY_V2_LOCAL, "127.0.0.1"),
     ],
@@ -185,7 +187,12 @@ async def test_a_unix_socket_s_peer_is_unnamed_and_its_socket_left_alone(tmp_pat
             far.connect(f"{tmp_path}/socket")
             far.sendall(b"hello")
             witness = await witnesses.witness
-            assert await witness.heard == ("unix", None, PLAIN, b"hello")
+            assert await witness.heard.addTimeout(TIMEOUT, reactor) == (
+                "unix",
+                None,
+                PLAIN,
+                b"hello",
+            )
             assert witness.made == (False, "unix")
             assert not witness.transport.getHandle().getsockopt(SOL_SOCKET, SO_KEEPALIVE)
 
@@ -199,7 +206,7 @@ async def test_ipv6_is_listened_on_and_told(files):
             far.connect(("::1", port.getHost().port))
             far.sendall(b"hello")
             witness = await witnesses.witness
-            assert (await witness.heard)[0] == "::1"
+            assert (await witness.heard.addTimeout(TIMEOUT, reactor))[0] == "::1"
 
 
 @pytest.mark.real

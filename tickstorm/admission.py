@@ -6,6 +6,7 @@ An address is an IP address as text, or anything else that names a peer (the pat
 from collections import Counter, OrderedDict, deque
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from math import ceil
 from typing import NamedTuple
 
 from tickstorm.errors import RateLimited
@@ -20,6 +21,7 @@ class Rejection(Enum):
     NOT_ALLOWED = "not_allowed"
     TOO_MANY = "too_many"
     TOO_MANY_FROM_ADDRESS = "too_many_from_address"
+    SHUTTING_DOWN = "shutting_down"
 
 
 class AdmissionLimits(NamedTuple):
@@ -56,6 +58,7 @@ class Door:
         self._limits = limits
         self._by_address: Counter[str] = Counter()
         self._total = 0
+        self._open = True
 
     @property
     def total(self) -> int:
@@ -70,6 +73,10 @@ class Door:
             self._by_address[address] += 1
         return rejection
 
+    def shut(self) -> None:
+        """Let nobody in any more."""
+        self._open = False
+
     def leave(self, address: str) -> None:
         """Note that one that was let in has gone."""
         self._total -= 1
@@ -79,6 +86,8 @@ class Door:
 
     def _judge(self, address: str) -> Rejection | None:
         limits = self._limits
+        if not self._open:
+            return Rejection.SHUTTING_DOWN
         if self._total >= limits.max_connections:
             return Rejection.TOO_MANY
         if not (limits.allow or limits.block or limits.max_connections_per_address):
@@ -144,5 +153,5 @@ class LoginFailures:
             wait = times[0] + window - now
             raise RateLimited(
                 f"{self._limits.max_login_failures} failed logins within {window:g} s",
-                retry_after_ms=round(wait * 1000),
+                retry_after_ms=ceil(wait * 1000),
             )

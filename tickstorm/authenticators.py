@@ -6,10 +6,9 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import UsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred, maybeDeferred
-from zope.interface import classImplements, implementer
+from zope.interface import implementer
 
-from tickstorm.credentials import Peer, SharedCredentials, User
-from tickstorm.interfaces import IAuthenticator
+from tickstorm.credentials import IAuthenticator, Peer, User
 from tickstorm.messages import Login
 
 
@@ -37,6 +36,3 @@ class CheckerAuthenticator:
                 continue
             return User(avatar_id.decode() if isinstance(avatar_id, bytes) else login.username)
         raise UnauthorizedLogin("no checker knows this name and password")
-
-
-classImplements(SharedCredentials, IAuthenticator)

@@ -46,6 +46,7 @@ class BarCadence(Generic[S]):
         self._wall_ns = wall_ns
         self._bars = BarTable() if slots == 1 else SlidingBars(slots)
         self._slot = wall_ns() // (self.slot_ms * 1_000_000) % slots
+        self._round = 0
         self._round_sequence = 0
         self._round_batches = 1
 
@@ -55,8 +56,13 @@ class BarCadence(Generic[S]):
 
     def open(self, symbols: frozenset[str] | None, slot: int) -> Stream[S]:
         """Return the stream of these symbols that is sent in this slot."""
-        sent = self._round_batches if slot <= self._slot else 0
-        return self.streams.open(StreamKey(symbols, slot), self._round_sequence + sent)
+        sent = slot <= self._slot
+        stream = self.streams.open(
+            StreamKey(symbols, slot), self._round_sequence + sent * self._round_batches
+        )
+        if not stream.subscribers:
+            stream.next_round = self._round + sent
+        return stream
 
     def close(self, end: int) -> Iterator[Emission[S]]:
         """End a slot's period, and encode its streams, each when its turn comes.
@@ -70,6 +76,7 @@ class BarCadence(Generic[S]):
         bars = self._bars.bars() if streams else {}
         records = {symbol: bar_record(bar, self.mode) for symbol, bar in bars.items()}
         for stream in streams:
+            stream.catch_up(self._round)
             wanted = _wanted(records, stream.key.symbols)
             frames = stream.batches(wanted, end * self.slot_ms, self._wall_ns())
             self._round_batches = max(self._round_batches, len(frames))
@@ -77,6 +84,7 @@ class BarCadence(Generic[S]):
 
     def _enter(self, slot: int) -> None:
         if slot <= self._slot:
+            self._round += 1
             self._round_sequence += self._round_batches
             self._round_batches = 1
         self._slot = slot

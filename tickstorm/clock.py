@@ -48,8 +48,10 @@ class WallClockLoop:
     Args:
         clock: gives the time and the calls.
         interval_ms: the distance of the marks.
-        call: takes the mark's number, counted in intervals since the Unix epoch. Marks that were
-            missed are not made up for: the next call's number tells.
+        call: takes the mark's number, counted in intervals since the Unix epoch, and that of the
+            mark before it. Marks that were missed are not made up for: the two numbers tell. After
+            the clock was set back, the first call may come off its mark, and the two are out of
+            order.
         failed: called after each call that raised.
     """
 
@@ -59,7 +61,7 @@ class WallClockLoop:
         self,
         clock: Clock,
         interval_ms: int,
-        call: Callable[[int], object],
+        call: Callable[[int, int], object],
         failed: Callable[[], object] = lambda: None,
     ) -> None:
         self._clock = clock
@@ -67,16 +69,18 @@ class WallClockLoop:
         self._call = call
         self._failed = failed
         self._mark = 0
+        self._running = False
         self._pending: IDelayedCall | None = None
-        self.failures = 0
 
     def start(self) -> None:
         """Begin with the next mark."""
+        self._running = True
         self._mark = self._clock.wall_ns() // self._interval_ns
         self._schedule()
 
     def stop(self) -> None:
-        """Call no more."""
+        """Call no more; a call may do this itself."""
+        self._running = False
         if self._pending is not None:
             self._pending.cancel()
             self._pending = None
@@ -89,12 +93,14 @@ class WallClockLoop:
         self._pending = None
         mark = self._clock.wall_ns() // self._interval_ns
         if mark != self._mark:  # a timer may fire a little early
-            self._mark = mark
-            try:
-                self._call(mark)
-            except Exception:
-                self.failures += 1
-                self._failed()
-                self._log.failure("a periodic call failed")
-        if self._pending is None:
+            before, self._mark = self._mark, mark
+            self._make_call(mark, before)
+        if self._running and self._pending is None:
             self._schedule()
+
+    def _make_call(self, mark: int, before: int) -> None:
+        try:
+            self._call(mark, before)
+        except Exception:
+            self._failed()
+            self._log.failure("a periodic call failed")

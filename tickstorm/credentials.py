@@ -3,11 +3,18 @@
 A comparison takes as long for a wrong name or password as for a right one, whatever they share.
 """
 
+from __future__ import annotations
+
 from hmac import compare_digest
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from zope.interface import Interface, implementer
 
 from tickstorm.errors import InvalidAuth
 from tickstorm.messages import Login
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
 
 
 class Peer(NamedTuple):
@@ -29,6 +36,19 @@ class User(NamedTuple):
     name: str
 
 
+class IAuthenticator(Interface):
+    """Decides who a login is."""
+
+    def authenticate(login: Login, peer: Peer) -> User | Deferred[User]:
+        """Return the user, at once or later.
+
+        Raises:
+            InvalidAuth: the login is wrong. A Deferred may fail with it, or with cred's
+                `LoginFailed`; anything else is an internal error.
+        """
+
+
+@implementer(IAuthenticator)
 class SharedCredentials:
     """One name and password for everybody.
 

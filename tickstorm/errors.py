@@ -84,6 +84,7 @@ class AuthRequired(ProtocolError):
     """Something came before AUTH, or AUTH did not come in time."""
 
     code = ErrorCode.AUTH_REQUIRED
+    retryable = True
 
 
 class AlreadyAuthenticated(ProtocolError):

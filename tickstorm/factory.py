@@ -13,11 +13,11 @@ from twisted.logger import Logger
 
 from tickstorm.admission import AdmissionLimits, Door, LoginFailures
 from tickstorm.clock import Clock
+from tickstorm.credentials import IAuthenticator
 from tickstorm.errors import InternalError, InvalidAuth, ProtocolError, RateLimited, ShuttingDown
 from tickstorm.fanout import FanOut
 from tickstorm.heartbeat import DeadlineWheel, Sweeper
 from tickstorm.hub import Hub
-from tickstorm.interfaces import IAuthenticator
 from tickstorm.metrics import Metrics
 from tickstorm.outlet import Outlet
 from tickstorm.overload import BacklogLimits
@@ -82,7 +82,7 @@ class TickstormFactory(Factory):
         self._ids = count(1)
         self._wheel = DeadlineWheel()
         self._sweeper = Sweeper(clock, self._wheel, self.metrics, self._check_congested)
-        self._emptied: Deferred[None] | None = None
+        self._emptied: list[Deferred[None]] = []
 
     def startFactory(self) -> None:
         """Start the timers, as the first port begins to listen."""
@@ -102,23 +102,21 @@ class TickstormFactory(Factory):
         return Connection(self, next(self._ids))
 
     def drain(self, seconds: float) -> Deferred[None]:
-        """Tell every client that the server stops, close, and cut who is left after `seconds`.
+        """Let nobody in any more, tell every client, close, and cut who is left after `seconds`.
 
-        Call it once the ports have stopped. The Deferred fires when no connection is left.
+        What is queued for a client still goes out first. The Deferred fires when no connection is
+        left. Call it once the ports have stopped.
         """
-        emptied: Deferred[None] = Deferred()
-        self._emptied = emptied
+        self.door.shut()
         self.fanout.flush_ticks()
         for connection in list(self.connections.values()):
             connection.fail(ShuttingDown("the server is stopping"))
         cut = self.clock.scheduler.callLater(seconds, self._cut)
+        emptied: Deferred[None] = Deferred()
+        emptied.addCallback(lambda _: cut.cancel() if cut.active() else None)
+        self._emptied.append(emptied)
         self._note_emptied()
-
-        def done(_: None) -> None:
-            if cut.active():
-                cut.cancel()
-
-        return emptied.addCallback(done)
+        return emptied
 
     # What a connection reports.
 
@@ -136,11 +134,11 @@ class TickstormFactory(Factory):
     def ended(self, connection: Connection, error: ProtocolError) -> None:
         """Note why a conversation ended."""
         self.metrics.protocol_errors[error.code.name] += 1
-        inside = connection.address is not None
+        inside = connection.inside
         if inside and connection.user is None and isinstance(error, LOGIN_ERRORS):
             self.metrics.logins[error.code.name] += 1
         if inside and isinstance(error, InvalidAuth):
-            self.login_failures.record(connection.address or "", self.clock.monotonic())
+            self.login_failures.record(connection.address, self.clock.monotonic())
         if self._verbose or (inside and not isinstance(error, ShuttingDown)):
             self._log.warn(
                 "connection {connection} from {peer} ended: {code}, {reason}",
@@ -153,7 +151,6 @@ class TickstormFactory(Factory):
     def closed(self, connection: Connection, reason: str) -> None:
         """Forget a connection."""
         del self.connections[connection.id]
-        self.congested.discard(connection)
         self._wheel.discard(connection)
         if self._verbose:
             self._log.debug(
@@ -173,6 +170,7 @@ class TickstormFactory(Factory):
             connection.abort()
 
     def _note_emptied(self) -> None:
-        if self._emptied is not None and not self.connections:
-            emptied, self._emptied = self._emptied, None
-            emptied.callback(None)
+        if self.connections:
+            return
+        while self._emptied:
+            self._emptied.pop().callback(None)

@@ -4,10 +4,11 @@ Delivery is `aligned`, where all get the period's batch at its end, or `spread`,
 connection has its own slot of the period and the load is flat.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 
 from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
 
 from tickstorm.cadence import Emission
 from tickstorm.clock import Clock, WallClockLoop
@@ -36,6 +37,8 @@ class FanOut:
         batch_window: seconds that a TICK batch collects ticks for; 0 sends at once.
     """
 
+    _log = Logger()
+
     def __init__(
         self, hub: Hub[Outlet], clock: Clock, metrics: Metrics, batch_window: float = 0.005
     ) -> None:
@@ -49,10 +52,16 @@ class FanOut:
             WallClockLoop(clock, cadence.slot_ms, self._closer(mode), self._failure_counter(mode))
             for mode, cadence in hub.bars.items()
         ]
-        hub.on_ticks_pending = self._ticks_pending
 
     def start(self) -> None:
-        """Begin to end periods."""
+        """Begin to end periods.
+
+        Raises:
+            RuntimeError: another fan-out has this hub already.
+        """
+        if self._hub.on_ticks_pending is not None:
+            raise RuntimeError("a hub feeds one factory: give each factory a hub of its own")
+        self._hub.on_ticks_pending = self._ticks_pending
         for loop in self._loops:
             loop.start()
 
@@ -61,6 +70,7 @@ class FanOut:
         for loop in self._loops:
             loop.stop()
         self.flush_ticks()
+        self._hub.on_ticks_pending = None
 
     def open(self, subscription: Subscription) -> Stream[Outlet]:
         """Return the stream that serves a subscription from now on.
@@ -71,6 +81,13 @@ class FanOut:
         if subscription.mode is Mode.TICK:
             self.flush_ticks()
         return self._hub.open(subscription, next(self._next_slot) % self._hub.slots)
+
+    def send_now(self, subscriber: Outlet, frames: Iterable[bytes]) -> None:
+        """Send frames to one subscriber alone."""
+        for frame in frames:
+            subscriber.deliver(frame)
+            self._metrics.messages_sent += 1
+            self._metrics.bytes_sent += len(frame)
 
     def flush_ticks(self) -> None:
         """Send the ticks collected so far."""
@@ -89,15 +106,12 @@ class FanOut:
         self._flush_due = None
         self.flush_ticks()
 
-    def _closer(self, mode: Mode) -> Callable[[int], None]:
+    def _closer(self, mode: Mode) -> Callable[[int, int], None]:
         cadence = self._hub.bars[mode]
-        ended = 0
 
-        def close(end: int) -> None:
-            nonlocal ended
-            for missed in range(max(ended + 1, end - cadence.slots + 1), end + 1):
+        def close(end: int, before: int) -> None:
+            for missed in range(max(before + 1, end - cadence.slots + 1), end + 1):
                 self._send(cadence.close(missed))
-            ended = end
 
         return close
 
@@ -114,10 +128,21 @@ class FanOut:
             for at in range(0, len(subscribers), TIMED_RUN):
                 run = subscribers[at : at + TIMED_RUN]
                 for frame in frames:
-                    for subscriber in run:
-                        subscriber.deliver(frame)
+                    self._deliver(frame, run)
                 self._metrics.publish_latency_ms.observe(
                     (self._clock.monotonic() - began) * 1e3, len(run) * len(frames)
                 )
             self._metrics.messages_sent += len(subscribers) * len(frames)
             self._metrics.bytes_sent += len(subscribers) * sum(map(len, frames))
+
+    def _deliver(self, frame: bytes, subscribers: Iterable[Outlet]) -> None:
+        waiting = iter(subscribers)
+        while True:
+            try:
+                for subscriber in waiting:
+                    subscriber.deliver(frame)
+            except Exception:  # one must not keep the others from theirs
+                self._metrics.failures["deliver"] += 1
+                self._log.failure("a delivery failed")
+            else:
+                return

@@ -1,12 +1,12 @@
 """The reaping of the silent: one sweep a second over those whose deadline is near.
 
 Deadlines move at every heartbeat, and nothing is done then: a connection lies in the bucket of the
-deadline that it had when it was last looked at. When that time comes it is looked at again, and
+deadline that it had when it was last looked at. When that second comes it is looked at again, and
 reaped or put where its deadline is now. So a sweep costs what is due, not what is connected.
 """
 
 from collections.abc import Callable
-from math import ceil, inf
+from math import floor, inf
 from typing import Protocol
 
 from twisted.internet.task import LoopingCall
@@ -44,7 +44,7 @@ class DeadlineWheel:
 
     def add(self, mortal: Mortal) -> None:
         """Put it where its deadline is."""
-        mortal.bucket = ceil(mortal.deadline / SWEEP_INTERVAL)
+        mortal.bucket = floor(mortal.deadline / SWEEP_INTERVAL)
         self._buckets.setdefault(mortal.bucket, set()).add(mortal)
 
     def discard(self, mortal: Mortal) -> None:
@@ -102,14 +102,23 @@ class Sweeper:
         try:
             self.sweep(now)
         except Exception:
-            self._metrics.failures["sweep"] += 1
-            self._log.failure("a sweep failed")
+            self._count_failure()
 
     def sweep(self, now: float) -> None:
         """Look at everyone who is due."""
         for mortal in self._wheel.take_due(now):
             if mortal.deadline <= now:
-                mortal.expire(now)
+                self._expire(mortal, now)
             if mortal.deadline < inf:
                 self._wheel.add(mortal)
         self._also(now)
+
+    def _expire(self, mortal: Mortal, now: float) -> None:
+        try:
+            mortal.expire(now)
+        except Exception:
+            self._count_failure()
+
+    def _count_failure(self) -> None:
+        self._metrics.failures["sweep"] += 1
+        self._log.failure("a sweep failed")

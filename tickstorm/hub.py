@@ -44,7 +44,7 @@ class Hub(Generic[S]):
         self.ticks_published = 0
         self.last_publish_ns = 0
         """When something was published last; 0 before the first time."""
-        self.on_ticks_pending: Callable[[], None] = lambda: None
+        self.on_ticks_pending: Callable[[], None] | None = None
         """Called at the end of each `publish` that leaves something for the next flush of TICK."""
         self.bars: dict[Mode, BarCadence[S]] = {
             mode: BarCadence(mode, slots, wall_ns, limits.max_payload_bytes)
@@ -81,7 +81,7 @@ class Hub(Generic[S]):
             self.ticks.add(stamped)
         self.ticks_published += len(ticks)
         self.last_publish_ns = now_ns
-        if self.ticks.pending:
+        if self.ticks.pending and self.on_ticks_pending is not None:
             self.on_ticks_pending()
         return len(ticks)
 

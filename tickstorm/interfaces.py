@@ -1,4 +1,4 @@
-"""What other code may put into the server: sources of ticks, and its own say in who comes in."""
+"""What other packages may add as plugins: sources of ticks."""
 
 from __future__ import annotations
 
@@ -6,31 +6,16 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeAlias
 
 from twisted.plugin import IPlugin
-from zope.interface import Attribute, Interface
+from zope.interface import Attribute
 
 if TYPE_CHECKING:  # plugins import this at every start of twistd, so it loads nothing more
     from twisted.application.service import IService
-    from twisted.internet.defer import Deferred
 
     from tickstorm.clock import Clock
-    from tickstorm.credentials import Peer, User
-    from tickstorm.messages import Login
     from tickstorm.ticks import Tick
 
 Publish: TypeAlias = "Callable[[Iterable[Tick]], int]"
 """`Hub.publish`: all that a source is given of the hub."""
-
-
-class IAuthenticator(Interface):
-    """Decides who a login is."""
-
-    def authenticate(login: Login, peer: Peer) -> User | Deferred[User]:
-        """Return the user, at once or later.
-
-        Raises:
-            InvalidAuth: the login is wrong. A Deferred may fail with it, or with cred's
-                `LoginFailed`; anything else is an internal error.
-        """
 
 
 class ISourceMaker(IPlugin):

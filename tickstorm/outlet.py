@@ -1,22 +1,23 @@
 """A connection's way out: straight to the socket while nothing is pending, a bounded queue else.
 
-A frame is never cut off nor overtaken by another frame of its kind; what answers the client (PONG,
-ERROR, ACK) goes ahead of queued data. While the client keeps up there is one system call a frame
+A frame is never cut off, nor overtaken by another of its stream; what answers the client (PONG,
+ERROR, ACK) goes ahead of queued frames. While the client keeps up there is one system call a frame
 and nothing is allocated.
 """
 
 from collections.abc import Callable
+from enum import Enum, auto
 from typing import Any, Protocol
 
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
 
 from tickstorm.errors import SlowConsumer
 from tickstorm.overload import Backlog
 
-DRAIN_BYTES = 16384
-"""How much of a backlog is handed to the socket at a time: the unit of the write deadline."""
+PIECE_BYTES = 16384
+"""How much of a backlog is handed to the transport at a time, if a frame is not longer."""
 MAX_ANSWER_BYTES = 65536
 """How much may wait in answers to a client that sends but does not read."""
 
@@ -31,19 +32,33 @@ class Owner(Protocol):
         """Return a new backlog: the socket is full."""
 
     def relieved(self) -> None:
-        """Take note that everything is written."""
+        """Take note that nothing is queued any more."""
 
     def too_slow(self, error: SlowConsumer) -> None:
         """End the connection."""
 
 
-@implementer(IPushProducer)
+class State(Enum):
+    """How frames leave: at once, behind others, or not at all."""
+
+    CLEAR = auto()
+    CONGESTED = auto()
+    CLOSED = auto()
+
+
+_CLEAR, _CONGESTED, _CLOSED = State
+
+
+@implementer(IPushProducer, IPullProducer)
 class Outlet:
     """Writes to one transport.
 
+    A plain socket of Twisted's is written to directly. It gets this as a pull producer while it is
+    congested, so that it asks for more whenever it is empty. What wraps a socket (TLS, the PROXY
+    protocol) is written to through its own `write`, and has this as a push producer all along.
+
     Args:
-        transport: where to. A plain socket of Twisted's is written to directly, anything that
-            wraps one (TLS, the PROXY protocol) through its own `write`.
+        transport: where to.
         owner: is told when the socket is full, when that is over, and when it was too much.
     """
 
@@ -52,6 +67,7 @@ class Outlet:
         "_backlog",
         "_owner",
         "_paused",
+        "_state",
         "_transport",
         "_write_some",
         "bytes_sent",
@@ -60,6 +76,7 @@ class Outlet:
     def __init__(self, transport: Any, owner: Owner) -> None:
         self._transport = transport
         self._owner = owner
+        self._state = _CLEAR
         self._backlog: Backlog | None = None
         self._answer_bytes = 0
         self._paused = False
@@ -68,7 +85,7 @@ class Outlet:
         if isinstance(transport, FileDescriptor) and not getattr(transport, "TLS", False):
             self._write_some = transport.writeSomeData
         else:
-            self._transport.registerProducer(self, True)
+            transport.registerProducer(self, True)
 
     @property
     def pending_bytes(self) -> int:
@@ -77,8 +94,8 @@ class Outlet:
 
     def deliver(self, frame: bytes) -> None:
         """Write a frame now if nothing is before it, else queue it."""
-        if self._backlog is not None:
-            self._queue(self._backlog, frame)
+        if self._state is not _CLEAR:
+            self._queue(frame)
         elif self._write_some is None:
             self._write_through(frame)
         else:
@@ -90,25 +107,35 @@ class Outlet:
 
     def answer(self, frames: bytes) -> None:
         """Write what answers the client, ahead of anything queued."""
-        if self._backlog is None:
+        if self._state is _CLEAR:
             self.deliver(frames)
-            return
-        self._answer_bytes += len(frames)
-        if self._answer_bytes > MAX_ANSWER_BYTES:
-            self._owner.too_slow(SlowConsumer(f"{MAX_ANSWER_BYTES} bytes of answers are not read"))
-        else:
-            self._write_through(frames)
+        elif self._state is _CONGESTED:
+            self._answer_bytes += len(frames)
+            if self._answer_bytes > MAX_ANSWER_BYTES:
+                self._owner.too_slow(
+                    SlowConsumer(f"{MAX_ANSWER_BYTES} bytes of answers are not read")
+                )
+            else:
+                self._write_through(frames)
 
-    def close(self, last_words: bytes) -> None:
-        """Drop what is queued, write `last_words` behind what was begun, and close."""
-        self._backlog = None
+    def close(self, last_words: bytes, flush: bool = False) -> None:
+        """Write `last_words` behind what was begun, and close. Nothing is written any more.
+
+        Args:
+            last_words: whole frames, or nothing.
+            flush: whether what is queued goes out before them.
+        """
+        backlog, self._backlog = self._backlog, None
+        self._state = _CLOSED
+        self._transport.unregisterProducer()
+        while flush and backlog:
+            self._write_through(backlog.take(PIECE_BYTES, self._owner.now()))
         if last_words:
             self._write_through(last_words)
-        self._transport.unregisterProducer()
         self._transport.loseConnection()
 
     def check(self, now: float) -> None:
-        """End a connection whose socket has taken nothing for too long."""
+        """End a connection whose socket has not taken its piece for too long."""
         if self._backlog is None:
             return
         try:
@@ -117,54 +144,62 @@ class Outlet:
             self._owner.too_slow(error)
 
     def pauseProducing(self) -> None:
-        """The transport is full: queue from now on."""
+        """Queue from now on: what wraps the socket is full."""
         self._paused = True
-        if self._backlog is None:
-            self._backlog = self._owner.congested()
+        if self._state is _CLEAR:
+            self._congest()
 
     def resumeProducing(self) -> None:
-        """The transport is empty: hand on what is queued."""
+        """Hand on what is queued: the transport is empty."""
         self._paused = False
         self._answer_bytes = 0
-        if self._backlog is not None:
-            self._drain(self._backlog)
+        if self._backlog is None:
+            return
+        if self._write_some is not None:
+            self._hand_on(self._backlog)
+            return
+        while self._backlog and not self._paused:
+            self._hand_on(self._backlog)
+        if not self._paused:
+            self._relieve()
 
     def stopProducing(self) -> None:
-        """The connection is lost: there is nothing more to write to."""
+        """Do nothing: the connection is lost, and its owner hears of it in another way."""
 
-    def _queue(self, backlog: Backlog, frame: bytes) -> None:
+    def _queue(self, frame: bytes) -> None:
+        if self._backlog is None:
+            return
         try:
-            backlog.push(frame)
+            self._backlog.push(frame)
         except SlowConsumer as error:
             self._owner.too_slow(error)
 
-    def _drain(self, backlog: Backlog) -> None:
-        while backlog and not self._paused:
-            self._hand_on(backlog.take(DRAIN_BYTES, self._owner.now()))
-        if self._paused:
-            return
+    def _congest(self) -> Backlog:
+        self._state = _CONGESTED
+        self._backlog = self._owner.congested()
+        return self._backlog
+
+    def _fall_behind(self, frame: bytes, sent: int | BaseException) -> None:
+        # A lost connection may show here first. The reactor finds it too, when it writes the rest,
+        # and ends it in the proper order of events.
+        written = sent if isinstance(sent, int) else 0
+        self.bytes_sent += written
+        self._congest().push_rest(frame[written:])
+        self._transport.registerProducer(self, False)
+
+    def _hand_on(self, backlog: Backlog) -> None:
+        if backlog:
+            self._write_through(backlog.take(PIECE_BYTES, self._owner.now()))
+        else:
+            self._relieve()
+
+    def _relieve(self) -> None:
+        self._state = _CLEAR
         self._backlog = None
         if self._write_some is not None:
             self._transport.unregisterProducer()
         self._owner.relieved()
 
-    def _hand_on(self, data: bytes) -> None:
-        sent = self._write_some(data) if self._write_some is not None else 0
-        written = sent if isinstance(sent, int) else 0
-        self.bytes_sent += written
-        if written < len(data):
-            self._write_through(data[written:])
-
     def _write_through(self, data: bytes) -> None:
         self.bytes_sent += len(data)
         self._transport.write(data)
-
-    def _fall_behind(self, frame: bytes, sent: int | BaseException) -> None:
-        # A lost connection shows here first. The reactor finds it too, on the write below, and
-        # ends it in the proper order of events.
-        written = sent if isinstance(sent, int) else 0
-        self.bytes_sent += written
-        self._backlog = self._owner.congested()
-        self._transport.bufferSize = 0
-        self._transport.registerProducer(self, True)
-        self._write_through(frame[written:])

@@ -16,7 +16,8 @@ class BacklogLimits(NamedTuple):
     Attributes:
         max_frames: frames queued.
         max_bytes: bytes queued.
-        write_deadline: seconds without the socket taking anything.
+        write_deadline: seconds that a piece handed to the socket (some frames, 16 KiB or one frame)
+            may take.
     """
 
     max_frames: int = 1000
@@ -29,16 +30,16 @@ class Backlog:
 
     Args:
         limits: the bounds.
-        now: when the socket took something last, in seconds of a monotonic clock.
+        now: in seconds of a monotonic clock.
     """
 
-    __slots__ = ("_frames", "_limits", "_moved_at", "bytes")
+    __slots__ = ("_frames", "_handed_on_at", "_limits", "bytes")
 
     def __init__(self, limits: BacklogLimits, now: float) -> None:
         self._limits = limits
         self._frames: deque[bytes] = deque()
         self.bytes = 0
-        self._moved_at = now
+        self._handed_on_at = now
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -56,9 +57,14 @@ class Backlog:
         self._frames.append(frame)
         self.bytes += len(frame)
 
+    def push_rest(self, rest: bytes) -> None:
+        """Queue what is left of a frame that was begun, whatever the bounds."""
+        self._frames.append(rest)
+        self.bytes += len(rest)
+
     def take(self, at_most_bytes: int, now: float) -> bytes:
         """Return the oldest frames, joined: at least one, and more as long as they fit."""
-        self._moved_at = now
+        self._handed_on_at = now
         taken: list[bytes] = []
         size = 0
         while self._frames and (not taken or size + len(self._frames[0]) <= at_most_bytes):
@@ -69,10 +75,12 @@ class Backlog:
         return b"".join(taken)
 
     def check(self, now: float) -> None:
-        """Judge how long the socket has taken nothing.
+        """Judge how long the socket has been at the piece that it was handed last.
 
         Raises:
-            SlowConsumer: longer than the write deadline.
+            SlowConsumer: for the write deadline or longer.
         """
-        if now - self._moved_at >= self._limits.write_deadline:
-            raise SlowConsumer(f"nothing was read for {self._limits.write_deadline:g} s")
+        if now - self._handed_on_at >= self._limits.write_deadline:
+            raise SlowConsumer(
+                f"what was written {self._limits.write_deadline:g} s ago is not yet read"
+            )

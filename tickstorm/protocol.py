@@ -26,6 +26,7 @@ from tickstorm.errors import (
     Overloaded,
     ProtocolError,
     RateLimited,
+    ShuttingDown,
     SlowConsumer,
 )
 from tickstorm.messages import Login, Subscription
@@ -33,6 +34,7 @@ from tickstorm.outlet import Outlet
 from tickstorm.overload import Backlog
 from tickstorm.session import Event, Failed, LoginRequested, Refused, Session, State
 from tickstorm.stream import Stream
+from tickstorm.ticks import MAX_METADATA_VALUE
 from tickstorm.transports import (
     PROXIED,
     awaits_proxy,
@@ -53,7 +55,14 @@ _REJECTIONS: dict[Rejection, ProtocolError] = {
     Rejection.NOT_ALLOWED: NotPermitted("this address may not connect"),
     Rejection.TOO_MANY: Overloaded("the server has as many connections as it takes"),
     Rejection.TOO_MANY_FROM_ADDRESS: RateLimited("too many connections from this address"),
+    Rejection.SHUTTING_DOWN: ShuttingDown("the server is stopping"),
 }
+
+
+def _named(symbols: frozenset[str] | None) -> dict[str, str]:
+    """Return what an ACK says of the symbols: nothing if they do not fit into one entry."""
+    names = ",".join(sorted(symbols or "*"))
+    return {"symbols": names} if len(names) <= MAX_METADATA_VALUE else {}
 
 
 @implementer(IProtocol, IHandshakeListener)
@@ -65,7 +74,8 @@ class Connection:
         id: unique while the server runs.
 
     Attributes:
-        address: who it counts as at the door; None while it is not in.
+        address: who it counts as: an IP address, "unix", or "" while a proxy has not said.
+        inside: whether the door let it in.
         user: who has logged in.
         subscription: what it gets.
         opened_at: when it came, on the monotonic clock.
@@ -83,6 +93,7 @@ class Connection:
         "address",
         "bucket",
         "id",
+        "inside",
         "opened_at",
         "subscription",
         "user",
@@ -98,7 +109,8 @@ class Connection:
         self._login: Deferred[User] | None = None
         self._stream: Stream[Outlet] | None = None
         self.id = id
-        self.address: str | None = None
+        self.address = PROXIED
+        self.inside = False
         self.user: User | None = None
         self.subscription: Subscription | None = None
         self.opened_at = self.now()
@@ -124,19 +136,18 @@ class Connection:
 
     def dataReceived(self, data: bytes) -> None:
         """Read what the client sent."""
-        if self.address == PROXIED:
+        if self.inside and self.address == PROXIED:
             self._leave_door()
             self._enter(peer_address(self._transport))
         self._receive(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Let go of everything."""
-        self._leave_stream()
-        if self._login is not None:
-            self._login.cancel()
+        self._session.lose()
         self._cut_at = inf
-        self._server.closed(self, reason.getErrorMessage())
+        self._let_go()
         self._leave_door()
+        self._server.closed(self, reason.getErrorMessage())
 
     # What the sweep asks and calls.
 
@@ -232,43 +243,65 @@ class Connection:
             self._subscribe(event.subscription)
 
     def _log_in(self, login: Login) -> None:
-        address = self.address or PROXIED
+        limited = self._limited()
+        if limited is not None:
+            self.fail(limited)
+            return
         try:
-            self._server.login_failures.check(address, self.now())
             user = self._server.authenticator.authenticate(
-                login, Peer(address, self.certificate_name)
+                login, Peer(self.address, self.certificate_name)
             )
         except Exception:
             self._login_failed(Failure())
             return
-        if isinstance(user, User):
+        if isinstance(user, Deferred):
+            self._transport.pauseProducing()
+            self._login = user
+            user.addCallbacks(self._logged_in_later, self._login_failed)
+        else:
             self._logged_in(user)
-            return
-        self._transport.pauseProducing()
-        self._login = user
-        user.addCallbacks(self._logged_in_later, self._login_failed)
 
     def _logged_in(self, user: User) -> None:
+        if not isinstance(user, User):
+            self._login_failed(Failure(TypeError(f"an authenticator returned {user!r:.100}")))
+            return
         self.user = user
         self._server.metrics.logins["accepted"] += 1
         self._session.accept_login(self.now(), self._server.clock.wall_ms())
 
     def _logged_in_later(self, user: User) -> None:
         self._login = None
-        if self._session.state is State.AUTHENTICATING:
-            self._logged_in(user)
-            self._transport.resumeProducing()
-            self._receive(b"")
+        if self._session.state is not State.AUTHENTICATING:
+            return
+        limited = self._limited()
+        if limited is not None:
+            self.fail(limited)
+            return
+        self._logged_in(user)
+        self._transport.resumeProducing()
+        self._receive(b"")
 
     def _login_failed(self, reason: Failure) -> None:
         self._login = None
+        if self._session.state is State.AUTHENTICATING:
+            self.fail(self._login_error(reason))
+
+    def _login_error(self, reason: Failure) -> ProtocolError:
+        if reason.check(InvalidAuth, LoginFailed):
+            return self._limited() or InvalidAuth("the name or the password is wrong")
         if isinstance(reason.value, ProtocolError):
-            self.fail(reason.value)
-        elif reason.check(LoginFailed):
-            self.fail(InvalidAuth("the name or the password is wrong"))
-        elif self._session.state is State.AUTHENTICATING:
-            self._log.failure("a login could not be checked", reason, connection=self.id)
-            self.fail(InternalError("the login could not be checked"))
+            return reason.value
+        self._log.failure("a login could not be checked", reason, connection=self.id)
+        return InternalError("the login could not be checked")
+
+    def _limited(self) -> RateLimited | None:
+        # Asked once more when the answer is there: others of the same address may have failed
+        # meanwhile, and many guesses at once are to be no way around the limit.
+        try:
+            self._server.login_failures.check(self.address, self.now())
+        except RateLimited as error:
+            return error
+        return None
 
     def _subscribe(self, subscription: Subscription) -> None:
         hub = self._server.hub
@@ -280,41 +313,43 @@ class Connection:
             {
                 "epoch": hub.epoch,
                 "next_sequence": str(stream.next_sequence),
-                "symbols": ",".join(sorted(subscription.symbols or "*")),
+                **_named(subscription.symbols),
             },
             self._server.clock.wall_ms(),
         )
         self._say()
-        for frame in hub.snapshot(subscription, stream) if subscription.snapshot else ():
-            if self._session.state is State.STREAMING:
-                self._outlet.deliver(frame)
+        if subscription.snapshot:
+            self._server.fanout.send_now(self._outlet, hub.snapshot(subscription, stream))
 
     # The door.
 
     def _enter(self, address: str) -> None:
+        self.address = address
         rejection = self._server.door.enter(address)
         if rejection is None:
-            self.address = address
+            self.inside = True
             return
         self._server.metrics.rejections[rejection.value] += 1
         self.fail(_REJECTIONS[rejection])
 
     def _leave_door(self) -> None:
-        if self.address is not None:
+        if self.inside:
+            self.inside = False
             self._server.door.leave(self.address)
-            self.address = None
 
     # The end.
 
     def _end(self, error: ProtocolError) -> None:
         self._server.ended(self, error)
-        self._leave_stream()
         self._cut_at = self.now() + LINGER
+        self._let_go()
         self._server.closing(self)
-        self._outlet.close(self._session.take_output())
+        self._outlet.close(self._session.take_output(), flush=isinstance(error, ShuttingDown))
 
-    def _leave_stream(self) -> None:
+    def _let_go(self) -> None:
         if self._stream is not None and self.subscription is not None:
             self._server.hub.leave(self.subscription.mode, self._stream, self._outlet)
             self._stream = None
+        if self._login is not None:
+            self._login.cancel()
         self._server.congested.discard(self)

@@ -17,14 +17,14 @@ from twisted.python.failure import Failure
 from tickstorm.admission import AdmissionLimits
 from tickstorm.clock import Clock, system_clock
 from tickstorm.config import Settings
-from tickstorm.credentials import SharedCredentials
+from tickstorm.credentials import IAuthenticator, SharedCredentials
 from tickstorm.descriptions import parse_description
 from tickstorm.endpoints import server_endpoint
 from tickstorm.errors import ListenError
 from tickstorm.factory import TickstormFactory
 from tickstorm.fanout import SLOTS
 from tickstorm.hub import Hub, HubLimits
-from tickstorm.interfaces import IAuthenticator, ISourceMaker
+from tickstorm.interfaces import ISourceMaker
 from tickstorm.outlet import Outlet
 from tickstorm.overload import BacklogLimits
 from tickstorm.session import SessionLimits

@@ -51,6 +51,7 @@ class Step(Enum):
     LOGIN_ACCEPTED = auto()
     SUBSCRIPTION_ACCEPTED = auto()
     FAILED = auto()
+    LOST = auto()
 
 
 Input = FrameType | Step
@@ -67,6 +68,7 @@ TRANSITIONS: Mapping[tuple[State, Input], State] = {
     (State.AUTHENTICATING, Step.FAILED): State.CLOSED,
     (State.AUTHENTICATED, Step.FAILED): State.CLOSED,
     (State.STREAMING, Step.FAILED): State.CLOSED,
+    **{(state, Step.LOST): State.CLOSED for state in State},
 }
 
 _REFUSALS: Mapping[tuple[State, Input], type[ProtocolError]] = {
@@ -216,6 +218,11 @@ class Session:
             return Refused(error)
         self._state = next_state(self._state, Step.FAILED)
         return Failed(error)
+
+    def lose(self) -> None:
+        """End the conversation without a word: there is nobody left to tell."""
+        self._state = next_state(self._state, Step.LOST)
+        self._out.clear()
 
     def expire(self, now: float, wall_ms: int) -> Failed | None:
         """End the conversation if its deadline has passed."""

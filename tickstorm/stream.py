@@ -41,13 +41,21 @@ class Stream(Generic[S]):
         max_payload_bytes: no frame's payload is longer.
     """
 
-    __slots__ = ("_max_payload_bytes", "key", "next_sequence", "subscribers")
+    __slots__ = ("_max_payload_bytes", "key", "next_round", "next_sequence", "subscribers")
 
     def __init__(self, key: StreamKey, next_sequence: int, max_payload_bytes: int) -> None:
         self.key = key
         self.next_sequence = next_sequence
+        self.next_round = 0
+        """For its cadence: the round that `next_sequence` belongs to."""
         self.subscribers: dict[S, None] = {}
         self._max_payload_bytes = max_payload_bytes
+
+    def catch_up(self, round: int) -> None:
+        """Begin the next batch in this round: each round that passed without it is a hole."""
+        missed = max(0, round - self.next_round)
+        self.next_sequence = (self.next_sequence + missed) % SEQUENCE_MODULUS
+        self.next_round = round + 1
 
     def batches(
         self, records: Sequence[bytes], timestamp_ms: int, publish_time_ns: int

@@ -75,12 +75,13 @@ def server_context(settings: TLSSettings) -> Context:
     context.set_options(OP_NO_COMPRESSION | OP_NO_RENEGOTIATION)
     # No resumption, by tickets or a cache: a resumed session lasts on a certificate that was judged
     # earlier, which may have expired or be of a CA that is no longer trusted, and every worker
-    # would need the same ticket keys. A full handshake costs under a millisecond.
+    # would need the same ticket keys. With an EC key a full handshake costs under a millisecond.
     context.set_options(OP_NO_TICKET)
     context.set_session_cache_mode(SESS_CACHE_OFF)
     # Most connections are idle most of the time, and then have no need of buffers.
     context.set_mode(MODE_RELEASE_BUFFERS)
     _use_certificate(context, settings)
+    _use_key(context, settings)
     _verify_clients(context, settings)
     return context
 
@@ -102,6 +103,9 @@ def _use_certificate(context: Context, settings: TLSSettings) -> None:
             context.add_extra_chain_cert(issuer)
     except Error as error:
         raise ConfigError(f"cert: {settings.cert!r} is refused: {_reason(error)}") from None
+
+
+def _use_key(context: Context, settings: TLSSettings) -> None:
     pem = _read("key", settings.key)
     try:
         key: Any = load_pem_private_key(pem, password=None)

@@ -72,8 +72,8 @@ def awaits_proxy(transport: ITransport) -> bool:
 
 def peer_address(transport: ITransport) -> str:
     """Return the peer's IP address, or UNNAMED."""
-    host: str = getattr(transport.getPeer(), "host", UNNAMED)
-    return host
+    host: str = getattr(transport.getPeer(), "host", "")  # a PROXY header may leave it empty
+    return host or UNNAMED
 
 
 def _tls(transport: ITransport) -> TLSConnection | None:

@@ -7,7 +7,7 @@ that lost one server together do not come back together.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tickstorm.errors import AuthRequired, ProtocolError
+from tickstorm.errors import ProtocolError
 
 
 class BackoffLimits(NamedTuple):
@@ -60,4 +60,4 @@ def may_retry(error: ProtocolError, told: bool) -> bool:
         told: the `retryable` that it sent along.
     """
     # This side's first frame is an AUTH, so that one can only have been late.
-    return told or error.retryable or isinstance(error, AuthRequired)
+    return told or error.retryable

@@ -1,6 +1,6 @@
 """What a watcher knows: the last of each symbol, and how the stream does. Pure.
 
-It holds MAX_SYMBOLS symbols and LATENCIES latencies, however long it runs.
+What it holds is bounded, however long it runs.
 """
 
 from collections import deque
@@ -13,7 +13,7 @@ from tickstorm.commands.text import places
 from tickstorm.messages import Mode
 
 MAX_SYMBOLS = 10_000
-"""Ticks of further symbols are counted and not shown."""
+"""Unless it is told otherwise."""
 LATENCIES = 1_000
 """How many batches the percentiles are of: the last ones."""
 
@@ -87,6 +87,7 @@ class Board:
     Args:
         server: where it is, for people.
         mode: what is subscribed to.
+        max_symbols: ticks of further symbols are counted and not kept.
 
     Attributes:
         quotes: by symbol.
@@ -98,7 +99,8 @@ class Board:
         noticed_ns: when that was.
     """
 
-    def __init__(self, server: str, mode: Mode) -> None:
+    def __init__(self, server: str, mode: Mode, max_symbols: int = MAX_SYMBOLS) -> None:
+        self._max_symbols = max_symbols
         self.server = server
         self.mode = mode
         self.quotes: dict[str, Quote] = {}
@@ -150,7 +152,7 @@ class Board:
     def _take(self, tick: ReceivedTick, batch: Batch) -> None:
         quote = self.quotes.get(tick.symbol)
         if quote is None:
-            if len(self.quotes) >= MAX_SYMBOLS:
+            if len(self.quotes) >= self._max_symbols:
                 return
             quote = self.quotes[tick.symbol] = Quote(tick)
         quote.take(tick, batch)

@@ -131,8 +131,9 @@ def _headed(data: bytes, offset: int) -> Finding:
 def _fields(message: Message, secrets: bool, *, zeros: bool) -> dict[str, Any]:
     values = {}
     for field in message.DESCRIPTOR.fields:
-        value = _value(field, getattr(message, field.name), secrets)
-        if value or (zeros and value is not None and value not in ("", [], {})):
+        raw = getattr(message, field.name)
+        if raw or (zeros and isinstance(raw, int | float)):
+            value = _value(field, raw, secrets)
             hidden = field.name in _SECRETS and not secrets
             values[field.name] = HIDDEN if hidden else value
     return values

@@ -67,7 +67,7 @@ class Following:
         seconds: float | None,
     ) -> None:
         self._scheduler = scheduler
-        self._open_client = open_client
+        self._client = open_client(self._heard)
         self._sink = sink
         self._seconds = seconds
         self._subscribed = False
@@ -80,14 +80,13 @@ class Following:
             NeverSubscribed: the time was over too early.
             Exception: what will not go away, or what the sink raised.
         """
-        client = self._open_client(self._heard)
         refreshing = LoopingCall(self._sink.refresh)
         refreshing.clock = self._scheduler
         refreshing.start(self._sink.refresh_interval, now=False).addErrback(self._end)
         over = None
         if self._seconds is not None:
             over = self._scheduler.callLater(self._seconds, self._time_over)
-        Deferred.fromCoroutine(self._consume(client)).addBoth(self._end)
+        Deferred.fromCoroutine(self._consume()).addBoth(self._end)
         try:
             await self._ended
         finally:
@@ -95,7 +94,7 @@ class Following:
                 refreshing.stop()
             if over is not None and over.active():
                 over.cancel()
-            await client.close()
+            await self._client.close()
 
     def stop(self) -> None:
         """End it as if all had come that was wanted."""
@@ -105,8 +104,8 @@ class Following:
         self._subscribed = self._subscribed or isinstance(event, Subscribed)
         self._sink.event(event)
 
-    async def _consume(self, client: Client) -> None:
-        async for batch in client:
+    async def _consume(self) -> None:
+        async for batch in self._client:
             if not self._sink.batch(batch):
                 return
 
@@ -155,8 +154,11 @@ def follow(
             on_event=on_event,
         )
 
-    following = Following(cast(IReactorTime, reactor), open_client, sink, seconds)
-    return _judged(sink, _Run(reactor, following).code)
+    def run() -> int:
+        following = Following(cast(IReactorTime, reactor), open_client, sink, seconds)
+        return _Run(reactor, following).code()
+
+    return _judged(sink, run)
 
 
 def _judged(sink: Sink, run: Callable[[], int]) -> int:

@@ -77,7 +77,4 @@ def _shown(name: str, value: Any) -> str:
 
 
 def _inline(fields: Mapping[str, Any]) -> str:
-    return "  ".join(
-        f"{name} {printable(str(value)) if name not in _TIMES_MS | _TIMES_NS else value}"
-        for name, value in fields.items()
-    )
+    return "  ".join(f"{name} {_shown('', value)}" for name, value in fields.items())

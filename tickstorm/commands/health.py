@@ -165,10 +165,10 @@ def _report(page: Page, timeout: float) -> str:
         answer = fetch_within(page, timeout)
     except TimeoutError:
         return f"no answer within {timeout:g} s"
-    except HTTPException as error:
-        return f"what answers is no HTTP server ({type(error).__name__})"
     except OSError as error:
         return error.strerror or str(error)
+    except HTTPException as error:
+        return f"what answers is no HTTP server ({type(error).__name__})"
     if answer.status == 200:
         return ""
     why = reasons(answer.body)

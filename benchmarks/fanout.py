@@ -175,7 +175,7 @@ def load(storm: Path, port: int, pid: int, subscribers: int, seconds: int) -> Ru
 def server_command(port: int) -> list[str | Path]:
     """Return the command of the whole server, with one symbol and every feature as it comes."""
     return [
-        sys.executable, "-m", "twisted", "tickstorm",
+        Path(sys.executable).with_name("twistd"), "-n", "--pidfile=", "tickstorm",
         "--port", f"tcp:{port}:interface=127.0.0.1", "--http", "off",
         "--source", "walk:symbols=1:rate=10", "--log-level", "warn",
     ]  # fmt: skip

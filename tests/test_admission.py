@@ -115,6 +115,18 @@ def test_allowed_and_blocked_networks(allow, block, address, expected):
     assert (entrance.enter(address), entrance.total) == (expected, int(expected is None))
 
 
+def test_nobody_comes_in_through_a_shut_door():
+    entrance = door(max_connections=1, block=["10.0.0.1"])
+    entrance.enter("10.0.0.2")
+    entrance.shut()
+    assert [entrance.enter(address) for address in ("10.0.0.1", "10.0.0.2", "unix")] == [
+        Rejection.SHUTTING_DOWN
+    ] * 3
+    assert entrance.total == 1
+    entrance.leave("10.0.0.2")
+    assert (entrance.enter("10.0.0.3"), entrance.total) == (Rejection.SHUTTING_DOWN, 0)
+
+
 def test_a_full_server_says_so_before_anything_else():
     entrance = door(max_connections=0, block=["10.0.0.0/8"])
     assert entrance.enter("10.0.0.1") is Rejection.TOO_MANY
@@ -207,8 +219,17 @@ def test_failures_beyond_the_limit_lengthen_the_wait():
     assert wait_ms(table, "10.0.0.1", 15.0) == 50_000
 
 
-@pytest.mark.xfail(strict=True, reason="the wait is rounded down, and at the edge to no advice")
-@pytest.mark.parametrize(("failed", "tried"), [(0.3, 60.3), (0.0, 59.9996), (0.0, 30.0006)])
+@pytest.mark.parametrize(
+    ("failed", "tried"),
+    [
+        (0.0, 59.9996),
+        (0.0, 30.0006),
+        pytest.param(
+            *(0.3, 60.3),
+            marks=pytest.mark.xfail(strict=True, reason="the same time, computed in two ways"),
+        ),
+    ],
+)
 def test_who_waits_as_long_as_it_was_told_is_heard(failed, tried):
     table = failures()
     for _ in range(10):

@@ -129,7 +129,7 @@ def test_events_change_the_state_and_leave_a_notice():
         ("disconnected", "e1", 3, gone, 3),
         ("streaming", "e2", 3, gone, 3),
         ("streaming", "e2", 3, anew, 5),
-        ("ended", "e2", 3, "disconnected: INVALID_AUTH: no", 6),
+        ("ended", "e2", 3, anew, 5),
     ]
 
 
@@ -233,6 +233,14 @@ def test_the_live_screen_leaves_its_last_state():
         "AAPL     100.00     0.00   0.00%      20      2 0.0s  0.25",
         "MSFT     100.00     0.00   0.00%      10      1 0.0s  0.25",
     ]
+
+
+def test_a_screen_that_ends_before_anything_came_shows_nothing():
+    output = io.StringIO()
+    screen = Screen(watched(), Console(file=output, width=80, height=24), None, lambda: NOW)
+    screen.event(Disconnected(InvalidAuth("no"), None))
+    screen.close()
+    assert output.getvalue() == ""
 
 
 # Lines.

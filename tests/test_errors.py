@@ -17,7 +17,7 @@ from tickstorm.errors import (
 TABLE = {
     # code: (number, class, closes, retryable)
     "INVALID_AUTH": (1, "InvalidAuth", True, False),
-    "AUTH_REQUIRED": (2, "AuthRequired", True, False),
+    "AUTH_REQUIRED": (2, "AuthRequired", True, True),
     "ALREADY_AUTHENTICATED": (3, "AlreadyAuthenticated", True, False),
     "INVALID_SUBSCRIPTION": (4, "InvalidSubscription", False, False),
     "ALREADY_SUBSCRIBED": (5, "AlreadySubscribed", False, False),

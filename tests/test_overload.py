@@ -89,11 +89,21 @@ def test_frames_come_out_whole_and_in_order(frames, at_most):
     assert all(pieces)
 
 
+def test_the_rest_of_a_frame_that_was_begun_is_queued_whatever_the_bounds():
+    queue = backlog(max_frames=1, max_bytes=4)
+    queue.push(b"abcd")
+    queue.push_rest(b"rest")
+    assert (len(queue), queue.bytes) == (2, 8)
+    with pytest.raises(SlowConsumer):
+        queue.push(b"x")
+    assert (queue.take(99, 0.0), queue.bytes) == (b"abcdrest", 0)
+
+
 def test_the_write_deadline_is_at_exactly_its_time():
     queue = backlog(now=100.0, write_deadline=5.0)
     queue.push(b"a")
     queue.check(104.999)
-    with pytest.raises(SlowConsumer, match=r"^nothing was read for 5 s$"):
+    with pytest.raises(SlowConsumer, match=r"^what was written 5 s ago is not yet read$"):
         queue.check(105.0)
 
 

@@ -145,6 +145,7 @@ TABLE = {
     ("STREAMING", "SUBSCRIBE"): "STREAMING",
     ("STREAMING", "HEARTBEAT"): "STREAMING",
     ("STREAMING", "FAILED"): "CLOSED",
+    **{(state.name, "LOST"): "CLOSED" for state in State},
 }
 
 
@@ -499,6 +500,17 @@ def test_whatever_comes_the_session_raises_nothing_and_says_at_most_one_last_wor
     if closed:
         assert edge.said()[-1] == ("ERROR", failures[0].error.code.name)
         assert edge.events[-1] is failures[0]
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_lost_connection_is_the_end_without_a_word(state):
+    edge = in_state(state)
+    if state is State.STREAMING:
+        edge.receive(HEARTBEAT)
+    edge.session.lose()
+    assert (edge.session.state, edge.session.deadline, edge.said()) == (State.CLOSED, inf, [])
+    edge.receive(AUTH + HEARTBEAT)
+    assert (edge.events, edge.said()) == ([], [])
 
 
 # Deadlines.

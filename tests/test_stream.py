@@ -60,6 +60,16 @@ def test_sequences_wrap():
     assert stream.next_sequence == 1
 
 
+@pytest.mark.parametrize(
+    ("round", "sequence"), [(0, 5), (4, 5), (5, 5), (6, 6), (9, 9), (2**32, 0)]
+)
+def test_each_round_that_passed_without_a_stream_is_a_hole(round, sequence):
+    stream = Stream(ALL, 5, 65536)
+    stream.next_round = 5
+    stream.catch_up(round)
+    assert (stream.next_sequence, stream.next_round) == (sequence, round + 1)
+
+
 def test_no_frame_is_longer_than_the_limit():
     stream = Stream(ALL, 1, 32_768)
     frames = stream.batches(records(900, size=200), 0, 0)

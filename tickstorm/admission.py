@@ -122,18 +122,20 @@ class LoginFailures:
 
     def __init__(self, limits: AdmissionLimits) -> None:
         self._limits = limits
-        self._times: OrderedDict[str, deque[float]] = OrderedDict()
+        self._forgotten_at: OrderedDict[str, deque[float]] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._times)
+        return len(self._forgotten_at)
 
     def record(self, address: str, now: float) -> None:
         """Note a failure."""
-        times = self._times.setdefault(address, deque(maxlen=self._limits.max_login_failures))
-        times.append(now)
-        self._times.move_to_end(address)
-        while len(self._times) > self._limits.max_addresses:
-            self._times.popitem(last=False)
+        times = self._forgotten_at.setdefault(
+            address, deque(maxlen=self._limits.max_login_failures)
+        )
+        times.append(now + self._limits.login_failure_window)
+        self._forgotten_at.move_to_end(address)
+        while len(self._forgotten_at) > self._limits.max_addresses:
+            self._forgotten_at.popitem(last=False)
 
     def check(self, address: str, now: float) -> None:
         """Let an address try to log in.
@@ -141,17 +143,16 @@ class LoginFailures:
         Raises:
             RateLimited: it has failed too often; says when the next try will be heard.
         """
-        times = self._times.get(address)
+        times = self._forgotten_at.get(address)
         if times is None:
             return
-        window = self._limits.login_failure_window
-        while times and times[0] <= now - window:
+        while times and times[0] <= now:
             times.popleft()
         if not times:
-            del self._times[address]
+            del self._forgotten_at[address]
         elif len(times) >= self._limits.max_login_failures:
-            wait = times[0] + window - now
             raise RateLimited(
-                f"{self._limits.max_login_failures} failed logins within {window:g} s",
-                retry_after_ms=ceil(wait * 1000),
+                f"{self._limits.max_login_failures} failed logins "
+                f"within {self._limits.login_failure_window:g} s",
+                retry_after_ms=ceil((times[0] - now) * 1000),
             )

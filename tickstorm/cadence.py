@@ -77,7 +77,7 @@ class BarCadence(Generic[S]):
         records = {symbol: bar_record(bar, self.mode) for symbol, bar in bars.items()}
         for stream in streams:
             stream.catch_up(self._round)
-            wanted = _wanted(records, stream.key.symbols)
+            wanted = _wanted(records, stream.symbols)
             frames = stream.batches(wanted, end * self.slot_ms, self._wall_ns())
             self._round_batches = max(self._round_batches, len(frames))
             yield Emission(stream, frames)
@@ -103,6 +103,7 @@ class TickCadence(Generic[S]):
         self._wall_ns = wall_ns
         self._pending: list[tuple[str, bytes]] = []
         self._next_sequence = 1
+        self._unheard = 0
 
     @property
     def pending(self) -> int:
@@ -114,10 +115,13 @@ class TickCadence(Generic[S]):
         if self.streams:
             self._pending.append((tick.symbol, tick_record(tick)))
         else:
-            self._next_sequence += 1  # who comes back must see that there was something
+            self._unheard = 1
 
     def open(self, symbols: frozenset[str] | None) -> Stream[S]:
         """Return the stream of these symbols."""
+        if not self.streams:  # who comes back must see that there was something meanwhile
+            self._next_sequence += self._unheard
+            self._unheard = 0
         return self.streams.open(StreamKey(symbols), self._next_sequence)
 
     def flush(self) -> Iterator[Emission[S]]:
@@ -125,13 +129,13 @@ class TickCadence(Generic[S]):
         pending, self._pending = self._pending, []
         if not pending:
             return
-        most = 1
+        first = self._next_sequence
+        self._next_sequence = first + 1
         for stream, records in self._shares(pending).items():
             now_ns = self._wall_ns()
             frames = stream.batches(records, now_ns // 1_000_000, now_ns)
-            most = max(most, len(frames))
+            self._next_sequence = max(self._next_sequence, first + len(frames))
             yield Emission(stream, frames)
-        self._next_sequence += most
 
     def _shares(self, pending: list[tuple[str, bytes]]) -> dict[Stream[S], list[bytes]]:
         shares: dict[Stream[S], list[bytes]] = {}
@@ -141,7 +145,7 @@ class TickCadence(Generic[S]):
         return shares
 
 
-def _wanted(records: dict[str, bytes], symbols: frozenset[str] | None) -> Sequence[bytes]:
+def _wanted(records: dict[str, bytes], symbols: Sequence[str] | None) -> Sequence[bytes]:
     if symbols is None:
         return tuple(records.values())
     return [records[symbol] for symbol in symbols if symbol in records]

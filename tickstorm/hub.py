@@ -71,6 +71,8 @@ class Hub(Generic[S]):
                 begins with its index. None of them was taken.
         """
         ticks = list(ticks)
+        if not ticks:
+            return 0
         self._validate(ticks)
         now_ns = self._wall_ns()
         for tick in ticks:

@@ -278,8 +278,9 @@ class Connection:
             self.fail(limited)
             return
         self._logged_in(user)
-        self._transport.resumeProducing()
-        self._receive(b"")
+        if self._session.state is State.AUTHENTICATED:
+            self._transport.resumeProducing()
+            self._receive(b"")
 
     def _login_failed(self, reason: Failure) -> None:
         self._login = None

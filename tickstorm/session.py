@@ -50,6 +50,7 @@ class Step(Enum):
 
     LOGIN_ACCEPTED = auto()
     SUBSCRIPTION_ACCEPTED = auto()
+    REFUSED = auto()
     FAILED = auto()
     LOST = auto()
 
@@ -64,6 +65,8 @@ TRANSITIONS: Mapping[tuple[State, Input], State] = {
     (State.AUTHENTICATED, Step.SUBSCRIPTION_ACCEPTED): State.STREAMING,
     (State.STREAMING, FrameType.HEARTBEAT): State.STREAMING,
     (State.STREAMING, FrameType.SUBSCRIBE): State.STREAMING,
+    (State.AUTHENTICATED, Step.REFUSED): State.AUTHENTICATED,
+    (State.STREAMING, Step.REFUSED): State.STREAMING,
     (State.AWAITING_AUTH, Step.FAILED): State.CLOSED,
     (State.AUTHENTICATING, Step.FAILED): State.CLOSED,
     (State.AUTHENTICATED, Step.FAILED): State.CLOSED,
@@ -213,11 +216,9 @@ class Session:
 
     def answer(self, error: ProtocolError, wall_ms: int) -> Refused | Failed:
         """Tell the client of an error; one that closes ends the conversation."""
+        self._state = next_state(self._state, Step.FAILED if error.closes else Step.REFUSED)
         self._out.append(error_frame(error, wall_ms))
-        if not error.closes:
-            return Refused(error)
-        self._state = next_state(self._state, Step.FAILED)
-        return Failed(error)
+        return Failed(error) if error.closes else Refused(error)
 
     def lose(self) -> None:
         """End the conversation without a word: there is nobody left to tell."""

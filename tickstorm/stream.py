@@ -41,10 +41,19 @@ class Stream(Generic[S]):
         max_payload_bytes: no frame's payload is longer.
     """
 
-    __slots__ = ("_max_payload_bytes", "key", "next_round", "next_sequence", "subscribers")
+    __slots__ = (
+        "_max_payload_bytes",
+        "key",
+        "next_round",
+        "next_sequence",
+        "subscribers",
+        "symbols",
+    )
 
     def __init__(self, key: StreamKey, next_sequence: int, max_payload_bytes: int) -> None:
         self.key = key
+        self.symbols = None if key.symbols is None else tuple(sorted(key.symbols))
+        """The same in order, so that every process makes the same batch of the same ticks."""
         self.next_sequence = next_sequence
         self.next_round = 0
         """For its cadence: the round that `next_sequence` belongs to."""

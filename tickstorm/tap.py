@@ -140,7 +140,7 @@ class CommandLineService(MultiService):
         except TickstormError as error:
             if not self._in_foreground():
                 raise
-            Path(self._twistd["pidfile"] or os.devnull).unlink(missing_ok=True)
+            Path(self._twistd.get("pidfile") or os.devnull).unlink(missing_ok=True)
             fail(error)
 
     def startService(self) -> None:
@@ -158,10 +158,10 @@ class CommandLineService(MultiService):
             print(text, file=sys.__stderr__, flush=True)
 
     def _in_foreground(self) -> bool:
-        return bool(self._twistd["nodaemon"])
+        return bool(self._twistd.get("nodaemon", True))
 
     def _log_file(self) -> Any:
-        name = self._twistd["logfile"]
+        name = self._twistd.get("logfile")
         if name == "-" or (not name and self._in_foreground()):
             return self._stdout
         return LogFile.fromFullPath(os.path.abspath(name or "twistd.log"))

@@ -44,12 +44,14 @@ class Tick(NamedTuple):
     metadata: Mapping[str, str] = _NO_METADATA
 
 
-def validate(tick: Tick) -> None:
+def validate(tick: object) -> None:
     """Let a tick in, or say why not.
 
     Raises:
         InvalidTick: a field is outside its range; NaN and the infinities are outside of every one.
     """
+    if not isinstance(tick, Tick):
+        raise InvalidTick(f"{_shown(tick)} is no Tick")
     symbol, price, volume, timestamp_ns, bid, ask, bid_size, ask_size, metadata = tick
     if not isinstance(symbol, str) or not SYMBOL.fullmatch(symbol):
         raise InvalidTick(f"symbol {_shown(symbol)} is not 1 to 16 of A-Z 0-9 . _ -")

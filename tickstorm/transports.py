@@ -51,6 +51,8 @@ def set_socket_options(transport: ITransport, options: SocketOptions) -> None:
     innermost.setTcpNoDelay(True)
     if options.keepalive:
         innermost.setTcpKeepAlive(True)
+    if not options.receive_buffer_bytes and not options.send_buffer_bytes:
+        return
     socket: Any = ISystemHandle(innermost).getHandle()
     if options.receive_buffer_bytes:
         socket.setsockopt(SOL_SOCKET, SO_RCVBUF, options.receive_buffer_bytes)

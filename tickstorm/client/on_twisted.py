@@ -112,5 +112,5 @@ def as_endpoint(reactor: Any, place: Place | IStreamClientEndpoint) -> IStreamCl
     try:
         endpoint: IStreamClientEndpoint = clientFromString(reactor, string)
     except Exception as error:
-        raise ConfigError(f"address {string!r}: {type(error).__name__}: {error}") from error
+        raise ConfigError(f"address {string!r}: {error}") from error
     return endpoint

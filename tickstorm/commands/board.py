@@ -95,7 +95,7 @@ class Board:
         epoch: of the stream; empty before the server has said.
         sequence: of the last batch; None before the first.
         batches: how many came; ticks: with how many ticks; missing: how many did not come.
-        notice: the last thing that went wrong; empty before the first.
+        notice: the last thing that went wrong, but for what ended it all; empty before the first.
         noticed_ns: when that was.
     """
 
@@ -135,7 +135,8 @@ class Board:
             self.state = "ended" if event.retry_in is None else "disconnected"
         elif isinstance(event, Gap):
             self.missing += event.batches
-        if isinstance(event, Gap | Restarted | Disconnected):
+        final = isinstance(event, Disconnected) and event.retry_in is None
+        if isinstance(event, Gap | Restarted | Disconnected) and not final:
             self.notice, self.noticed_ns = event_line(event), now_ns
 
     def latency(self, part: float) -> float | None:

@@ -105,12 +105,10 @@ class Screen:
         self._count = count
         self._wall_ns = wall_ns
         self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
-        self._live.start()
 
     def event(self, event: Event) -> None:
-        """Show it."""
+        """Keep it for the next refresh."""
         self._board.note(event, self._wall_ns())
-        self.refresh()
 
     def batch(self, batch: Batch) -> bool:
         """Keep it for the next refresh."""
@@ -119,19 +117,22 @@ class Screen:
 
     def refresh(self) -> None:
         """Show what there is."""
-        from rich.console import Group
         from rich.text import Text
 
         from tickstorm.commands.screen import screen_lines
 
         width, height = self._console.size
         lines = screen_lines(self._board, self._wall_ns(), width, height - 1)
-        texts = [Text.assemble(*line, no_wrap=True, end="") for line in lines]
-        self._live.update(Group(*(Text("\n").join(texts),)), refresh=True)
+        shown = Text("\n", no_wrap=True, overflow="crop").join(
+            Text.assemble(*line) for line in lines
+        )
+        self._live.start()
+        self._live.update(shown, refresh=True)
 
     def close(self) -> None:
-        """Leave the last state on the terminal."""
-        self.refresh()
+        """Leave the last state on the terminal, if there was ever anything to show."""
+        if self._live.is_started or self._board.batches:
+            self.refresh()
         self._live.stop()
 
 

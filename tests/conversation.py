@@ -3,12 +3,12 @@
 from errno import EPIPE, EWOULDBLOCK
 from types import SimpleNamespace
 
-import pytest
+from conftest import keep_failures  # noqa: F401 - for those who still import it from here
 from twisted.internet import tcp
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import MemoryReactorClock, StringTransport
-from twisted.logger import globalLogPublisher
+from twisted.protocols.policies import WrappingFactory
 from twisted.python.failure import Failure
 
 from tickstorm._pb import tickstorm_pb2 as pb
@@ -23,27 +23,21 @@ USER, PASSWORD = "alice", "correct-horse"
 START = 1_000_000_000.0
 """The seconds at which a simulated server starts: a whole minute would hide what is unaligned."""
 
+NOW_MS = round(START * 1000)
+"""The same on the wire."""
+
+SECOND, MINUTE, TICK = (
+    pb.SUBSCRIPTION_MODE_SECOND,
+    pb.SUBSCRIPTION_MODE_MINUTE,
+    pb.SUBSCRIPTION_MODE_TICK,
+)
+
 _MESSAGES = {
     FrameType.ACK: pb.AckResponse,
     FrameType.DATA_BATCH: pb.DataBatch,
     FrameType.ERROR: pb.ErrorResponse,
     FrameType.PONG: pb.HeartbeatResponse,
 }
-
-
-@pytest.fixture(name="failures", autouse=True)
-def keep_failures():
-    """Fail a test that leaves an exception in the log: it reads and clears those it expects."""
-    found = []
-
-    def observe(event):
-        if "log_failure" in event:
-            found.append(event["log_failure"].value)
-
-    globalLogPublisher.addObserver(observe)
-    yield found
-    globalLogPublisher.removeObserver(observe)
-    assert found == []
 
 
 # What a client sends.
@@ -54,7 +48,7 @@ def auth(username=USER, password=PASSWORD, **fields):
     return encode_frame(FrameType.AUTH, request.SerializeToString())
 
 
-def subscribe(mode=pb.SUBSCRIPTION_MODE_TICK, *symbols, **fields):
+def subscribe(mode=TICK, *symbols, **fields):
     request = pb.SubscribeRequest(mode=mode, symbols=symbols, **fields)
     return encode_frame(FrameType.SUBSCRIBE, request.SerializeToString())
 
@@ -89,6 +83,11 @@ def _name(message):
     if isinstance(message, pb.DataBatch):
         return [tick.price for tick in message.ticks]
     return {pb.AckResponse: "ACK", pb.HeartbeatResponse: "PONG"}[type(message)]
+
+
+def error(code, message, timestamp_ms=NOW_MS, **fields):
+    """The ERROR that a client is to read."""
+    return pb.ErrorResponse(code=code, message=message, timestamp_ms=timestamp_ms, **fields)
 
 
 # A server in memory.
@@ -257,6 +256,12 @@ class Wire:
         self.socket.room = room
         self.turn()
 
+    def drain(self):
+        """Let the socket take everything, as often as the transport wants."""
+        self.socket.room = None
+        while self.transport in self.reactor.writers:
+            self.turn()
+
     def read(self):
         data = bytes(self.socket.taken)
         self.socket.taken.clear()
@@ -272,14 +277,15 @@ class Wire:
 
 
 class WireClient(Client):
-    """A client at the end of a Wire."""
+    """A client at the end of a Wire, whose server's side may be wrapped, as TLS does it."""
 
-    def __init__(self, server, room=None, address="10.0.0.1"):
-        self.connection = server.factory.buildProtocol(None)
-        self.wire = Wire(self.connection, server.reactor, room, address)
+    def __init__(self, server, room=None, address="10.0.0.1", wrapped=False):
+        factory = WrappingFactory(server.factory) if wrapped else server.factory
+        protocol = factory.buildProtocol(None)
+        self.wire = Wire(protocol, server.reactor, room, address)
         self.socket, self.transport = self.wire.socket, self.wire.transport
-        self.connection.makeConnection(self.transport)
-        self.connection.connectionMade()
+        protocol.makeConnection(self.transport)
+        self.connection = protocol.wrappedProtocol if wrapped else protocol
 
     def send(self, *frames):
         self.socket.inbox += b"".join(frames)

@@ -212,7 +212,6 @@ def test_nothing_is_serialised_for_nobody():
     assert ticks.pending == 0
 
 
-@pytest.mark.xfail(strict=True, reason="a symbol set has no order, so each process has its own")
 def test_the_same_period_gives_the_same_bytes_in_every_process():
     program = """
 from tickstorm.cadence import BarCadence
@@ -601,7 +600,6 @@ def test_ticks_of_other_symbols_are_no_hole(others):
     assert (before.sequences, after.sequences) == ([1], [2])
 
 
-@pytest.mark.xfail(strict=True, reason="the next number is known only after the last stream's turn")
 def test_a_stream_opened_again_while_a_flush_is_delivered_has_a_new_number():
     cadence = tick_cadence()
     before, leave = join(cadence, A)
@@ -618,7 +616,6 @@ def test_a_stream_opened_again_while_a_flush_is_delivered_has_a_new_number():
     assert (before.sequences, after.sequences) == ([1], [2])
 
 
-@pytest.mark.xfail(strict=True, reason="the next number is known only after the last stream's turn")
 def test_a_flush_whose_delivery_fails_does_not_give_its_number_again():
     cadence = tick_cadence()
     before, leave = join(cadence, A)

@@ -696,6 +696,11 @@ def test_a_batch_is_split_at_the_limit_of_the_payload():
     assert [len(run) for run in runs] == [65, 65, 1]
 
 
+def test_a_run_may_fill_all_but_the_64_bytes_set_aside_for_the_end():
+    assert [len(run) for run in split_records([bytes(109)] * 8, 64 + 4 * 109)] == [4, 4]
+    assert [len(run) for run in split_records([bytes(109)] * 8, 63 + 4 * 109)] == [3, 3, 2]
+
+
 def test_the_longest_end_of_a_batch_fits_behind_a_full_run():
     longest = {"timestamp_ms": 2**63 - 1, "is_snapshot": True}
     assert len(batch([], **longest)) - 12 <= TRAILER

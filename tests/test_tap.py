@@ -3,13 +3,16 @@
 import json
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from threading import Timer
+from types import MappingProxyType
 
 import pytest
 from certificates import authority
@@ -28,6 +31,7 @@ TERMINATED = -signal.SIGTERM
 """How a server ends that was told to: when all is done, twistd passes the signal on to itself."""
 LOOPBACK = "tcp:0:interface=127.0.0.1"
 PORTS = ("--port", LOOPBACK, "--http", LOOPBACK)
+NOTHING_SET = MappingProxyType({})
 LOGIN = {"STREAM_USER": "alice", "STREAM_PASS": "open-sesame-1"}
 CUT_SHORT = "a one-line reason does not fit into the 100 bytes that twistd hands on"
 
@@ -45,7 +49,7 @@ def surroundings(environ):
 class Running:
     """A server in the foreground, and what it says."""
 
-    def __init__(self, folder, *options, environ={}, cwd=None, twistd=("-n",), **ways):
+    def __init__(self, folder, *options, environ=NOTHING_SET, cwd=None, twistd=("-n",), **ways):
         self.folder = folder
         self.process = subprocess.Popen(
             command(folder, *options, twistd=twistd),
@@ -79,7 +83,8 @@ class Running:
 
     def port(self, whose="subscribers"):
         """The next port that it says it listens on."""
-        return int(re.search(r"port=(\d+)", self.until(f"listening for {whose}"))[1])
+        address = json.loads(self.until(f"listening for {whose}"))["address"]
+        return int(address.rpartition(":")[2])
 
     def login(self):
         """The name and the password that it prints."""
@@ -96,7 +101,7 @@ class Running:
         return self.process.returncode, error
 
 
-def run(folder, *options, environ={}, cwd=None, **ways):
+def run(folder, *options, environ=NOTHING_SET, cwd=None, **ways):
     """A command that ends by itself: its exit code, standard output and error."""
     done = subprocess.run(
         command(folder, *options, **ways),
@@ -106,6 +111,7 @@ def run(folder, *options, environ={}, cwd=None, **ways):
         capture_output=True,
         text=True,
         timeout=TIMEOUT,
+        check=False,
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -142,7 +148,7 @@ WRONG = {
     "a wrong value of an option": (
         ["--delivery", "late"],
         {},
-        "--delivery: 'late' is not one of \"aligned\", \"spread\"",
+        '--delivery: \'late\' is not one of "aligned", "spread"',
     ),
     "a missing file": (
         ["--config", "/nowhere.toml"],
@@ -271,23 +277,35 @@ def test_a_port_in_use_is_one_line(tmp_path, taken, which):
     assert not (tmp_path / "twistd.pid").exists()
 
 
+GUARDED = """
+import os, sys
+
+def refuse(event, arguments):
+    if event == "os.remove" and os.fspath(arguments[0]).startswith("/dev/"):
+        print("it would remove", arguments[0], file=sys.__stderr__)
+        sys.__stderr__.flush()
+        os._exit(70)
+
+sys.addaudithook(refuse)
+from twisted.scripts.twistd import run
+run()
+"""
+"""twistd, ended before it removes a device: as root it would do so for the whole machine."""
+
+
 @pytest.mark.xfail(strict=True, reason="without a pid file, tap.py unlinks /dev/null instead")
 def test_without_a_pid_file_there_is_none_to_remove(tmp_path, taken):
-    # As nobody in particular: as root, the mistake that this looks for would harm the machine.
-    someone = {"user": 65534, "group": 65534, "extra_groups": []} if not os.geteuid() else {}
-    try:
-        subprocess.run([TWISTD, "--version"], check=True, capture_output=True, cwd="/", **someone)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("a user without rights cannot run what is installed here")
     port = f"tcp:{taken}:interface=127.0.0.1"
+    options = ["-n", "--pidfile=", "tickstorm", "--port", port, "--http", "off"]
     done = subprocess.run(
-        [TWISTD, "-n", "--pidfile=", "tickstorm", "--port", port, "--http", "off"],
-        cwd="/",
-        env=surroundings({}),
+        [sys.executable, "-c", GUARDED, *options],
+        cwd=tmp_path,
+        env=surroundings(NOTHING_SET),
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=TIMEOUT,
-        **someone,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (1, in_use(port, taken))
 
@@ -327,7 +345,10 @@ def test_an_empty_name_in_the_file_is_no_login(tmp_path):
     assert "One-time login" in error
 
 
-@pytest.mark.parametrize("kind", ["memory", "file"])
+MEMORY = pytest.mark.xfail(strict=True, reason="cred_memory keeps text, and is asked for bytes")
+
+
+@pytest.mark.parametrize("kind", [pytest.param("memory", marks=MEMORY), "file"])
 def test_a_checker_of_cred_says_who_comes_in(tmp_path, kind):
     (tmp_path / "passwords").write_text("bob:secret-9\n")
     told = {"memory": "memory:bob:secret-9", "file": f"file:{tmp_path}/passwords"}[kind]
@@ -359,7 +380,7 @@ def test_several_ports_at_once(tmp_path):
     ports = ("--port", LOOPBACK, "--port", "unix:ticks.sock", "--port", tls, "--http", LOOPBACK)
     with Running(tmp_path, *ports, environ=LOGIN) as server:
         plain = Caller(server.port())
-        server.until("UNIXAddress")
+        server.until("unix:")
         private = Caller(server.port(), client_context(tmp_path / "trusted.crt"))
         page = server.port("operators")
         for caller in (plain, private):
@@ -386,22 +407,30 @@ def test_the_page_on_a_unix_socket(tmp_path):
     assert "unix:" in error
 
 
+ACTIVATED = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="ticks")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""What systemd does before it runs a service: the socket is number 3, and the process is told."""
+
+
 def test_a_socket_that_systemd_has_opened(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as opened:
-        port = opened.getsockname()[1]
-        line = command(tmp_path, "--port", "systemd:domain=INET:index=0", "--http", LOOPBACK)
-        # The descriptor is number 3 and the process's own id is said, as systemd does it.
-        script = f'exec 3<&{opened.fileno()}; export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"'
+        number = opened.fileno()
+        line = command(tmp_path, "--port", "systemd:domain=INET:name=ticks", "--http", LOOPBACK)
         with subprocess.Popen(
-            ["sh", "-c", script, "sh", *line],
+            [sys.executable, "-c", ACTIVATED, str(number), *line],
             env=surroundings(LOGIN),
             cwd=tmp_path,
-            pass_fds=[opened.fileno()],
+            pass_fds=[number],
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         ) as process:
             try:
-                caller = Caller(port)  # the kernel holds it until the server accepts
+                caller = Caller(opened.getsockname()[1])  # held until the server accepts
                 assert names(caller.ask(1, auth(*LOGIN.values()))) == ["ACK"]
                 caller.socket.close()
                 process.terminate()
@@ -459,7 +488,7 @@ def test_clients_are_told_of_the_end(tmp_path, how):
         *_, last = caller.rest()
         assert names([last]) == ["SHUTTING_DOWN"]
         caller.socket.close()
-        out, error = server.process.communicate()
+        _, error = server.process.communicate()
     assert (server.process.returncode, error) == (-how, "")
     assert not (tmp_path / "twistd.pid").exists()
 
@@ -479,7 +508,7 @@ def test_a_client_that_does_not_read_cannot_delay_the_end(tmp_path):
             assert server.process.poll() is None, "the server was ended: nothing filled up"
         code, error = server.end()
         caller.socket.close()
-    assert (code, error) == (0, "")
+    assert (code, error) == (TERMINATED, "")
 
 
 # As a daemon.
@@ -497,28 +526,19 @@ def end_daemon(folder):
     handle = os.pidfd_open(pid)
     try:
         os.kill(pid, signal.SIGTERM)
-        waiting = Timer(TIMEOUT, signal.pidfd_send_signal, (handle, signal.SIGKILL))
-        waiting.start()
-        os.set_blocking(handle, True)
-        select_readable(handle)
-        waiting.cancel()
+        ended, _, _ = select.select([handle], [], [], TIMEOUT)
+        assert ended, "the daemon goes on"
     finally:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
         os.close(handle)
-
-
-def select_readable(descriptor):
-    import select
-
-    ready = select.poll()
-    ready.register(descriptor, select.POLLIN)
-    ready.poll(TIMEOUT * 2000)
 
 
 def test_a_daemon_starts_and_stops(tmp_path):
     assert daemon(tmp_path, *PORTS) == (0, "", "")
     try:
         log = (tmp_path / "twistd.log").read_text()
-        port = int(re.search(r"subscribers on .*?port=(\d+)", log)[1])
+        port = int(re.search(r"subscribers on 127.0.0.1:(\d+)", log)[1])
         caller = Caller(port)
         assert names(caller.ask(1, auth(*LOGIN.values()))) == ["ACK"]
     finally:

@@ -278,7 +278,7 @@ class Connection:
             self.fail(limited)
             return
         self._logged_in(user)
-        if self._session.state is State.AUTHENTICATED:
+        if self.user is not None:
             self._transport.resumeProducing()
             self._receive(b"")
 

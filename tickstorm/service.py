@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from twisted.plugin import getPlugins
 from twisted.python.failure import Failure
 
+from tickstorm.addresses import address_text
 from tickstorm.admission import AdmissionLimits
 from tickstorm.clock import Clock, system_clock
 from tickstorm.config import Settings
@@ -122,10 +123,10 @@ class TickstormService(MultiService):
         self.page_ports = _listen_all(self._page_endpoints, self._site)
         self.ports = _listen_all(self._endpoints, self.factory)
         self._health.accepting = True
-        for port in self.ports:
-            self._log.info("listening for subscribers on {address}", address=port.getHost())
-        for port in self.page_ports:
-            self._log.info("listening for operators on {address}", address=port.getHost())
+        for whom, ports in (("subscribers", self.ports), ("operators", self.page_ports)):
+            for port in ports:
+                address = address_text(port.getHost())
+                self._log.info("listening for {whom} on {address}", whom=whom, address=address)
 
     async def _stop(self) -> None:
         self._health.accepting, self._health.stopping = False, True

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from tickstorm.addresses import address_text
 from tickstorm.errors import ConfigError
 from tickstorm.settings import Settings
 
@@ -34,20 +35,12 @@ def welcome(settings: Settings, ports: Sequence[Any], pages: Sequence[Any], comm
         pages: those of the operators' page.
         command: how `tickstorm` is to be called.
     """
-    address = _dialled(ports[0]) if ports else ""
+    address = address_text(ports[0]) if ports else ""
     lines = [
-        f"Tickstorm listens on {', '.join(map(_dialled, ports))}",
+        f"Tickstorm listens on {', '.join(map(address_text, ports))}",
         f"One-time login: user {settings.username}, password {settings.password}",
         "Watch it from another terminal:",
         f"  {command} watch {address} --user {settings.username} --password {settings.password}",
     ]
     lines += [f"Health and metrics: http://{page.host}:{page.port}/" for page in pages]
     return "\n".join(lines)
-
-
-def _dialled(address: Any) -> str:
-    """Return an address as a client is told it."""
-    if not hasattr(address, "port"):
-        return f"unix:{address.name.decode() if isinstance(address.name, bytes) else address.name}"
-    host = f"[{address.host}]" if ":" in address.host else address.host
-    return f"{host}:{address.port}"

@@ -1,28 +1,20 @@
-"""The fan-out: who gets what when, once encoded, on whole periods, in slots, and as ticks come."""
+"""The fan-out: who gets what when, encoded once, on whole periods and as ticks come."""
 
 import pytest
 from conversation import (
-    PASSWORD,
+    MINUTE,
+    SECOND,
     START,
-    USER,
+    TICK,
     Server,
     auth,
     heartbeat,
-    keep_failures,  # noqa: F401 - a fixture
     subscribe,
 )
 
-from tickstorm._pb import tickstorm_pb2 as pb
-from tickstorm.fanout import SLOTS, TIMED_RUN, Delivery
-from tickstorm.messages import MAX_TICKS_PER_BATCH
+from tickstorm.fanout import TIMED_RUN, FanOut
+from tickstorm.messages import MAX_TICKS_PER_BATCH, Mode
 from tickstorm.ticks import Tick
-
-SECOND, MINUTE, TICK = (
-    pb.SUBSCRIPTION_MODE_SECOND,
-    pb.SUBSCRIPTION_MODE_MINUTE,
-    pb.SUBSCRIPTION_MODE_TICK,
-)
-SPREAD = SLOTS[Delivery.SPREAD]
 
 
 def pending(server):
@@ -138,98 +130,64 @@ def test_a_subscriber_that_leaves_during_a_fan_out_takes_nobody_along():
     assert clients[4].names() == [[]]
 
 
-@pytest.mark.xfail(strict=True, reason="an exception at one subscriber ends the others' fan-out")
-def test_a_subscriber_that_fails_takes_nobody_along(failures):
-    server = Server()
-    clients = [server.subscribed(SECOND) for _ in range(5)]
+def failing(client):
+    """Make a client's transport raise at every write."""
 
     def fail(data):
         raise ValueError("no")
 
-    clients[1].transport.write = fail
+    client.transport.write = fail
+
+
+@pytest.mark.parametrize("which", [{0}, {2}, {4}, {1, 2, 4}, {0, 1, 2, 3, 4}])
+def test_a_subscriber_that_fails_takes_nobody_along(which, failures):
+    server = Server()
+    clients = [server.subscribed(SECOND) for _ in range(5)]
+    for n in which:
+        failing(clients[n])
     server.advance(1)
+    assert [client.names() for n, client in enumerate(clients) if n not in which] == [[[]]] * (
+        5 - len(which)
+    )
+    assert server.metrics.failures == {"deliver": len(which)}
+    assert [str(failure) for failure in failures] == ["no"] * len(which)
     failures.clear()
-    assert [clients[n].names() for n in (0, 2, 3, 4)] == [[[]]] * 4
 
 
-# Spread.
+def test_a_subscriber_that_fails_spares_other_streams_and_later_frames_and_runs(failures):
+    server = Server(batch_window=0)
+    clients = [server.subscribed(TICK) for _ in range(TIMED_RUN + 2)]
+    other = server.subscribed(TICK, "EURUSD")
+    failing(clients[1])
+    server.publish(*[1.0] * 1001)  # two frames
+    names = [[1.0] * 1000, [1.0]]
+    assert [client.names() for client in (clients[0], clients[2], clients[-1], other)] == [
+        names
+    ] * 4
+    assert server.metrics.failures == {"deliver": 2}
+    failures.clear()
 
 
-def spread_server(start=START + 0.0025):
-    return Server(slots=SPREAD, start=start)
+@pytest.mark.parametrize(("mode", "seconds"), [(Mode.SECOND, 1), (Mode.MINUTE, 60)])
+def test_a_period_that_cannot_be_ended_is_counted_and_the_next_one_is(mode, seconds, failures):
+    server = Server(start=START + 20)  # a whole minute
+    client = server.subscribed(mode)
+    close = server.hub.bars[mode].close
 
+    def fail(end):
+        raise ValueError("no")
 
-def pass_slots(server, slots):
-    """Advance slot by slot, and return what moments there were."""
-    for _ in range(slots):
-        server.reactor.advance(0.005)
-        yield server.clock.wall_ms()
-
-
-def test_spread_sends_each_connection_once_a_period_in_its_own_slot_and_evenly():
-    server = spread_server()
-    server.reactor.advance(0.005)  # see test_spread_begins_without_a_burst
-    clients = [server.subscribed(SECOND) for _ in range(2 * SPREAD)]
-    moments = {number: [] for number in range(len(clients))}
-    per_slot = []
-    for at in pass_slots(server, 3 * SPREAD):
-        got = [number for number, client in enumerate(clients) if client.read()]
-        per_slot.append(len(got))
-        for number in got:
-            moments[number].append(at)
-    assert set(per_slot) == {2}
-    assert {len(times) for times in moments.values()} == {3}
-    assert {times[1] - times[0] for times in moments.values()} == {1000}
-    assert len({times[0] % 1000 for times in moments.values()}) == SPREAD
-
-
-def test_spread_bars_are_those_of_the_period_up_to_the_slot():
-    server = spread_server()
-    server.reactor.advance(0.005)
-    clients = [server.subscribed(SECOND) for _ in range(SPREAD)]
-    server.publish(1.0)
-    for _ in pass_slots(server, SPREAD):
-        pass
-    assert {tuple(client.names()[0]) for client in clients} == {(1.0,)}
-    for _ in pass_slots(server, SPREAD):
-        pass
-    assert {tuple(client.names()[0]) for client in clients} == {()}
-
-
-def test_spread_catches_up_at_most_one_period_after_a_blocked_reactor():
-    server = spread_server()
-    server.reactor.advance(0.005)
-    clients = [server.subscribed(SECOND) for _ in range(SPREAD)]
-    server.publish(1.0)
-    server.reactor.advance(7.3)
-    batches = [client.read() for client in clients]
-    assert {len(each) for each in batches} == {1}
-    for _ in pass_slots(server, SPREAD):
-        pass
-    assert {len(client.read()) for client in clients} == {1}
-
-
-def test_spread_numbers_a_round_alike_in_all_slots():
-    server = spread_server()
-    server.reactor.advance(0.005)
-    clients = [server.subscribed(SECOND) for _ in range(SPREAD)]
-    for _ in pass_slots(server, 3 * SPREAD):
-        pass
-    by_round = {}
-    for client in clients:
-        for batch in client.read():
-            second = -(-batch.batch_timestamp_ms // 1000)
-            by_round.setdefault(batch.batch_sequence, set()).add(second)
-    assert all(max(seconds) - min(seconds) <= 1 for seconds in by_round.values())
-    assert sorted(by_round) == list(range(min(by_round), max(by_round) + 1))
-
-
-@pytest.mark.xfail(strict=True, reason="the first mark closes a whole period of slots: ended is 0")
-def test_spread_begins_without_a_burst():
-    server = spread_server()
-    clients = [server.subscribed(SECOND) for _ in range(SPREAD)]
-    server.reactor.advance(0.005)
-    assert sum(len(client.read()) for client in clients) == 1
+    server.hub.bars[mode].close = fail
+    for second in range(seconds):
+        client.send(heartbeat())
+        server.advance(1)
+    server.hub.bars[mode].close = close
+    for second in range(seconds):
+        client.send(heartbeat())
+        server.advance(1)
+    assert [name for name in client.names() if name != "PONG"] == [[]]
+    assert server.metrics.failures == {mode.name: 1}
+    failures.clear()
 
 
 # A wall clock that is set.
@@ -250,26 +208,6 @@ def test_aligned_goes_on_and_loses_nothing_when_the_clock_is_set(seconds):
     assert len(batches) >= 3
     at = [batch.batch_timestamp_ms for batch in batches]
     assert at == sorted(set(at))
-
-
-@pytest.mark.xfail(strict=True, reason="the slots that are skipped are one number behind for ever")
-def test_spread_numbers_a_round_alike_when_the_clock_was_set_back():
-    server = spread_server()
-    server.reactor.advance(0.005)
-    clients = [server.subscribed(SECOND) for _ in range(SPREAD)]
-    for _ in pass_slots(server, SPREAD + SPREAD // 2):
-        pass
-    server.set_wall_clock(-0.25)
-    for _ in pass_slots(server, 4 * SPREAD):
-        pass
-    end = server.clock.wall_ms()
-    last_round = {
-        batch.batch_sequence
-        for client in clients
-        for batch in client.read()
-        if batch.batch_timestamp_ms // 1000 == end // 1000 - 1
-    }
-    assert len(last_round) == 1
 
 
 # Ticks.
@@ -395,14 +333,29 @@ def test_stop_sends_what_is_pending():
     assert pending(server) == []
 
 
-@pytest.mark.xfail(strict=True, reason="the hub's hook is left in place by stop()")
 def test_nothing_is_sent_after_stop():
     server = Server()
     client = server.subscribed(TICK)
     server.factory.stopFactory()
     server.publish(1.0)
     server.reactor.advance(10)
-    assert client.names() == []
+    assert (client.names(), server.hub.on_ticks_pending) == ([], None)
+
+
+def test_a_hub_feeds_one_fan_out_at_a_time():
+    server = Server()
+    client = server.subscribed(TICK)
+    second = FanOut(server.hub, server.clock, server.metrics, batch_window=0)
+    scheduled = pending(server)
+    with pytest.raises(RuntimeError, match=r"^a hub feeds one factory: give each factory a hub"):
+        second.start()
+    assert pending(server) == scheduled
+    server.publish(1.0)
+    assert client.names() == []  # the first one's window
+    server.factory.stopFactory()
+    second.start()
+    server.publish(2.0)
+    assert client.names() == [[1.0], [2.0]]
 
 
 def test_it_can_be_stopped_and_started_again():
@@ -441,14 +394,17 @@ def test_latency_is_that_of_the_run_of_subscribers():
     assert {bound: times for bound, times in counts.items() if times} == {5.0: TIMED_RUN + 1}
 
 
-@pytest.mark.xfail(strict=True, reason="DATA_BATCH frames of a snapshot are not counted")
 def test_snapshots_are_counted_too():
     server = Server()
     server.publish(1.0)
     client = server.connect()
-    client.send(auth(USER, PASSWORD), subscribe(TICK, snapshot=True))
-    assert client.names() == ["ACK", "ACK", [1.0]]
+    client.send(auth(), subscribe(TICK, snapshot=False))
+    before = client.connection.bytes_sent
+    other = server.connect()
+    other.send(auth(), subscribe(TICK, snapshot=True))
+    assert other.names() == ["ACK", "ACK", [1.0]]
     assert server.metrics.messages_sent == 1
+    assert server.metrics.bytes_sent == other.connection.bytes_sent - before
 
 
 def test_batches_are_split_at_the_limit_of_ticks_for_bars_too():

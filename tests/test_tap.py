@@ -49,11 +49,10 @@ def surroundings(environ):
 class Running:
     """A server in the foreground, and what it says."""
 
-    def __init__(self, folder, *options, environ=NOTHING_SET, cwd=None, twistd=("-n",), **ways):
-        self.folder = folder
+    def __init__(self, folder, *options, environ=NOTHING_SET, line=None, **ways):
         self.process = subprocess.Popen(
-            command(folder, *options, twistd=twistd),
-            cwd=cwd or folder,
+            line or command(folder, *options, twistd=ways.pop("twistd", ("-n",))),
+            cwd=folder,
             env=surroundings(environ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -32,7 +32,7 @@ class AdmissionLimits(NamedTuple):
         max_connections_per_address: 0 for no limit of its own.
         allow: if not empty, only addresses in these networks are let in.
         block: addresses in these networks are not, even if they are in `allow`.
-        max_login_failures: from one address within `login_failure_window`.
+        max_login_failures: from one address within `login_failure_window`, at least 1.
         login_failure_window: in seconds.
         max_addresses: how many failing addresses are remembered; the longest quiet is forgotten.
     """
@@ -44,6 +44,20 @@ class AdmissionLimits(NamedTuple):
     max_login_failures: int = 10
     login_failure_window: float = 60.0
     max_addresses: int = 10_000
+
+
+def counted_as(address: str) -> str:
+    """Return what an address shares its limits with.
+
+    An IPv4 address written as IPv6 is the same address; an IPv6 address stands for its /64 network,
+    which one host has to itself (RFC 4291, 2.5.1).
+    """
+    if ":" not in address:
+        return address
+    ip = _ip(address)
+    if not isinstance(ip, IPv6Address):
+        return address if ip is None else str(ip)
+    return str(IPv6Network((int(ip) >> 64 << 64, 64)))
 
 
 class Door:
@@ -70,7 +84,7 @@ class Door:
         rejection = self._judge(address)
         if rejection is None:
             self._total += 1
-            self._by_address[address] += 1
+            self._by_address[counted_as(address)] += 1
         return rejection
 
     def shut(self) -> None:
@@ -80,9 +94,10 @@ class Door:
     def leave(self, address: str) -> None:
         """Note that one that was let in has gone."""
         self._total -= 1
-        self._by_address[address] -= 1
-        if not self._by_address[address]:
-            del self._by_address[address]
+        key = counted_as(address)
+        self._by_address[key] -= 1
+        if not self._by_address[key]:
+            del self._by_address[key]
 
     def _judge(self, address: str) -> Rejection | None:
         limits = self._limits
@@ -100,7 +115,7 @@ class Door:
         if limits.allow and not any(ip in network for network in limits.allow):
             return Rejection.NOT_ALLOWED
         most = limits.max_connections_per_address
-        if most and self._by_address[address] >= most:
+        if most and self._by_address[counted_as(address)] >= most:
             return Rejection.TOO_MANY_FROM_ADDRESS
         return None
 
@@ -129,11 +144,10 @@ class LoginFailures:
 
     def record(self, address: str, now: float) -> None:
         """Note a failure."""
-        times = self._forgotten_at.setdefault(
-            address, deque(maxlen=self._limits.max_login_failures)
-        )
+        key = counted_as(address)
+        times = self._forgotten_at.setdefault(key, deque(maxlen=self._limits.max_login_failures))
         times.append(now + self._limits.login_failure_window)
-        self._forgotten_at.move_to_end(address)
+        self._forgotten_at.move_to_end(key)
         while len(self._forgotten_at) > self._limits.max_addresses:
             self._forgotten_at.popitem(last=False)
 
@@ -143,13 +157,14 @@ class LoginFailures:
         Raises:
             RateLimited: it has failed too often; says when the next try will be heard.
         """
-        times = self._forgotten_at.get(address)
+        key = counted_as(address)
+        times = self._forgotten_at.get(key)
         if times is None:
             return
         while times and times[0] <= now:
             times.popleft()
         if not times:
-            del self._forgotten_at[address]
+            del self._forgotten_at[key]
         elif len(times) >= self._limits.max_login_failures:
             raise RateLimited(
                 f"{self._limits.max_login_failures} failed logins "

@@ -24,7 +24,9 @@ class Bar:
     @property
     def vwap(self) -> float:
         """Volume-weighted average price, sum(price * volume) / sum(volume); 0 without volume."""
-        return self.notional / self.volume if self.volume else 0.0
+        if not self.volume:
+            return 0.0
+        return min(max(self.notional / self.volume, self.low), self.high)  # whatever was rounded
 
     def add(self, tick: Tick) -> None:
         """Take in the next tick."""
@@ -68,7 +70,7 @@ class BarTable:
         else:
             bar.add(tick)
 
-    def end(self) -> None:
+    def end(self, step: int) -> None:  # noqa: ARG002 - that of a sliding window
         """End the period under way, and begin the next."""
         self._ended, self._current = self._current, {}
 
@@ -140,10 +142,14 @@ class SlidingBars:
         """Take a tick into the step under way."""
         self._current.add(tick)
 
-    def end(self) -> None:
-        """End the step under way, and begin the next."""
-        self._step += 1
-        self._current.end()
+    def end(self, step: int) -> None:
+        """End the step under way, and begin the next.
+
+        Args:
+            step: its number; the steps that were left out since the last are empty.
+        """
+        self._step = max(self._step + 1, step)
+        self._current.end(self._step)
         for symbol, bar in self._current.bars().items():
             window = self._windows.get(symbol)
             if window is None:

@@ -42,12 +42,12 @@ class BarCadence(Generic[S]):
         self.mode = mode
         self.slots = slots
         self.slot_ms = INTERVAL_MS[mode] // slots
-        self.streams: StreamTable[S] = StreamTable(max_payload_bytes)
+        self.streams: StreamTable[S] = StreamTable(max_payload_bytes, lambda key: (key.slot,))
         self._wall_ns = wall_ns
         self._bars = BarTable() if slots == 1 else SlidingBars(slots)
         self._slot = wall_ns() // (self.slot_ms * 1_000_000) % slots
         self._round = 0
-        self._round_sequence = 0
+        self._round_sequence = 1
         self._round_batches = 1
 
     def add(self, tick: Tick) -> None:
@@ -71,8 +71,8 @@ class BarCadence(Generic[S]):
             end: the moment, counted in slots since the Unix epoch.
         """
         self._enter(end % self.slots)
-        streams = [stream for stream in self.streams if stream.key.slot == self._slot]
-        self._bars.end()
+        streams = tuple(self.streams.marked(self._slot))
+        self._bars.end(end)
         bars = self._bars.bars() if streams else {}
         records = {symbol: bar_record(bar, self.mode) for symbol, bar in bars.items()}
         for stream in streams:
@@ -99,7 +99,9 @@ class TickCadence(Generic[S]):
     """
 
     def __init__(self, wall_ns: WallClock, max_payload_bytes: int) -> None:
-        self.streams: StreamTable[S] = StreamTable(max_payload_bytes)
+        self.streams: StreamTable[S] = StreamTable(
+            max_payload_bytes, lambda key: key.symbols or (None,)
+        )
         self._wall_ns = wall_ns
         self._pending: list[tuple[str, bytes]] = []
         self._next_sequence = 1
@@ -111,18 +113,19 @@ class TickCadence(Generic[S]):
         return len(self._pending)
 
     def add(self, tick: Tick) -> None:
-        """Keep a tick for the next flush, if anybody listens."""
-        if self.streams:
+        """Keep a tick for the next flush, if anybody wants it."""
+        if self._wanting(tick.symbol):
             self._pending.append((tick.symbol, tick_record(tick)))
         else:
             self._unheard = 1
 
     def open(self, symbols: frozenset[str] | None) -> Stream[S]:
         """Return the stream of these symbols."""
-        if not self.streams:  # who comes back must see that there was something meanwhile
+        key = StreamKey(symbols)
+        if key not in self.streams:  # who comes back must see that there was something meanwhile
             self._next_sequence += self._unheard
             self._unheard = 0
-        return self.streams.open(StreamKey(symbols), self._next_sequence)
+        return self.streams.open(key, self._next_sequence)
 
     def flush(self) -> Iterator[Emission[S]]:
         """Encode what is pending for each stream that wants any of it, each when its turn comes."""
@@ -140,9 +143,12 @@ class TickCadence(Generic[S]):
     def _shares(self, pending: list[tuple[str, bytes]]) -> dict[Stream[S], list[bytes]]:
         shares: dict[Stream[S], list[bytes]] = {}
         for symbol, record in pending:
-            for stream in self.streams.wanting(symbol):
+            for stream in self._wanting(symbol):
                 shares.setdefault(stream, []).append(record)
         return shares
+
+    def _wanting(self, symbol: str) -> list[Stream[S]]:
+        return [*self.streams.marked(None), *self.streams.marked(symbol)]
 
 
 def _wanted(records: dict[str, bytes], symbols: Sequence[str] | None) -> Sequence[bytes]:

@@ -1,10 +1,12 @@
 """Names and passwords: what a login is checked against.
 
-A comparison takes as long for a wrong name or password as for a right one, whatever they share.
+A comparison takes as long for a wrong name or password as for a right one, whatever they share and
+however long they are: what is compared are digests.
 """
 
 from __future__ import annotations
 
+from hashlib import sha256
 from hmac import compare_digest
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -55,11 +57,16 @@ class SharedCredentials:
     Args:
         username: 1 to 64 of A-Z a-z 0-9 _ -.
         password: at most 128 characters, not empty.
+
+    Raises:
+        ValueError: one of them is empty.
     """
 
     def __init__(self, username: str, password: str) -> None:
-        self._username = username.encode()
-        self._password = password.encode()
+        if not username or not password:
+            raise ValueError("a name and a password are needed, and one of them is empty")
+        self._username = _digest(username)
+        self._password = _digest(password)
 
     def authenticate(self, login: Login, peer: Peer) -> User:  # noqa: ARG002 - the interface's
         """Return the user that a login names.
@@ -67,8 +74,12 @@ class SharedCredentials:
         Raises:
             InvalidAuth: the name or the password is wrong, and it is not said which.
         """
-        name_right = compare_digest(login.username.encode(), self._username)
-        password_right = compare_digest(login.password.encode(), self._password)
+        name_right = compare_digest(_digest(login.username), self._username)
+        password_right = compare_digest(_digest(login.password), self._password)
         if name_right & password_right:
             return User(login.username)
         raise InvalidAuth("the name or the password is wrong")
+
+
+def _digest(text: str) -> bytes:
+    return sha256(text.encode()).digest()

@@ -11,7 +11,10 @@ from tickstorm.errors import InvalidTick
 from tickstorm.frames import MAX_PAYLOAD_BYTES
 from tickstorm.messages import Mode, Subscription, batch_frame, split_records, tick_record
 from tickstorm.stream import SEQUENCE_MODULUS, S, Stream
-from tickstorm.ticks import LastValues, Tick, validate
+from tickstorm.ticks import NO_METADATA, LastValues, Tick, validate
+
+MIN_PAYLOAD_BYTES = 32_768
+"""Room for any one tick, with all the metadata that it may have."""
 
 
 class HubLimits(NamedTuple):
@@ -19,7 +22,7 @@ class HubLimits(NamedTuple):
 
     Attributes:
         max_symbols: a tick of one more symbol is refused.
-        max_payload_bytes: of a DATA_BATCH; at least 32,768, so that any one tick fits.
+        max_payload_bytes: of a DATA_BATCH; at least MIN_PAYLOAD_BYTES.
     """
 
     max_symbols: int = 10_000
@@ -33,12 +36,20 @@ class Hub(Generic[S]):
         epoch: names this run of sequence numbers; a new one at every start.
         wall_ns: nanoseconds since the Unix epoch.
         limits: what it holds at most.
-        slots: how many moments of a period SECOND and MINUTE are sent at; 1 is aligned.
+        slots: how many moments of a period SECOND and MINUTE are sent at, a divisor of 1,000; 1
+            is aligned.
+
+    Raises:
+        ValueError: the limits or the slots are out of range.
     """
 
     def __init__(
         self, epoch: str, wall_ns: WallClock, limits: HubLimits = HubLimits(), slots: int = 1
     ) -> None:
+        if limits.max_payload_bytes < MIN_PAYLOAD_BYTES:
+            raise ValueError(f"max_payload_bytes is below {MIN_PAYLOAD_BYTES}")
+        if slots < 1 or 1000 % slots:
+            raise ValueError(f"{slots} slots do not divide a second into whole milliseconds")
         self.epoch = epoch
         self.slots = slots
         self.ticks_published = 0
@@ -76,11 +87,11 @@ class Hub(Generic[S]):
         self._validate(ticks)
         now_ns = self._wall_ns()
         for tick in ticks:
-            stamped = tick if tick.timestamp_ns else tick._replace(timestamp_ns=now_ns)
-            self._last.put(stamped)
+            kept = _kept(tick, now_ns)
+            self._last.put(kept)
             for cadence in self.bars.values():
-                cadence.add(stamped)
-            self.ticks.add(stamped)
+                cadence.add(kept)
+            self.ticks.add(kept)
         self.ticks_published += len(ticks)
         self.last_publish_ns = now_ns
         if self.ticks.pending and self.on_ticks_pending is not None:
@@ -104,9 +115,7 @@ class Hub(Generic[S]):
         Their sequence is that of the batch before the stream's next one: together they are all
         that was published. In TICK, flush first, or the next batch repeats what is pending.
         """
-        records = [
-            tick_record(tick, subscription.mode) for tick in self._last.of(subscription.symbols)
-        ]
+        records = [tick_record(tick, subscription.mode) for tick in self._last.of(stream.symbols)]
         now_ns = self._wall_ns()
         return [
             batch_frame(
@@ -134,3 +143,12 @@ class Hub(Generic[S]):
                         f"tick {index}: {tick.symbol} is one more than "
                         f"{self._limits.max_symbols} symbols"
                     )
+
+
+def _kept(tick: Tick, now_ns: int) -> Tick:
+    """Return a tick that has a time, and that nobody else can change."""
+    if not tick.timestamp_ns:
+        tick = tick._replace(timestamp_ns=now_ns)
+    if tick.metadata is not NO_METADATA:
+        tick = tick._replace(metadata=dict(tick.metadata))
+    return tick

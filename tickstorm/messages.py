@@ -24,6 +24,7 @@ from tickstorm.ticks import (
     MAX_METADATA_ENTRIES,
     MAX_METADATA_KEY,
     MAX_METADATA_VALUE,
+    NO_METADATA,
     SYMBOL,
     Tick,
 )
@@ -36,7 +37,7 @@ MAX_CLOCK_BEHIND_MS, MAX_CLOCK_AHEAD_MS = 24 * 3600 * 1000, 5 * 60 * 1000
 SCHEMA_VERSION = 1
 
 _USERNAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_VERSION = re.compile(r"\d+\.\d+(\.\d+)?")
+_VERSION = re.compile(r"[0-9]+\.[0-9]+(\.[0-9]+)?")
 _TRAILER_BYTES = 64
 """More than the fields of a DataBatch beside its ticks can take: 11 + 6 + 2 + 6 + 9, rounded up."""
 
@@ -71,7 +72,7 @@ class Subscription(NamedTuple):
     symbols: frozenset[str] | None = None
     snapshot: bool = False
     start_time_ms: int = 0
-    metadata: Mapping[str, str] = {}
+    metadata: Mapping[str, str] = NO_METADATA
 
 
 class Heartbeat(NamedTuple):
@@ -176,7 +177,7 @@ def pong_frame(heartbeat: Heartbeat, wall_ms: int) -> bytes:
 
 
 def ack_frame(
-    acknowledged: FrameType, message: str, wall_ms: int, metadata: Mapping[str, str] = {}
+    acknowledged: FrameType, message: str, wall_ms: int, metadata: Mapping[str, str] = NO_METADATA
 ) -> bytes:
     """Say that a request was carried out."""
     return encode_frame(

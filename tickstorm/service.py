@@ -21,7 +21,7 @@ from tickstorm.config import Settings
 from tickstorm.credentials import IAuthenticator, SharedCredentials
 from tickstorm.descriptions import parse_description
 from tickstorm.endpoints import server_endpoint
-from tickstorm.errors import ListenError
+from tickstorm.errors import ConfigError, ListenError
 from tickstorm.factory import TickstormFactory
 from tickstorm.fanout import SLOTS
 from tickstorm.hub import Hub, HubLimits
@@ -55,7 +55,7 @@ class TickstormService(MultiService):
         page_ports: what listens for operators, likewise.
 
     Raises:
-        ConfigError: a port's description cannot be used.
+        ConfigError: a port's description cannot be used, or nobody could log in.
         SourceError: a source cannot be made.
     """
 
@@ -73,6 +73,8 @@ class TickstormService(MultiService):
         super().__init__()
         clock = clock if clock is not None else system_clock(reactor)
         if authenticator is None:
+            if not settings.username:
+                raise ConfigError("there is neither a user name and password nor an authenticator")
             authenticator = SharedCredentials(settings.username, settings.password)
         self.hub: Hub[Outlet] = Hub(
             uuid4().hex[:12],

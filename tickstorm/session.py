@@ -15,6 +15,7 @@ from tickstorm.errors import (
     AlreadySubscribed,
     AuthRequired,
     HeartbeatTimeout,
+    InternalError,
     InvalidMessage,
     InvalidSubscription,
     ProtocolError,
@@ -96,6 +97,10 @@ def next_state(state: State, input: Input) -> State:
         refusal = _REFUSALS.get((state, input), InvalidMessage)
         raise refusal(f"{input.name} is not allowed while {state.name}")
     return following
+
+
+MAX_HELD_BYTES = 262_144
+"""What a client may send behind its AUTH while its login is checked: some reads of a socket."""
 
 
 class SessionLimits(NamedTuple):
@@ -184,6 +189,8 @@ class Session:
         if self._state is State.CLOSED:
             return
         self._decoder.feed(data)
+        if self._state is State.AUTHENTICATING and self._decoder.pending_bytes > MAX_HELD_BYTES:
+            yield self.answer(InvalidMessage(f"{MAX_HELD_BYTES} bytes came behind AUTH"), wall_ms)
         while self._state not in (State.AUTHENTICATING, State.CLOSED):
             try:
                 frame = self._decoder.next_frame()
@@ -229,8 +236,10 @@ class Session:
         """End the conversation if its deadline has passed."""
         if now < self.deadline:
             return None
-        if self._state in (State.AWAITING_AUTH, State.AUTHENTICATING):
-            error: ProtocolError = AuthRequired(f"no login within {self._limits.auth_timeout:g} s")
+        if self._state is State.AUTHENTICATING:
+            error: ProtocolError = InternalError("the login could not be checked in time")
+        elif self._state is State.AWAITING_AUTH:
+            error = AuthRequired(f"no login within {self._limits.auth_timeout:g} s")
         else:
             error = HeartbeatTimeout(f"nothing heard for {self._limits.heartbeat_timeout:g} s")
         self.answer(error, wall_ms)

@@ -3,11 +3,11 @@
 Sequence numbers rise by one with each batch of a stream, and wrap at 2^32. Within an epoch none is
 used twice, also when a stream was unused and gone for a while: its cadence then begins it beyond
 every number that it had. So a subscriber that comes back sees the next number or a hole, never an
-old number on new data.
+old number on new data; and no hole means that nothing was missed, while a hole after a reconnect
+can also come of what others were sent meanwhile.
 """
 
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from tickstorm.messages import batch_frame, split_records
@@ -89,11 +89,15 @@ class StreamTable(Generic[S]):
 
     Args:
         max_payload_bytes: no frame's payload is longer.
+        marks: what a stream of some key is to be found by.
     """
 
-    def __init__(self, max_payload_bytes: int) -> None:
+    def __init__(
+        self, max_payload_bytes: int, marks: Callable[[StreamKey], Iterable[Hashable]]
+    ) -> None:
         self._streams: dict[StreamKey, Stream[S]] = {}
-        self._by_symbol: dict[str | None, dict[Stream[S], None]] = {}
+        self._marked: dict[Hashable, dict[Stream[S], None]] = {}
+        self._marks = marks
         self._max_payload_bytes = max_payload_bytes
 
     def __len__(self) -> int:
@@ -102,19 +106,22 @@ class StreamTable(Generic[S]):
     def __iter__(self) -> Iterator[Stream[S]]:
         return iter(self._streams.values())
 
+    def __contains__(self, key: StreamKey) -> bool:
+        return key in self._streams
+
+    def marked(self, mark: Hashable) -> Collection[Stream[S]]:
+        """Return the streams that have this mark."""
+        return self._marked.get(mark, {}).keys()
+
     def open(self, key: StreamKey, first_sequence: int) -> Stream[S]:
         """Return the stream of this key; if it is a new one, it begins at `first_sequence`."""
         stream = self._streams.get(key)
         if stream is None:
             stream = Stream(key, first_sequence % SEQUENCE_MODULUS, self._max_payload_bytes)
             self._streams[key] = stream
-            for symbol in key.symbols or (None,):
-                self._by_symbol.setdefault(symbol, {})[stream] = None
+            for mark in self._marks(key):
+                self._marked.setdefault(mark, {})[stream] = None
         return stream
-
-    def wanting(self, symbol: str) -> Iterator[Stream[S]]:
-        """Return the streams that a tick of this symbol goes to."""
-        return chain(self._by_symbol.get(None, ()), self._by_symbol.get(symbol, ()))
 
     def leave(self, stream: Stream[S], subscriber: S) -> None:
         """Take a subscriber off; the last one takes the stream with it."""
@@ -124,8 +131,8 @@ class StreamTable(Generic[S]):
 
     def _forget(self, stream: Stream[S]) -> None:
         del self._streams[stream.key]
-        for symbol in stream.key.symbols or (None,):
-            streams = self._by_symbol[symbol]
+        for mark in self._marks(stream.key):
+            streams = self._marked[mark]
             del streams[stream]
             if not streams:
-                del self._by_symbol[symbol]
+                del self._marked[mark]

@@ -17,7 +17,7 @@ MAX_WHOLE = 2**63 - 1
 MAX_METADATA_ENTRIES, MAX_METADATA_KEY, MAX_METADATA_VALUE = 20, 64, 256
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_NO_METADATA: Mapping[str, str] = MappingProxyType({})
+NO_METADATA: Mapping[str, str] = MappingProxyType({})
 
 
 class Tick(NamedTuple):
@@ -41,7 +41,7 @@ class Tick(NamedTuple):
     ask: float = 0.0
     bid_size: int = 0
     ask_size: int = 0
-    metadata: Mapping[str, str] = _NO_METADATA
+    metadata: Mapping[str, str] = NO_METADATA
 
 
 def validate(tick: object) -> None:
@@ -64,7 +64,7 @@ def validate(tick: object) -> None:
     _validate_whole("bid_size", bid_size)
     _validate_whole("ask_size", ask_size)
     _validate_whole("timestamp_ns", timestamp_ns)
-    if metadata is not _NO_METADATA:
+    if metadata is not NO_METADATA:
         _validate_metadata(metadata)
 
 

@@ -574,10 +574,10 @@ class PumpedEndpoint:
     """Connects to a server's factory through iosim."""
 
     def __init__(self, server, clock):
-        self._server, self._clock = server, clock
+        self.server, self._clock = server, clock
 
     def connect(self, factory):
-        server, client = self._server.buildProtocol(None), factory.buildProtocol(None)
+        server, client = self.server.buildProtocol(None), factory.buildProtocol(None)
         ends = Pipe(client, isServer=False), Pipe(server, isServer=True)
         self.pump = IOPump(client, server, *ends, debug=False, clock=self._clock)
         server.makeConnection(ends[1])
@@ -592,8 +592,7 @@ class RealServer:
         self.clock = Clock()
         times = simulated_clock(self.clock)
         self.hub = Hub("e1", times.wall_ns)
-        self.factory = TickstormFactory(self.hub, SharedCredentials("ann", "secret"), times)
-        self.factory.doStart()
+        self.factory = self._start(times)
         self.endpoint = PumpedEndpoint(self.factory, self.clock)
         self.events, self.batches = [], []
         self.client = twisted_client(
@@ -609,9 +608,21 @@ class RealServer:
         self.ended = Deferred.fromCoroutine(self._collect())
         self.endpoint.pump.flush()
 
+    def _start(self, times):
+        factory = TickstormFactory(self.hub, SharedCredentials("ann", "secret"), times)
+        factory.doStart()
+        return factory
+
     async def _collect(self):
         async for received in self.client:
             self.batches.append(received)
+
+    def deploy(self):
+        """Put another factory in the place of this one, on the same feed."""
+        self.factory.doStop()
+        self.factory.drain(1.0)
+        self.endpoint.pump.flush()
+        self.factory = self.endpoint.server = self._start(simulated_clock(self.clock))
 
     def advance(self, *seconds):
         for step in seconds:
@@ -653,8 +664,7 @@ class TestAgainstTheServer:
     def test_a_drain_is_retried_without_a_gap(self):
         real = RealServer()
         real.advance(1.0)
-        real.factory.drain(1.0)
-        real.endpoint.pump.flush()
+        real.deploy()
         assert type(real.events[-1].error) is ShuttingDown
         real.advance(0.25)
         real.advance(0.75, 1.0)

@@ -47,10 +47,17 @@ def test_two_writings_of_one_letter_are_two_passwords():
         credentials.authenticate(Login("alice", "e\u0301"), PEER)
 
 
-@pytest.mark.xfail(strict=True, reason="that the password is not empty is left to the caller")
-def test_an_empty_password_lets_nobody_in():
-    with pytest.raises(ValueError, match="password"):
-        SharedCredentials("alice", "")
+@pytest.mark.parametrize(("username", "password"), [("alice", ""), ("", "secret"), ("", "")])
+def test_a_name_and_a_password_are_not_empty(username, password):
+    with pytest.raises(ValueError, match=r"^a name and a password are needed, and one of them is"):
+        SharedCredentials(username, password)
+
+
+@pytest.mark.parametrize(("username", "password"), [("a", "p"), ("a" * 64, "\N{SNOWMAN}" * 128)])
+def test_what_is_compared_is_of_one_length_whatever_they_are(username, password):
+    kept = vars(SharedCredentials(username, password)).values()
+    assert [len(each) for each in kept] == [32, 32]
+    assert not any(text.encode() in each for text in (username * 3, password) for each in kept)
 
 
 def test_a_peer_without_a_certificate():

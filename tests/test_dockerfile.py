@@ -75,10 +75,7 @@ def test_what_is_copied_is_not_ignored_and_nothing_else_is_sent():
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     sent = {line.removeprefix("!") for line in lines if line.startswith("!")}
     copied = {
-        name
-        for instruction, paths in BUILD
-        if instruction == "COPY"
-        for name in paths.split()[:-1]
+        name for instruction, paths in BUILD if instruction == "COPY" for name in paths.split()[:-1]
     }
     assert "*" in lines
     assert sent == copied
@@ -184,11 +181,15 @@ def test_it_serves_is_healthy_and_leaves_the_list_of_plugins_alone(built, tmp_pa
         where = f"tcp:{server.port('operators')}"
         check, environ = command(built, "HEALTHCHECK")
         environ["TICKSTORM_HTTP"] = where
-        healthy = subprocess.run(check, env=environ, capture_output=True, timeout=TIMEOUT, check=False)
+        healthy = subprocess.run(
+            check, env=environ, capture_output=True, timeout=TIMEOUT, check=False
+        )
         assert healthy.returncode == 0
         caller.socket.close()
         assert server.end() == (TERMINATED, "")
-        unhealthy = subprocess.run(check, env=environ, capture_output=True, timeout=TIMEOUT, check=False)
+        unhealthy = subprocess.run(
+            check, env=environ, capture_output=True, timeout=TIMEOUT, check=False
+        )
         assert unhealthy.returncode == 1
     # Who could have rewritten it did not: who cannot will not try to, and so not complain.
     assert state(cache) == before

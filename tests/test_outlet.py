@@ -1,105 +1,12 @@
-"""Outlet: whole frames in order, one system call a frame, and bounds for who does not read."""
+"""Outlet on a plain socket: whole frames in order, one system call a frame, and bounds."""
 
 import sys
 
 import pytest
-from conversation import (
-    Wire,
-    keep_failures,  # noqa: F401 - a fixture
-)
-from hypothesis import given
-from hypothesis import strategies as st
-from twisted.internet.protocol import Protocol
-from twisted.internet.testing import StringTransport
+from outlets import LIMITS, Direct, frame
 
-from tickstorm.errors import SlowConsumer
-from tickstorm.outlet import PIECE_BYTES, MAX_ANSWER_BYTES, Outlet
-from tickstorm.overload import Backlog, BacklogLimits
-
-LIMITS = BacklogLimits(max_frames=8, max_bytes=4000, write_deadline=5.0)
-
-
-class Owner:
-    """A connection as an outlet sees it, which closes on a slow consumer as a real one does."""
-
-    def __init__(self, limits=LIMITS):
-        self.time = 100.0
-        self.limits = limits
-        self.events = []
-        self.outlet = None
-
-    def now(self):
-        return self.time
-
-    def congested(self):
-        self.events.append("congested")
-        return Backlog(self.limits, self.time)
-
-    def relieved(self):
-        self.events.append("relieved")
-
-    def too_slow(self, error):
-        self.events.append(error.message)
-        self.outlet.close(b"<slow>")
-
-
-class Peer(Protocol):
-    """What Twisted calls at the transport's upper end: it notes what came and the end."""
-
-    def __init__(self):
-        self.received = b""
-        self.lost = []
-
-    def dataReceived(self, data):
-        self.received += data
-
-    def connectionLost(self, reason):
-        self.lost.append(reason.type.__name__)
-
-
-class Direct:
-    """An outlet on one of Twisted's own transports over a scripted socket."""
-
-    def __init__(self, room=None, limits=LIMITS):
-        self.peer = Peer()
-        self.wire = Wire(self.peer, room=room)
-        self.socket, self.transport = self.wire.socket, self.wire.transport
-        self.owner = Owner(limits)
-        self.outlet = self.owner.outlet = Outlet(self.transport, self.owner)
-
-    @property
-    def taken(self):
-        return bytes(self.socket.taken)
-
-    @property
-    def buffered(self):
-        """What the transport keeps for the socket."""
-        waiting = self.transport.dataBuffer[self.transport.offset :]
-        return waiting + b"".join(self.transport._tempDataBuffer)
-
-    def drain(self):
-        """Let the socket take everything, as often as the transport wants."""
-        self.socket.room = None
-        while self.transport in self.wire.reactor.writers:
-            self.wire.turn()
-
-
-class Wrapped:
-    """An outlet on a transport that only has `write`, as TLS and the PROXY protocol do."""
-
-    def __init__(self, limits=LIMITS):
-        self.transport = StringTransport()
-        self.owner = Owner(limits)
-        self.outlet = self.owner.outlet = Outlet(self.transport, self.owner)
-
-    @property
-    def taken(self):
-        return self.transport.value()
-
-
-def frame(number, size=100):
-    return (b"<%d>" % number).ljust(size, b".")
-
+from tickstorm.outlet import MAX_ANSWER_BYTES, PIECE_BYTES
+from tickstorm.overload import BacklogLimits
 
 # While the client keeps up.
 
@@ -221,16 +128,42 @@ def test_an_answer_to_a_half_drained_queue_is_never_inside_a_frame():
     assert direct.taken.index(b"pong") % 9000 == 0
 
 
-@pytest.mark.xfail(strict=True, reason="bufferSize = 0 is also what the transport reads: recv(0)")
+def test_while_congested_the_transport_asks_for_each_piece():
+    direct = Direct(0, BacklogLimits())
+    before = direct.producer
+    for number in range(6):
+        direct.outlet.deliver(frame(number, 9000))
+    assert direct.producer == (direct.outlet, False)
+    pieces = []
+    while direct.transport in direct.wire.reactor.writers:
+        pieces.append(len(direct.buffered))
+        direct.wire.take(PIECE_BYTES)
+    assert pieces == [9000] * 6  # two frames are more than a piece
+    assert (before, direct.producer) == ((None, False), (None, False))
+
+
+def test_small_frames_share_a_piece_and_a_large_one_is_a_piece():
+    direct = Direct(0, BacklogLimits())
+    for number, size in enumerate((100, 8000, 8000, 8000, 60_000, 100)):
+        direct.outlet.deliver(frame(number, size))
+    pieces = []
+    while direct.transport in direct.wire.reactor.writers:
+        pieces.append(len(direct.buffered))
+        direct.wire.take(pieces[-1])
+    assert pieces == [100, 16_000, 8000, 60_000, 100]
+
+
 def test_a_congested_connection_still_reads():
     direct = Direct(0)
+    size = direct.transport.bufferSize
     direct.outlet.deliver(frame(1))
-    direct.socket.inbox = b"heartbeat"
-    direct.wire.turn()
-    assert (direct.peer.received, direct.peer.lost) == (b"heartbeat", [])
+    for words in (b"one", b"two"):
+        direct.socket.inbox = words
+        direct.wire.turn()
+    assert (direct.peer.received, direct.peer.lost) == (b"onetwo", [])
+    assert direct.transport.bufferSize == size
 
 
-@pytest.mark.xfail(strict=True, reason="bufferSize stays 0: the next read ends the connection")
 def test_a_relieved_connection_still_reads():
     direct = Direct(0)
     direct.outlet.deliver(frame(1))
@@ -276,7 +209,7 @@ def test_too_long_without_reading():
     direct.outlet.check(104.9)
     assert direct.owner.events == ["congested"]
     direct.outlet.check(105.0)
-    assert direct.owner.events[1] == "nothing was read for 5 s"
+    assert direct.owner.events[1] == "what was written 5 s ago is not yet read"
 
 
 def test_who_reads_slowly_but_reads_is_kept():
@@ -290,17 +223,16 @@ def test_who_reads_slowly_but_reads_is_kept():
     assert direct.owner.events == ["congested", "relieved"]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the deadline counts whole pieces of 16 KiB, not bytes taken"
-)
-def test_who_reads_less_than_a_piece_within_the_deadline_is_kept():
+def test_the_deadline_is_that_of_a_whole_piece():
     direct = Direct(0, BacklogLimits())
     direct.outlet.deliver(frame(1, 60_000))
-    for _ in range(3):
-        direct.owner.time += 4.0
-        direct.wire.take(9000)
-        direct.outlet.check(direct.owner.time)
+    direct.owner.time += 4.0
+    direct.wire.take(59_000)
+    direct.outlet.check(direct.owner.time)
     assert direct.owner.events == ["congested"]
+    direct.owner.time += 1.0
+    direct.outlet.check(direct.owner.time)
+    assert direct.owner.events == ["congested", "what was written 5 s ago is not yet read"]
 
 
 def test_answers_that_are_not_read_are_bounded():
@@ -352,7 +284,6 @@ def test_close_with_a_queue_ends_the_frame_begun_and_says_the_last_words():
     assert (direct.taken, direct.peer.lost) == (frame(0) + b"pongbye", ["ConnectionDone"])
 
 
-@pytest.mark.xfail(strict=True, reason="close() writes its last words as the transport's producer")
 def test_a_closed_outlet_is_not_congested_again():
     direct = Direct(30)
     direct.outlet.deliver(frame(1))
@@ -360,19 +291,44 @@ def test_a_closed_outlet_is_not_congested_again():
     assert direct.owner.events == ["congested"]
 
 
-@pytest.mark.parametrize("congested", [False, True])
-def test_what_is_delivered_after_the_close_is_not_sent(congested, request):
-    if not congested:
-        request.applymarker(
-            pytest.mark.xfail(strict=True, reason="deliver() does not know of close")
-        )
-    direct = Direct(30 if congested else None)
+def test_close_with_a_flush_sends_the_queue_before_the_last_words():
+    direct = Direct(30)
+    for number in range(5):
+        direct.outlet.deliver(frame(number))
+    direct.outlet.answer(b"pong")
+    direct.outlet.close(b"bye", flush=True)
+    assert direct.outlet.pending_bytes == 0
+    direct.drain()
+    queued = b"".join(map(frame, range(1, 5)))
+    assert (direct.taken, direct.peer.lost) == (
+        frame(0) + b"pong" + queued + b"bye",
+        ["ConnectionDone"],
+    )
+    assert direct.outlet.bytes_sent == 507
+
+
+def test_close_with_a_flush_and_nothing_queued():
+    direct = Direct()
     direct.outlet.deliver(frame(1))
-    direct.outlet.close(b"bye")
-    direct.socket.room = None
+    direct.outlet.close(b"bye", flush=True)
+    direct.drain()
+    assert (direct.taken, direct.peer.lost) == (frame(1) + b"bye", ["ConnectionDone"])
+
+
+@pytest.mark.parametrize("room", [None, 30])
+@pytest.mark.parametrize("flush", [False, True])
+def test_nothing_is_written_after_the_close(room, flush):
+    direct = Direct(room)
+    direct.outlet.deliver(frame(1))
+    direct.outlet.close(b"bye", flush)
+    assert (direct.outlet.pending_bytes, direct.producer) == (0, (None, False))
     direct.outlet.deliver(frame(2))
+    direct.outlet.answer(b"pong")
+    direct.outlet.resumeProducing()
+    direct.outlet.check(1e9)
     direct.drain()
     assert direct.taken == frame(1) + b"bye"
+    assert direct.owner.events == (["congested"] if room else [])
 
 
 def test_a_lost_connection_is_lost_once():
@@ -397,173 +353,3 @@ def test_a_connection_lost_while_draining():
     assert direct.peer.lost == ["ConnectionLost"]
     direct.outlet.deliver(frame(9))
     assert direct.taken == b""
-
-
-# Transports that wrap another.
-
-
-def test_wrapped_is_written_through_and_its_producer_is_the_outlet():
-    wrapped = Wrapped()
-    wrapped.outlet.deliver(frame(1))
-    wrapped.outlet.answer(b"pong")
-    assert wrapped.taken == frame(1) + b"pong"
-    assert (wrapped.transport.producer, wrapped.transport.streaming) == (wrapped.outlet, True)
-    assert wrapped.outlet.bytes_sent == 104
-
-
-def test_wrapped_queues_between_pause_and_resume():
-    wrapped = Wrapped()
-    wrapped.outlet.pauseProducing()
-    wrapped.outlet.deliver(frame(1))
-    wrapped.outlet.answer(b"pong")
-    wrapped.outlet.deliver(frame(2))
-    assert (wrapped.taken, wrapped.outlet.pending_bytes) == (b"pong", 200)
-    wrapped.outlet.resumeProducing()
-    assert wrapped.taken == b"pong" + frame(1) + frame(2)
-    assert wrapped.owner.events == ["congested", "relieved"]
-    wrapped.outlet.deliver(frame(3))
-    assert wrapped.taken.endswith(frame(3))
-
-
-def test_wrapped_paused_twice_is_congested_once():
-    wrapped = Wrapped()
-    wrapped.outlet.pauseProducing()
-    wrapped.outlet.deliver(frame(1))
-    wrapped.outlet.pauseProducing()
-    assert (wrapped.owner.events, wrapped.outlet.pending_bytes) == (["congested"], 100)
-
-
-def test_wrapped_paused_while_draining_stops_there():
-    wrapped = Wrapped(BacklogLimits())
-    wrapped.outlet.pauseProducing()
-    for number in range(4):
-        wrapped.outlet.deliver(frame(number, 9000))
-    write = wrapped.transport.write
-
-    def fill(data):
-        write(data)
-        wrapped.outlet.pauseProducing()
-
-    wrapped.transport.write = fill
-    wrapped.outlet.resumeProducing()
-    assert wrapped.taken == frame(0, 9000)
-    wrapped.transport.write = write
-    wrapped.outlet.resumeProducing()
-    assert wrapped.taken == b"".join(frame(number, 9000) for number in range(4))
-    assert wrapped.owner.events == ["congested", "relieved"]
-
-
-def test_wrapped_resumed_without_a_pause_is_nothing():
-    wrapped = Wrapped()
-    wrapped.outlet.resumeProducing()
-    assert wrapped.owner.events == []
-
-
-def test_wrapped_close_with_a_queue():
-    wrapped = Wrapped()
-    wrapped.outlet.pauseProducing()
-    wrapped.outlet.deliver(frame(1))
-    wrapped.outlet.close(b"bye")
-    assert (wrapped.taken, wrapped.transport.disconnecting) == (b"bye", True)
-    assert wrapped.transport.producer is None
-
-
-@pytest.mark.xfail(strict=True, reason="deliver() does not know of close")
-def test_wrapped_too_many_frames_end_with_the_last_words():
-    wrapped = Wrapped()
-    wrapped.outlet.pauseProducing()
-    for number in range(LIMITS.max_frames + 2):
-        wrapped.outlet.deliver(frame(number))
-    assert wrapped.taken == b"<slow>"
-
-
-def test_the_transport_may_stop_the_producer_at_any_time():
-    wrapped = Wrapped()
-    wrapped.outlet.stopProducing()
-    wrapped.outlet.pauseProducing()
-    wrapped.outlet.stopProducing()
-    assert wrapped.owner.events == ["congested"]
-
-
-# Any order of events.
-
-HEAD = 5
-KINDS = {"deliver": (b"D", Outlet.deliver), "answer": (b"A", Outlet.answer)}
-UNBOUNDED = BacklogLimits(max_frames=10**6, max_bytes=10**9)
-
-scripts = st.lists(
-    st.one_of(
-        st.tuples(st.just("deliver"), st.integers(1, 40_000)),
-        st.tuples(st.just("answer"), st.integers(1, 500)),
-        st.tuples(st.just("room"), st.integers(0, 50_000)),
-    ),
-    max_size=60,
-)
-
-
-def whole_frames(taken, frames):
-    """Cut what was taken into (kind, index) of the frames that it is made of; the last may be cut.
-
-    A frame begins with its kind and its index among the frames of that kind.
-    """
-    found = []
-    while len(taken) >= HEAD:
-        kind, index = taken[:1], int.from_bytes(taken[1:HEAD])
-        body = frames[kind][index]
-        assert body.startswith(taken[: len(body)]), "a frame was cut or changed"
-        found.append((kind, index))
-        taken = taken[len(body) :]
-    return found
-
-
-def play(direct, script):
-    """Do what the script says, and return the frames that were given to the outlet, by kind."""
-    frames = {b"D": [], b"A": []}
-    for what, size in script:
-        if what == "room":
-            direct.wire.take(size)
-            continue
-        kind, write = KINDS[what]
-        frames[kind].append((kind + len(frames[kind]).to_bytes(4)).ljust(size + HEAD, kind))
-        write(direct.outlet, frames[kind][-1])
-    return frames
-
-
-def of_kind(found, kind):
-    return [index for each, index in found if each == kind]
-
-
-@given(scripts, st.integers(0, 50_000), st.booleans())
-def test_a_peer_gets_whole_frames_each_kind_in_order(script, room, drains):
-    direct = Direct(room, UNBOUNDED)
-    frames = play(direct, script)
-    if drains:
-        direct.drain()
-    found = whole_frames(direct.taken, frames)
-    for kind, sent in frames.items():
-        indices = of_kind(found, kind)
-        assert indices == list(range(len(sent) if drains else len(indices)))
-    assert direct.outlet.bytes_sent + direct.outlet.pending_bytes == sum(
-        len(each) for sent in frames.values() for each in sent
-    )
-    assert direct.peer.lost == []
-
-
-@given(scripts, st.integers(0, 50_000))
-def test_a_peer_that_is_closed_on_gets_whole_frames_and_the_last_words(script, room):
-    direct = Direct(room, UNBOUNDED)
-    frames = play(direct, script)
-    frames[b"Z"] = [b"Z\0\0\0\0 the end"]
-    direct.outlet.close(frames[b"Z"][0])
-    direct.drain()
-    found = whole_frames(direct.taken, frames)
-    assert found[-1] == (b"Z", 0)
-    assert of_kind(found, b"A") == list(range(len(frames[b"A"])))
-    assert of_kind(found, b"D") == list(range(len(of_kind(found, b"D"))))
-    assert direct.peer.lost == ["ConnectionDone"]
-
-
-def test_slow_consumer_is_the_error_of_the_bounds():
-    backlog = Backlog(LIMITS, 0.0)
-    with pytest.raises(SlowConsumer):
-        backlog.push(bytes(4001))

@@ -89,9 +89,7 @@ def test_1_no_auth_in_time_is_auth_required():
     assert client.read() == []
     server.advance(1)
     assert client.read() == [
-        error(
-            pb.ERROR_CODE_AUTH_REQUIRED, "no login within 10 s", NOW_MS + 10_000, retryable=True
-        )
+        error(pb.ERROR_CODE_AUTH_REQUIRED, "no login within 10 s", NOW_MS + 10_000, retryable=True)
     ]
     assert client.closed
 

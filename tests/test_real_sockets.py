@@ -13,7 +13,6 @@ from conversation import (
     USER,
     auth,
     heartbeat,
-    keep_failures,  # noqa: F401 - a fixture
     names,
     read,
     subscribe,
@@ -263,7 +262,6 @@ async def test_a_client_that_catches_up_gets_every_frame_whole():
 
 
 @real
-@pytest.mark.xfail(strict=True, reason="bufferSize = 0: the transport reads recv(0) and closes")
 async def test_a_heartbeat_of_a_congested_client_is_answered_ahead_of_its_queue():
     async with listening() as server:
         client, _ = await stalled(server)
@@ -313,7 +311,6 @@ async def test_a_client_that_never_reads_again_is_cut():
 
 
 @real
-@pytest.mark.xfail(strict=True, reason="bufferSize = 0: the transport reads recv(0) and closes")
 async def test_a_client_that_sends_and_never_reads_is_bounded():
     async with listening() as server:
         client = server.connect(receive_buffer=4096)
@@ -449,3 +446,21 @@ async def test_drain_over_tcp_tells_everybody():
     for client in clients:
         assert names(await receive_all(client)) == ["SHUTTING_DOWN"]
         client.close()
+
+
+@real
+async def test_drain_over_tcp_flushes_what_is_queued_for_a_slow_client():
+    async with listening() as server:
+        client, connection = await stalled(server)
+        for price in range(1, 50):
+            server.publish(float(price))
+        assert connection.pending_bytes > 0
+        sent = server.metrics.messages_sent
+        emptied = server.factory.drain(60.0)
+        got = names(await receive_all(client))
+        assert (len(got), got[-50:]) == (
+            sent + 1,
+            [*([float(price)] for price in range(1, 50)), "SHUTTING_DOWN"],
+        )
+        client.close()
+        await emptied

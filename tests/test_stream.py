@@ -79,11 +79,27 @@ def test_no_frame_is_longer_than_the_limit():
     assert [tick.volume for batch in batches for tick in batch.ticks] == list(range(900))
 
 
+@pytest.mark.parametrize(
+    ("key", "symbols"),
+    [(ALL, None), (A, ("A",)), (StreamKey(frozenset("QWERTZUIOP")), tuple("EIOPQRTUWZ"))],
+)
+def test_a_streams_symbols_are_in_order(key, symbols):
+    assert Stream(key, 1, 65536).symbols == symbols
+
+
 # The table.
 
 
+def by_symbol(key):
+    return key.symbols or (None,)
+
+
+def new_table(marks=by_symbol):
+    return StreamTable(65536, marks)
+
+
 def test_a_stream_is_shared_by_its_key():
-    table = StreamTable(65536)
+    table = new_table()
     stream = table.open(A, 5)
     assert table.open(A, 9) is stream
     assert table.open(StreamKey(frozenset({"A"}), slot=1), 9) is not stream
@@ -92,37 +108,65 @@ def test_a_stream_is_shared_by_its_key():
 
 
 def test_two_orders_of_a_set_are_one_stream():
-    table = StreamTable(65536)
+    table = new_table()
     assert table.open(AB, 1) is table.open(StreamKey(frozenset(["B", "A"])), 1)
 
 
 def test_a_first_number_beyond_the_modulus_wraps():
-    assert StreamTable(65536).open(A, 2**32 + 3).next_sequence == 3
+    assert new_table().open(A, 2**32 + 3).next_sequence == 3
+
+
+def test_which_keys_a_table_has():
+    table = new_table()
+    stream = table.open(A, 1)
+    stream.subscribers["first"] = None
+    assert [key in table for key in (A, ALL, AB, A._replace(slot=1))] == [True, False, False, False]
+    table.leave(stream, "first")
+    assert A not in table
 
 
 @pytest.mark.parametrize(
-    ("symbol", "expected"), [("A", [ALL, A, AB]), ("B", [ALL, AB]), ("C", [ALL])]
+    ("mark", "expected"), [("A", [A, AB]), ("B", [AB]), ("C", []), (None, [ALL])]
 )
-def test_who_wants_a_symbol(symbol, expected):
-    table = StreamTable(65536)
+def test_streams_are_found_by_their_marks(mark, expected):
+    table = new_table()
     for key in (A, ALL, AB):
         table.open(key, 1)
-    assert [stream.key for stream in table.wanting(symbol)] == expected
+        table.open(key, 1)
+    assert [stream.key for stream in table.marked(mark)] == expected
+
+
+def test_what_marks_a_stream_is_for_its_cadence_to_say():
+    table = new_table(lambda key: (key.slot, "odd" if key.slot % 2 else "even"))
+    streams = [table.open(A._replace(slot=slot), 1) for slot in range(4)]
+    for stream in streams:
+        stream.subscribers["first"] = None
+    assert [list(table.marked(slot)) for slot in (3, 4)] == [streams[3:], []]
+    assert list(table.marked("even")) == streams[::2]
+    assert list(table.marked("odd")) == streams[1::2]
+    for stream in streams:
+        table.leave(stream, "first")
+    assert table._marked == {}
+
+
+def test_a_mark_that_nobody_has_is_not_kept():
+    table = new_table()
+    assert (len(table.marked("A")), table._marked) == (0, {})
 
 
 def test_a_stream_ends_with_its_last_subscriber():
-    table = StreamTable(65536)
+    table = new_table()
     stream = table.open(AB, 1)
     stream.subscribers |= {"first": None, "second": None}
     table.leave(stream, "first")
     assert (list(stream.subscribers), list(table)) == (["second"], [stream])
     table.leave(stream, "second")
-    assert (len(table), list(table.wanting("A")), list(table.wanting("B"))) == (0, [], [])
-    assert table._by_symbol == {}
+    assert (len(table), list(table.marked("A")), list(table.marked("B"))) == (0, [], [])
+    assert table._marked == {}
 
 
 def test_leaving_twice_or_without_having_come_changes_nothing():
-    table = StreamTable(65536)
+    table = new_table()
     stream = table.open(A, 1)
     stream.subscribers["first"] = None
     table.leave(stream, "stranger")
@@ -133,19 +177,19 @@ def test_leaving_twice_or_without_having_come_changes_nothing():
 
 
 def test_leaving_a_stream_that_is_gone_does_not_end_the_one_that_took_its_place():
-    table = StreamTable(65536)
+    table = new_table()
     gone = table.open(A, 1)
     gone.subscribers["first"] = None
     table.leave(gone, "first")
     present = table.open(A, 2)
     present.subscribers["second"] = None
     table.leave(gone, "first")
-    assert (list(table), list(table.wanting("A"))) == ([present], [present])
+    assert (list(table), list(table.marked("A"))) == ([present], [present])
 
 
 def test_one_set_leaves_the_streams_of_its_symbols_to_others():
-    table = StreamTable(65536)
+    table = new_table()
     a, ab = table.open(A, 1), table.open(AB, 1)
     a.subscribers["first"] = None
     table.leave(a, "first")
-    assert (list(table.wanting("A")), list(table.wanting("B"))) == ([ab], [ab])
+    assert (list(table.marked("A")), list(table.marked("B"))) == ([ab], [ab])

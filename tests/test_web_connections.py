@@ -4,8 +4,8 @@ import pytest
 from conversation import (
     START,
     Server,
+    WireClient,
     auth,
-    keep_failures,  # noqa: F401 - a fixture
     subscribe,
 )
 
@@ -44,9 +44,15 @@ def test_a_connection_that_has_said_nothing():
     }
 
 
-def test_one_that_was_turned_away_has_no_peer_here():
+def test_one_that_was_turned_away_is_told_of_until_it_is_gone():
     server = Server(admission_limits=AdmissionLimits(max_connections=0))
-    assert describe(server.connect().connection, False, START)["peer"] is None
+    assert describe(server.connect().connection, False, START)["peer"] == "10.0.0.1"
+
+
+def test_one_whose_proxy_has_not_said_who_it_is_has_no_peer():
+    server = Server()
+    client = WireClient(server, wrapped=True)
+    assert describe(client.connection, False, START)["peer"] is None
 
 
 def test_a_subscriber_that_reads():

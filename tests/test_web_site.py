@@ -7,7 +7,6 @@ import pytest
 from conversation import (
     Server,
     auth,
-    keep_failures,  # noqa: F401 - a fixture
     subscribe,
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -245,6 +244,7 @@ def test_a_conversation_shows_up(operator):
                 "id": 1,
                 "peer": "10.0.0.7",
                 "user": "alice",
+                "certificate": None,
                 "mode": "SECOND",
                 "symbols": ["EURUSD"],
                 "age_s": 1.0,
@@ -256,6 +256,7 @@ def test_a_conversation_shows_up(operator):
                 "id": 2,
                 "peer": "10.0.0.8",
                 "user": None,
+                "certificate": None,
                 "mode": None,
                 "symbols": None,
                 "age_s": 1.0,

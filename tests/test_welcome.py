@@ -39,19 +39,28 @@ def test_an_address_is_written_as_a_client_takes_it(address, dialled):
 
 
 def test_every_port_is_named_and_the_first_is_watched():
-    lines = welcome(SETTINGS, [NEAR, UNIXAddress(b"/a")], [], "tickstorm").splitlines()
-    assert lines[0] == "Tickstorm listens on 127.0.0.1:8080, unix:/a"
-    assert "watch 127.0.0.1:8080 " in lines[-1]
+    settings = replace(SETTINGS, port=("tls:8443", "unix:/a", "tcp:8080"))
+    ports = [IPv4Address("TCP", "127.0.0.1", 8443), UNIXAddress(b"/a"), NEAR]
+    lines = welcome(settings, ports, [], "tickstorm").splitlines()
+    assert lines[0] == "Tickstorm listens on 127.0.0.1:8443, unix:/a, 127.0.0.1:8080"
+    assert "watch unix:/a " in lines[-1]
 
 
-@pytest.mark.xfail(strict=True, reason="a page's address is taken for one of TCP")
+def test_no_command_is_given_for_a_port_that_needs_more_than_its_address():
+    settings = replace(SETTINGS, port=("tls:8443",))
+    lines = welcome(settings, [IPv4Address("TCP", "127.0.0.1", 8443)], [], "tickstorm").splitlines()
+    assert lines == [
+        "Tickstorm listens on 127.0.0.1:8443",
+        "One-time login: user guest, password abc123",
+    ]
+
+
 def test_a_page_on_a_unix_socket():
     assert "unix:/run/page.sock" in welcome(
         SETTINGS, [NEAR], [UNIXAddress(b"/run/page.sock")], "tickstorm"
     )
 
 
-@pytest.mark.xfail(strict=True, reason="a page's IPv6 address is written without its brackets")
 def test_a_page_on_ipv6():
     page = IPv6Address("TCP", "::1", 9090)
     assert "http://[::1]:9090/" in welcome(SETTINGS, [NEAR], [page], "tickstorm")

@@ -91,6 +91,10 @@ class Door:
         """Let nobody in any more."""
         self._open = False
 
+    def reopen(self) -> None:
+        """Let people in again."""
+        self._open = True
+
     def leave(self, address: str) -> None:
         """Note that one that was let in has gone."""
         self._total -= 1

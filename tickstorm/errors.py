@@ -45,7 +45,7 @@ class SourceError(TickstormError):
 
 
 class ListenError(TickstormError):
-    """A port that cannot be listened on: the message has its description and the reason."""
+    """A port that cannot be listened on: the message has the reason, then its description."""
 
 
 class InvalidTick(TickstormError):

@@ -86,6 +86,7 @@ class TickstormFactory(Factory):
 
     def startFactory(self) -> None:
         """Start the timers, as the first port begins to listen."""
+        self.door.reopen()
         self._sweeper.start()
         self.fanout.start()
 

@@ -8,8 +8,9 @@ from typing import Any, cast
 from uuid import uuid4
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.plugin import getPlugins
 from twisted.python.failure import Failure
@@ -35,7 +36,7 @@ from tickstorm.transports import SocketOptions
 from tickstorm.web.health import Health, HealthLimits
 from tickstorm.web.site import site
 
-_Endpoint = tuple[str, IStreamServerEndpoint]
+_Listener = tuple[str, IStreamServerEndpoint, IProtocolFactory]
 
 
 class TickstormService(MultiService):
@@ -86,6 +87,8 @@ class TickstormService(MultiService):
         self.ports: list[IListeningPort] = []
         self.page_ports: list[IListeningPort] = []
         self._drain_timeout = settings.drain_timeout
+        self._scheduler = clock.scheduler
+        self._reactor = reactor
         self._health = Health(clock.monotonic(), HealthLimits(feed_timeout=settings.feed_timeout))
         self._endpoints = [
             (description, server_endpoint(reactor, description))
@@ -113,7 +116,11 @@ class TickstormService(MultiService):
     def startService(self) -> None:
         """Listen, if that is not done yet, and let the sources publish."""
         self._listen()
-        super().startService()
+        try:
+            super().startService()
+        except Exception:
+            _stop_listening((*self.ports, *self.page_ports))
+            raise
 
     def stopService(self) -> Deferred[None]:
         """Stop listening, then the sources, then see the clients off."""
@@ -122,9 +129,16 @@ class TickstormService(MultiService):
     def _listen(self) -> None:
         if self.ports:
             return
-        self.page_ports = _listen_all(self._page_endpoints, self._site)
-        self.ports = _listen_all(self._endpoints, self.factory)
-        self._health.accepting = True
+        pages = [(*endpoint, self._site) for endpoint in self._page_endpoints]
+        listening = _listen_all(
+            [*pages, *((*endpoint, self.factory) for endpoint in self._endpoints)]
+        )
+        self.page_ports, self.ports = listening[: len(pages)], listening[len(pages) :]
+        self._health.accepting, self._health.stopping = True, False
+        self._reactor.callWhenRunning(self._announce)
+
+    def _announce(self) -> None:
+        # Who reads this may send a signal right away, so the reactor has to be there to take it.
         for whom, ports in (("subscribers", self.ports), ("operators", self.page_ports)):
             for port in ports:
                 address = address_text(port.getHost())
@@ -133,9 +147,19 @@ class TickstormService(MultiService):
     async def _stop(self) -> None:
         self._health.accepting, self._health.stopping = False, True
         await _stop_listening(self.ports)
-        await super().stopService()
+        self.ports = []
+        await self._stop_sources()
         await self.factory.drain(self._drain_timeout)
         await _stop_listening(self.page_ports)
+        self.page_ports = []
+
+    async def _stop_sources(self) -> None:
+        stopped = maybeDeferred(super().stopService)
+        enough: Deferred[None] = deferLater(self._scheduler, self._drain_timeout)
+        await DeferredList([stopped, enough], fireOnOneCallback=True, consumeErrors=True)
+        enough.cancel()
+        if not stopped.called:
+            self._log.error("a source does not stop: going on without it")
 
 
 def make_factory(
@@ -177,14 +201,13 @@ def _certificate_expiry(descriptions: Iterable[str]) -> dict[str, float]:
     return {path: certificate_expiry(path) for path in paths}
 
 
-def _listen_all(endpoints: Iterable[_Endpoint], factory: IProtocolFactory) -> list[IListeningPort]:
+def _listen_all(endpoints: Iterable[_Listener]) -> list[IListeningPort]:
     ports: list[IListeningPort] = []
     try:
-        for description, endpoint in endpoints:
-            ports.append(_listen(description, endpoint, factory))
+        for endpoint in endpoints:
+            ports.append(_listen(*endpoint))  # noqa: PERF401 - what listens already is undone below
     except ListenError:
-        for port in ports:
-            port.stopListening()
+        _stop_listening(ports)
         raise
     return ports
 
@@ -197,10 +220,14 @@ def _listen(
     endpoint.listen(factory).addBoth(outcome.append)
     port = outcome[0] if outcome else Failure(ListenError("it does not listen at once"))
     if isinstance(port, Failure):
-        raise ListenError(f"cannot listen on {description}: {port.getErrorMessage()}")
+        raise ListenError(f"cannot listen: {_reason(port.value)} ({description})")
     return cast(IListeningPort, port)
 
 
-async def _stop_listening(ports: list[IListeningPort]) -> None:
-    await gatherResults([maybeDeferred(port.stopListening) for port in ports])
-    ports.clear()
+def _reason(error: BaseException | None) -> object:
+    cause = getattr(error, "socketError", None)
+    return getattr(cause, "strerror", None) or error
+
+
+def _stop_listening(ports: Iterable[IListeningPort]) -> Deferred[Any]:
+    return gatherResults([maybeDeferred(port.stopListening) for port in ports])

@@ -20,7 +20,7 @@ from twisted.python.logfile import LogFile
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
-from tickstorm.authenticators import CheckerAuthenticator
+from tickstorm.authenticators import CheckerAuthenticator, check_files
 from tickstorm.config import load
 from tickstorm.errors import ConfigError, TickstormError
 from tickstorm.log import log_to, observer
@@ -59,6 +59,8 @@ class Options(UsageOptions, AuthOptionMixin):
         self["source"] = []
         self.settings = Settings()
         """What the options, the environment and the file come to."""
+        self.one_time_login = False
+        """Whether the settings have a login that is to be shown, and good for this run."""
 
     def opt_port(self, description: str) -> None:
         """Subscribers' endpoint; may be given several times. [tcp:8080:interface=127.0.0.1]"""  # noqa: D415 - it is shown by --help
@@ -100,11 +102,24 @@ class Options(UsageOptions, AuthOptionMixin):
             environ=os.environ,
             options={name: self[name] for name in names},
         )
-        if not self.checkers:
-            return settings if settings.username else with_one_time_login(settings)
+        if self.checkers:
+            check_files(self.checkers)
+            if settings.username:
+                raise ConfigError("--auth and a user name in the settings exclude one another")
+            return settings
         if settings.username:
-            raise ConfigError("--auth and a user name in the settings exclude one another")
-        return settings
+            return settings
+        if not self._in_foreground():
+            raise ConfigError(
+                "a daemon has nobody to tell a one-time password: set STREAM_USER and STREAM_PASS, "
+                "give --auth, or run it with twistd -n"
+            )
+        self.one_time_login = True
+        return with_one_time_login(settings)
+
+    def _in_foreground(self) -> bool:
+        twistd: Any = self.parent
+        return twistd is None or bool(twistd.get("nodaemon", True))
 
 
 class CommandLineService(MultiService):
@@ -114,12 +129,16 @@ class CommandLineService(MultiService):
         options: what was asked for.
         service: the server.
         stdout: where the log goes unless a file was asked for.
+        reactor: what it all runs on.
     """
 
     _log = Logger()
 
-    def __init__(self, options: Options, service: TickstormService, stdout: IO[str]) -> None:
+    def __init__(
+        self, options: Options, service: TickstormService, stdout: IO[str], reactor: Any
+    ) -> None:
         super().__init__()
+        self._reactor = reactor
         self._options = options
         self._twistd: Any = options.parent
         self._service = service
@@ -140,22 +159,29 @@ class CommandLineService(MultiService):
         except TickstormError as error:
             if not self._in_foreground():
                 raise
-            Path(self._twistd.get("pidfile") or os.devnull).unlink(missing_ok=True)
+            self._remove_pid_file()
             fail(error)
 
     def startService(self) -> None:
         """Start, and say how to watch a server that has a one-time login."""
         super().startService()
-        settings = self._options.settings
-        if settings.origins.get("username") is None and not self._options.checkers:
-            ports, pages = self._service.ports, self._service.page_ports
-            text = welcome(
-                settings,
-                [port.getHost() for port in ports],
-                [page.getHost() for page in pages],
-                _own_command(),
-            )
-            print(text, file=sys.__stderr__, flush=True)
+        if self._options.one_time_login:
+            self._reactor.callWhenRunning(self._welcome)
+
+    def _welcome(self) -> None:
+        text = welcome(
+            self._options.settings,
+            [port.getHost() for port in self._service.ports],
+            [page.getHost() for page in self._service.page_ports],
+            _own_command(),
+        )
+        print(text, file=sys.__stderr__, flush=True)
+
+    def _remove_pid_file(self) -> None:
+        # twistd does this itself, but only for an exception that it would write out in full.
+        pid_file = self._twistd.get("pidfile")
+        if pid_file:
+            Path(pid_file).unlink(missing_ok=True)
 
     def _in_foreground(self) -> bool:
         return bool(self._twistd.get("nodaemon", True))
@@ -171,7 +197,9 @@ def _own_command() -> str:
     beside = Path(sys.argv[0]).with_name("tickstorm")
     if shutil.which("tickstorm") or not beside.exists():
         return "tickstorm"
-    return shlex.quote(os.path.relpath(beside))
+    beside, here = beside.absolute(), Path.cwd()
+    near = here != Path("/") and beside.is_relative_to(here)
+    return shlex.quote(str(beside.relative_to(here) if near else beside))
 
 
 def makeService(options: Options) -> IService:
@@ -183,4 +211,4 @@ def makeService(options: Options) -> IService:
         service = TickstormService(options.settings, reactor, authenticator=authenticator)
     except TickstormError as error:
         fail(error)
-    return CommandLineService(options, service, sys.stdout)
+    return CommandLineService(options, service, sys.stdout, reactor)

@@ -6,10 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 from tickstorm.addresses import address_text
+from tickstorm.descriptions import parse_description
 from tickstorm.errors import ConfigError
 from tickstorm.settings import Settings
 
 ONE_TIME_USER = "guest"
+PLAIN_KINDS = ("tcp", "tcp6", "unix")
+"""Ports that a client reaches without knowing more than their address."""
 
 
 def with_one_time_login(settings: Settings) -> Settings:
@@ -35,12 +38,22 @@ def welcome(settings: Settings, ports: Sequence[Any], pages: Sequence[Any], comm
         pages: those of the operators' page.
         command: how `tickstorm` is to be called.
     """
-    address = address_text(ports[0]) if ports else ""
+    login = f"--user {settings.username} --password {settings.password}"
     lines = [
         f"Tickstorm listens on {', '.join(map(address_text, ports))}",
         f"One-time login: user {settings.username}, password {settings.password}",
-        "Watch it from another terminal:",
-        f"  {command} watch {address} --user {settings.username} --password {settings.password}",
     ]
-    lines += [f"Health and metrics: http://{page.host}:{page.port}/" for page in pages]
+    plain = [
+        address_text(port)
+        for description, port in zip(settings.port, ports, strict=True)
+        if parse_description(description).kind in PLAIN_KINDS
+    ]
+    if plain:
+        lines += ["Watch it from another terminal:", f"  {command} watch {plain[0]} {login}"]
+    lines += [f"Health and metrics: {_page_text(page)}" for page in pages]
     return "\n".join(lines)
+
+
+def _page_text(page: Any) -> str:
+    text = address_text(page)
+    return text if text.startswith("unix:") else f"http://{text}/"

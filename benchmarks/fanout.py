@@ -45,7 +45,6 @@ class Run(NamedTuple):
     p99_ms: float
     handshakes_per_s: float
     delivered: int
-    bytes_per_batch: float
 
 
 class Yardstick(NamedTuple):
@@ -168,7 +167,6 @@ def load(storm: Path, port: int, pid: int, subscribers: int, seconds: int) -> Ru
         result["p99_ms"],
         subscribers / max(result["connect_s"], 0.01),
         result["batches"],
-        result["bytes"] / result["batches"],
     )
 
 
@@ -258,7 +256,6 @@ def machine() -> str:
 def page(measured: Sequence[tuple[Run, Run]], subscribers: int, seconds: int) -> str:
     """Return the page for docs."""
     table = "\n".join(map(str, rows(measured)))
-    size = measured[-1][1].bytes_per_batch
     return f"""# Benchmarks
 
 This page is written by `make bench`. Absolute figures hold for one machine on one day; what tells
@@ -271,8 +268,8 @@ Measured on {datetime.now(UTC):%Y-%m-%d}: {machine()}.
 `limit.c` is a C program that does the least the protocol allows: it knows no limits, no checks and
 no queues. Tickstorm is one process with everything on, as `twistd tickstorm` starts it. The load
 generator `storm.c` runs on the same machine, sends each connection's heartbeats, and checks every
-checksum. {len(measured)} alternating pairs of runs of {seconds} s; a batch is {size:.0f} bytes;
-CPU is user and system time of the server's process over the steady seconds, heartbeats included.
+checksum. {len(measured)} alternating pairs of runs of {seconds} s; a batch is about
+{batch_bytes()} bytes; CPU is user and system time of the server's process over the steady seconds, heartbeats included.
 
 | | limit.c | Tickstorm | ratio: median (lowest to highest) |
 |---|---|---|---|

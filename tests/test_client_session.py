@@ -31,7 +31,6 @@ from tickstorm.client.session import (
 )
 from tickstorm.errors import (
     PROTOCOL_ERRORS,
-    AuthRequired,
     ChecksumFailed,
     InvalidAuth,
     InvalidMessage,
@@ -164,10 +163,13 @@ def test_both_cores_see_the_same_conversation():
 @pytest.mark.parametrize("kind", PROTOCOL_ERRORS.values())
 def test_each_error_of_the_server_core(kind):
     client, server = streaming(), ServerSession(ServerLimits(), 0.0)
+    for _ in server.receive(new_session().take_output(), 0.0, 0):
+        server.accept_login(0.0, 0)
+    server.take_output()
     server.answer(kind("why", retry_after_ms=40), 5)
     (event,) = hear(client, server.take_output())
     same_error(event, ServerError, kind, "why")
-    assert event.retryable is (kind.retryable or kind is AuthRequired)
+    assert event.retryable is kind.retryable
     assert event.error.retry_after_ms == 40
     assert client.state is (State.CLOSED if kind.closes else State.STREAMING)
 

@@ -1,6 +1,5 @@
 """The way down: every client is told, gets what is queued for it, and is cut if it does not go."""
 
-import pytest
 from conversation import TICK, Server, WireClient, auth, subscribe
 from twisted.logger import LogLevel, globalLogPublisher
 
@@ -171,7 +170,6 @@ def test_a_drain_of_connections_that_have_not_said_who_they_are_is_no_login():
     assert server.metrics.protocol_errors == {"SHUTTING_DOWN": 2}
 
 
-@pytest.mark.xfail(strict=True, reason="the door stays shut")
 def test_who_comes_when_the_factory_has_been_started_again_is_let_in():
     server = Server()
     drained(server)

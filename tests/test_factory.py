@@ -164,6 +164,17 @@ def test_login_failures_are_those_of_the_address():
     assert client.names() == ["ACK"]
 
 
+def test_login_failures_of_an_ipv6_network_of_64_bits_are_one_hosts():
+    server = server_with(max_login_failures=1)
+    server.connect("2001:db8::1").send(auth(password="x"))
+    results = {}
+    for address in ("2001:db8::ffff:1", "2001:db8:0:1::1"):
+        client = server.connect(address)
+        client.send(auth())
+        results[client.connection.address] = client.names()
+    assert results == {"2001:db8::ffff:1": ["RATE_LIMITED"], "2001:db8:0:1::1": ["ACK"]}
+
+
 def test_a_try_that_is_rate_limited_does_not_make_it_longer():
     server = server_with(max_login_failures=1, login_failure_window=30.0)
     server.connect().send(auth(password="x"))

@@ -20,11 +20,15 @@ from twisted.logger import formatEvent, globalLogPublisher
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.credentials import Peer, User
 from tickstorm.errors import InvalidAuth, NotPermitted, NotSubscribed
+from tickstorm.session import MAX_HELD_BYTES
 
 WRONG = error(pb.ERROR_CODE_INVALID_AUTH, "the name or the password is wrong")
 UNCHECKED = error(pb.ERROR_CODE_INTERNAL_ERROR, "the login could not be checked", retryable=True)
 TOO_LATE = error(
-    pb.ERROR_CODE_AUTH_REQUIRED, "no login within 10 s", NOW_MS + 10_000, retryable=True
+    pb.ERROR_CODE_INTERNAL_ERROR,
+    "the login could not be checked in time",
+    NOW_MS + 10_000,
+    retryable=True,
 )
 
 
@@ -332,7 +336,7 @@ def test_a_login_that_takes_too_long_is_cancelled_at_once():
     server, client, slow = waiting(heartbeat())
     server.advance(10)
     assert (client.read(), client.closed, slow.cancelled) == ([TOO_LATE], True, 1)
-    assert server.metrics.logins == {}
+    assert server.metrics.logins == {"INTERNAL_ERROR": 1}
     client.vanish()
     assert (slow.cancelled, server.left_behind()) == (1, {})
 
@@ -344,7 +348,8 @@ def test_an_answer_that_comes_after_the_timeout_is_too_late():
     server.advance(10)
     assert client.read() == [TOO_LATE]
     answer.callback(User(USER))
-    assert (client.read(), client.connection.user, server.metrics.logins) == ([], None, {})
+    assert (client.read(), client.connection.user) == ([], None)
+    assert server.metrics.logins == {"INTERNAL_ERROR": 1}
 
 
 def test_a_client_that_goes_while_its_login_is_checked():
@@ -374,4 +379,16 @@ def test_whatever_a_cancelled_login_says_counts_no_more(canceller, end):
         assert client.read() == [TOO_LATE]
     client.vanish()
     assert (client.read(), client.connection.user) == ([], None)
-    assert (server.metrics.logins, server.left_behind()) == ({}, {})
+    assert server.metrics.logins == ({"INTERNAL_ERROR": 1} if end == "timeout" else {})
+    assert server.left_behind() == {}
+
+
+def test_what_is_sent_behind_a_login_that_is_checked_is_bounded():
+    server, client, slow = waiting()
+    client.send(bytes(MAX_HELD_BYTES))
+    assert not client.closed
+    client.send(b"\0")
+    assert client.read() == [
+        error(pb.ERROR_CODE_INVALID_MESSAGE, f"{MAX_HELD_BYTES} bytes came behind AUTH")
+    ]
+    assert (client.closed, slow.cancelled, server.metrics.logins) == (True, 1, {})

@@ -107,7 +107,7 @@ def test_3_subscribe_is_acknowledged_and_batches_follow():
     server = Server()
     client = server.connect()
     client.send(auth(), subscribe(SECOND))
-    assert client.read() == [AUTHENTICATED, EVERYTHING]
+    assert client.read() == [AUTHENTICATED, subscribed(2, symbols="*")]
     server.publish(1.25, 1.5, 1.0)
     server.advance(1)
     assert client.read() == [
@@ -127,7 +127,7 @@ def test_3_subscribe_is_acknowledged_and_batches_follow():
                 )
             ],
             batch_timestamp_ms=NOW_MS + 1000,
-            batch_sequence=1,
+            batch_sequence=2,
             schema_version=1,
             publish_time_ns=(NOW_MS + 1000) * 1_000_000,
         )

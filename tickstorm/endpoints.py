@@ -174,7 +174,7 @@ def _complaint(error: Exception) -> str:
     elif isinstance(error, OSError):
         text = f"cannot open {error.filename!r}: {error.strerror}"
     elif isinstance(error, LookupError):
-        text = f"what it names is not there: {error}"
+        text = "what it names is not there" + (f": {error}" if isinstance(error, KeyError) else "")
     else:
         text = str(error)
     return " ".join(text.split())

@@ -82,7 +82,12 @@ class Heartbeat(NamedTuple):
     sequence: int
 
 
-def _parse(kind: type[_Message], payload: bytes) -> _Message:
+def parse(kind: type[_Message], payload: bytes) -> _Message:
+    """Read a payload as a message of this kind.
+
+    Raises:
+        InvalidMessage: it is none.
+    """
     message = kind()
     try:
         message.ParseFromString(payload)
@@ -98,7 +103,7 @@ def decode_login(payload: bytes) -> Login:
         InvalidMessage: it is no AuthRequest.
         InvalidAuth: a field is over its limit.
     """
-    request = _parse(pb.AuthRequest, payload)
+    request = parse(pb.AuthRequest, payload)
     if not _USERNAME.fullmatch(request.username):
         raise InvalidAuth("a username is 1 to 64 of A-Z a-z 0-9 _ -")
     if len(request.password) > MAX_PASSWORD:
@@ -119,7 +124,7 @@ def decode_subscription(payload: bytes) -> Subscription:
         InvalidMessage: it is no SubscribeRequest.
         InvalidSubscription: the mode is unknown, or a field is over its limit.
     """
-    request = _parse(pb.SubscribeRequest, payload)
+    request = parse(pb.SubscribeRequest, payload)
     try:
         mode = Mode(request.mode)
     except ValueError:
@@ -154,7 +159,7 @@ def decode_heartbeat(payload: bytes, wall_ms: int) -> Heartbeat:
     """
     if not payload:
         return Heartbeat(0, 0)
-    request = _parse(pb.HeartbeatRequest, payload)
+    request = parse(pb.HeartbeatRequest, payload)
     timestamp_ms = request.timestamp_ms
     if timestamp_ms and not -MAX_CLOCK_BEHIND_MS <= timestamp_ms - wall_ms <= MAX_CLOCK_AHEAD_MS:
         raise InvalidMessage(

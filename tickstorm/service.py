@@ -20,7 +20,7 @@ from tickstorm.admission import AdmissionLimits
 from tickstorm.clock import Clock, system_clock
 from tickstorm.config import Settings
 from tickstorm.credentials import IAuthenticator, SharedCredentials
-from tickstorm.descriptions import parse_description
+from tickstorm.descriptions import is_local, parse_description
 from tickstorm.endpoints import server_endpoint
 from tickstorm.errors import ConfigError, ListenError
 from tickstorm.factory import TickstormFactory
@@ -143,6 +143,14 @@ class TickstormService(MultiService):
             for port in ports:
                 address = address_text(port.getHost())
                 self._log.info("listening for {whom} on {address}", whom=whom, address=address)
+
+        for description, _ in self._page_endpoints:
+            if not is_local(description):
+                self._log.warn(
+                    "the operators' page asks for no login, and {description} can be reached "
+                    "from other machines",
+                    description=description,
+                )
 
     async def _stop(self) -> None:
         self._health.accepting, self._health.stopping = False, True

@@ -94,7 +94,7 @@ def twisted_client(
         mode: how often the ticks come, and whether as bars.
         symbols: at most 100; None asks for all.
         snapshot: whether to get the last value of each symbol first, on each connection.
-        client_id: names this client in the server's logs, at most 64 characters.
+        client_id: told to the server, at most 64 characters.
         on_event: called with all that happens beside the batches, when it happens. What it raises
             ends the client, and comes out of the iteration.
         limits: how much to take and how long to wait.
@@ -142,7 +142,7 @@ def asyncio_client(
         mode: how often the ticks come, and whether as bars.
         symbols: at most 100; None asks for all.
         snapshot: whether to get the last value of each symbol first, on each connection.
-        client_id: names this client in the server's logs, at most 64 characters.
+        client_id: told to the server, at most 64 characters.
         on_event: called with all that happens beside the batches, when it happens. What it raises
             ends the client, and comes out of the iteration.
         limits: how much to take and how long to wait.

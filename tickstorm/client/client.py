@@ -44,7 +44,7 @@ def make_request(
         mode: how often the ticks come, and whether as bars.
         symbols: at most 100; None asks for all.
         snapshot: whether to get the last value of each symbol first, on each connection.
-        client_id: names this client in the server's logs, at most 64 characters.
+        client_id: told to the server, at most 64 characters.
 
     Raises:
         TypeError: `symbols` is one string.

@@ -1,16 +1,14 @@
 """The messages as a client has them. The only user of generated code on this side of the wire."""
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, TypeVar
-
-from google.protobuf.message import DecodeError, Message
+from typing import NamedTuple
 
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.client.batch import NO_METADATA, Batch, ReceivedTick
 from tickstorm.client.events import Subscribed
-from tickstorm.errors import PROTOCOL_ERRORS, ErrorCode, InvalidMessage, ProtocolError
+from tickstorm.errors import PROTOCOL_ERRORS, ErrorCode, ProtocolError
 from tickstorm.frames import FrameType, encode_frame
-from tickstorm.messages import Login, Mode, Subscription
+from tickstorm.messages import Login, Mode, Subscription, parse
 
 HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT = 15.0, 20.0
 """Seconds: what a server of plain version 1 keeps without saying so."""
@@ -19,8 +17,6 @@ MIN_INTERVAL_MS, MAX_INTERVAL_MS = 10, 24 * 3600 * 1000
 
 _MODES = {int(mode): mode for mode in Mode}
 _CODES = frozenset(int(code) for code in ErrorCode)
-
-_Message = TypeVar("_Message", bound=Message)
 
 
 class Ack(NamedTuple):
@@ -82,22 +78,13 @@ def heartbeat_frame(wall_ms: int, sequence: int) -> bytes:
     )
 
 
-def _parse(kind: type[_Message], payload: bytes) -> _Message:
-    message = kind()
-    try:
-        message.ParseFromString(payload)
-    except DecodeError as error:
-        raise InvalidMessage(f"the payload is no {kind.DESCRIPTOR.name}", str(error)) from error
-    return message
-
-
 def decode_ack(payload: bytes) -> Ack:
     """Read an ACK payload.
 
     Raises:
         InvalidMessage: it is no AckResponse.
     """
-    response = _parse(pb.AckResponse, payload)
+    response = parse(pb.AckResponse, payload)
     return Ack(response.ack_type, response.success, response.message, dict(response.metadata))
 
 
@@ -107,7 +94,7 @@ def decode_pong(payload: bytes) -> Pong:
     Raises:
         InvalidMessage: it is no HeartbeatResponse.
     """
-    response = _parse(pb.HeartbeatResponse, payload)
+    response = parse(pb.HeartbeatResponse, payload)
     return Pong(response.client_timestamp_ms, response.server_timestamp_ms, response.sequence)
 
 
@@ -117,7 +104,7 @@ def decode_error(payload: bytes) -> ErrorReply:
     Raises:
         InvalidMessage: it is no ErrorResponse.
     """
-    response = _parse(pb.ErrorResponse, payload)
+    response = parse(pb.ErrorResponse, payload)
     message = response.message
     if response.code not in _CODES:
         message = f"error {response.code}: {message}"
@@ -133,7 +120,7 @@ def decode_batch(payload: bytes, received_ns: int) -> Batch:
     Raises:
         InvalidMessage: it is no DataBatch.
     """
-    batch = _parse(pb.DataBatch, payload)
+    batch = parse(pb.DataBatch, payload)
     return Batch(
         tuple(_ticks(batch.ticks)),
         batch.batch_timestamp_ms,

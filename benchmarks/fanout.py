@@ -269,7 +269,8 @@ Measured on {datetime.now(UTC):%Y-%m-%d}: {machine()}.
 no queues. Tickstorm is one process with everything on, as `twistd tickstorm` starts it. The load
 generator `storm.c` runs on the same machine, sends each connection's heartbeats, and checks every
 checksum. {len(measured)} alternating pairs of runs of {seconds} s; a batch is about
-{batch_bytes()} bytes; CPU is user and system time of the server's process over the steady seconds, heartbeats included.
+{batch_bytes()} bytes; CPU is user and system time of the server's process over the steady seconds,
+heartbeats included.
 
 | | limit.c | Tickstorm | ratio: median (lowest to highest) |
 |---|---|---|---|

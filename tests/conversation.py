@@ -3,7 +3,6 @@
 from errno import EPIPE, EWOULDBLOCK
 from types import SimpleNamespace
 
-from conftest import keep_failures  # noqa: F401 - for those who still import it from here
 from twisted.internet import tcp
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickstorm.admission import AdmissionLimits, Door, LoginFailures, Rejection
+from tickstorm.admission import AdmissionLimits, Door, LoginFailures, Rejection, counted_as
 from tickstorm.errors import RateLimited
 
 
@@ -30,6 +30,49 @@ def test_who_may_come_in_by_default():
         login_failure_window=60.0,
         max_addresses=10_000,
     )
+
+
+# What an address shares its limits with.
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("::FFFF:A00:1", "10.0.0.1"),
+        ("0:0:0:0:0:ffff:a00:1", "10.0.0.1"),
+        ("2001:db8:1:2::", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
+        ("2001:DB8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::", "2001:db8:1:3::/64"),
+        ("2001:db8:1:2::10.0.0.1", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::1", "::/64"),
+        ("::10.0.0.1", "::/64"),
+        ("", ""),
+        ("unix", "unix"),
+        ("/run/tickstorm:1.sock", "/run/tickstorm:1.sock"),
+        (":", ":"),
+        ("::ffff:10.0.0.256", "::ffff:10.0.0.256"),
+        ("::/64", "::/64"),
+    ],
+)
+def test_what_an_address_is_counted_as(address, expected):
+    assert counted_as(address) == expected
+
+
+@given(st.ip_addresses())
+def test_every_address_is_counted_as_a_network_that_it_is_in(ip):
+    counted = ip_network(counted_as(str(ip)))
+    mapped = getattr(ip, "ipv4_mapped", None)
+    assert (mapped or ip) in counted
+    assert counted.prefixlen == (64 if ip.version == 6 and mapped is None else 32)
+
+
+@given(st.ip_addresses(v=4))
+def test_an_ipv4_address_written_as_ipv6_is_the_same(ip):
+    assert counted_as(f"::ffff:{ip}") == counted_as(str(ip)) == str(ip)
 
 
 # The door.
@@ -137,11 +180,27 @@ def test_a_blocked_address_is_told_so_before_it_is_counted():
     assert [entrance.enter("10.0.0.1") for _ in range(3)] == [BLOCKED] * 3
 
 
-@pytest.mark.xfail(strict=True, reason="addresses are counted as they are written")
-def test_an_address_is_one_however_it_is_written():
+@pytest.mark.parametrize(
+    ("address", "same", "other"),
+    [
+        ("10.0.0.1", "::ffff:10.0.0.1", "::ffff:10.0.0.2"),
+        ("2001:db8::1", "2001:DB8:0:0:ff::1", "2001:db8:0:1::1"),
+    ],
+)
+def test_an_address_is_one_however_it_is_written(address, same, other):
     entrance = door(max_connections_per_address=1)
-    assert entrance.enter("10.0.0.1") is None
-    assert entrance.enter("::ffff:10.0.0.1") is Rejection.TOO_MANY_FROM_ADDRESS
+    for first, second in ((address, same), (same, address)):
+        assert entrance.enter(first) is None
+        assert entrance.enter(second) is Rejection.TOO_MANY_FROM_ADDRESS
+        entrance.leave(second)
+        assert (entrance.total, dict(entrance._by_address)) == (0, {})
+    assert [entrance.enter(each) for each in (address, other)] == [None, None]
+
+
+def test_networks_are_asked_for_the_address_itself():
+    entrance = door(allow=["2001:db8::/96"], block=["2001:db8::1/128"])
+    addresses = ("2001:db8::1", "2001:db8::2", "2001:db8::1:0:0")
+    assert [entrance.enter(address) for address in addresses] == [BLOCKED, None, NOT_ALLOWED]
 
 
 def test_the_table_of_addresses_has_only_who_is_in():
@@ -210,6 +269,33 @@ def test_the_limit_and_the_window_can_be_set():
         table.check("10.0.0.1", 1.0)
     assert caught.value.retry_after_ms == 1500
     table.check("10.0.0.1", 2.5)
+
+
+@pytest.mark.parametrize(
+    ("addresses", "other"),
+    [
+        (["10.0.0.1", "::ffff:10.0.0.1", "::ffff:a00:1"], "10.0.0.2"),
+        ([f"2001:db8:0:0:{n}::1" for n in range(3)], "2001:db8:0:1::1"),
+        (["unix"] * 3, "::1"),
+    ],
+)
+def test_failures_of_one_address_count_together_however_it_is_written(addresses, other):
+    table = failures(max_login_failures=3)
+    for address in addresses:
+        assert [wait_ms(table, each, 0.0) for each in addresses] == [None] * 3
+        table.record(address, 0.0)
+    assert [wait_ms(table, each, 0.0) for each in addresses] == [60_000] * 3
+    assert (wait_ms(table, other, 0.0), len(table)) == (None, 1)
+    assert [wait_ms(table, each, 60.0) for each in addresses] == [None] * 3
+    assert len(table) == 0
+
+
+def test_one_network_takes_the_place_of_no_other_addresses():
+    table = failures(max_login_failures=1, max_addresses=2)
+    table.record("10.0.0.1", 0.0)
+    for n in range(100):
+        table.record(f"2001:db8::{n}", 0.0)
+    assert (len(table), wait_ms(table, "10.0.0.1", 0.0)) == (2, 60_000)
 
 
 def test_failures_beyond_the_limit_lengthen_the_wait():

@@ -318,7 +318,6 @@ def test_timers_run_from_start_to_stop():
     assert server.reactor.getDelayedCalls() == []
 
 
-@pytest.mark.xfail(strict=True, reason="the sweeper is started before the fan-out refuses")
 def test_a_factory_that_cannot_start_leaves_no_timer():
     server = Server()
     timers = list(server.reactor.getDelayedCalls())

@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.errors import InvalidTick
-from tickstorm.frames import MAX_PAYLOAD_BYTES, FrameDecoder, FrameType
-from tickstorm.hub import Hub, HubLimits
+from tickstorm.frames import MAX_PAYLOAD_BYTES, OVERHEAD_BYTES, FrameDecoder, FrameType
+from tickstorm.hub import MIN_PAYLOAD_BYTES, Hub, HubLimits
 from tickstorm.messages import Mode, Subscription
 from tickstorm.ticks import Tick
 
 NOW_NS = 1_700_000_000_123_456_789
 NOW_MS = NOW_NS // 1_000_000
 SECOND = 1_700_000_000
+LARGEST = "\N{GRINNING FACE}"
 
 
 class Listener:
@@ -122,10 +123,70 @@ def test_a_hub_that_has_nothing():
     assert (hub.epoch, hub.slots) == ("epoch", 1)
 
 
-def test_publishing_nothing_is_no_publish():
+@pytest.mark.parametrize("nothing", [[], (), iter(())])
+def test_publishing_nothing_is_no_publish(nothing):
     hub = new_hub()
-    hub.publish([])
-    assert hub.last_publish_ns == 0
+    join(hub, Mode.TICK)
+    hub.publish([Tick("A", 1.0)])
+    hub._wall_ns = lambda: NOW_NS + 1
+    told = []
+    hub.on_ticks_pending = lambda: told.append(1)
+    assert (hub.publish(nothing), told) == (0, [])
+    assert state(hub) == (1, NOW_NS, 1, 1, {"A": 1.0})
+
+
+@pytest.mark.parametrize("max_payload_bytes", [MIN_PAYLOAD_BYTES - 1, 0, -1])
+def test_a_payload_that_is_too_small_for_any_one_tick_is_refused(max_payload_bytes):
+    with pytest.raises(ValueError, match=r"^max_payload_bytes is below 32768$"):
+        new_hub(HubLimits(max_payload_bytes=max_payload_bytes))
+
+
+def test_the_largest_tick_fits_into_the_smallest_payload():
+    hub = new_hub(HubLimits(max_payload_bytes=MIN_PAYLOAD_BYTES))
+    listeners = [join(hub, mode)[0] for mode in Mode]
+    metadata = {f"{n:02}" + 62 * LARGEST: 256 * LARGEST for n in range(20)}
+    tick = Tick("S" * 16, 1e6, 1e9, 2**63 - 1, 1e6, 1e6, 2**63 - 1, 2**63 - 1, metadata)
+    hub.publish([tick] * 2)
+    deliver(hub.bars[Mode.SECOND].close(SECOND + 1))
+    deliver(hub.bars[Mode.MINUTE].close(SECOND // 60 + 1))
+    deliver(hub.ticks.flush())
+    got = [[dict(t.metadata) for b in each.batches for t in b.ticks] for each in listeners]
+    assert got == [[metadata], [metadata], [metadata] * 2]
+    lengths = [len(frame) for each in listeners for frame in each.frames]
+    assert max(lengths) <= MIN_PAYLOAD_BYTES + OVERHEAD_BYTES
+
+
+@pytest.mark.parametrize("slots", [0, -1, -200, 3, 7, 16, 400, 1001, 2000])
+def test_slots_that_do_not_divide_a_second_into_milliseconds_are_refused(slots):
+    with pytest.raises(ValueError, match=f"^{slots} slots do not divide a second into whole mill"):
+        new_hub(slots=slots)
+
+
+@pytest.mark.parametrize("slots", [1, 2, 5, 8, 200, 1000])
+def test_slots_that_divide_a_second_into_milliseconds(slots):
+    hub = new_hub(slots=slots)
+    assert [cadence.slot_ms * slots for cadence in hub.bars.values()] == [1000, 60_000]
+
+
+def test_a_hub_owns_what_it_keeps():
+    hub = new_hub()
+    ticks, _, _ = join(hub, Mode.TICK)
+    bars, stream, subscription = join(hub, Mode.SECOND)
+    metadata = {"venue": "X"}
+    tick = Tick("A", 1.0, metadata=metadata)
+    hub.publish([tick])
+    metadata["venue"] = "Y" * 300
+    metadata[5] = None
+    deliver(hub.ticks.flush())
+    deliver(hub.bars[Mode.SECOND].close(SECOND + 1))
+    snapshot = hub.snapshot(subscription, stream)
+    got = [
+        dict(tick.metadata)
+        for frame in (*ticks.frames, *bars.frames, *snapshot)
+        for tick in opened(frame).ticks
+    ]
+    assert got == [{"venue": "X"}] * 3
+    assert (tick.metadata, tick.timestamp_ns) == (metadata, 0)
 
 
 def test_an_iterable_that_fails_has_no_effect():
@@ -201,8 +262,8 @@ def test_a_tick_of_other_types_leaves_nothing_of_its_publish(bad):
 
 @pytest.mark.parametrize(
     "bad",
-    [None, {"symbol": "A", "price": 1.0}, tuple(Tick("B", 1.0))],
-    ids=["None", "a dict", "a tuple"],
+    [None, "A", {"symbol": "A", "price": 1.0}, tuple(Tick("B", 1.0)), Tick],
+    ids=["None", "a string", "a dict", "a tuple", "the class"],
 )
 def test_what_is_no_tick_leaves_nothing_of_its_publish(bad):
     assert_refused_in_whole(bad)
@@ -290,6 +351,31 @@ def test_leaving_ends_the_stream_of_that_mode_alone(mode):
     assert {each: len(tables[each]) for each in Mode} == {each: int(each != mode) for each in Mode}
 
 
+@pytest.mark.parametrize(
+    "mode",
+    [
+        Mode.SECOND,
+        Mode.MINUTE,
+        pytest.param(
+            Mode.TICK,
+            marks=pytest.mark.xfail(strict=True, reason="no symbols are marked as all symbols are"),
+        ),
+    ],
+)
+def test_a_set_without_symbols_gets_nothing(mode):
+    hub = new_hub()
+    subscription = Subscription(mode, frozenset())
+    stream = hub.open(subscription)
+    listener = Listener()
+    stream.subscribers[listener] = None
+    hub.publish([Tick("A", 1.0)])
+    for cadence in hub.bars.values():
+        deliver(cadence.close(SECOND))
+    deliver(hub.ticks.flush())
+    frames = [*listener.frames, *hub.snapshot(subscription, stream)]
+    assert [tick for frame in frames for tick in opened(frame).ticks] == []
+
+
 def test_slots_are_those_of_the_hub():
     hub = new_hub(slots=4)
     assert [cadence.slot_ms for cadence in hub.bars.values()] == [250, 15_000]
@@ -320,7 +406,7 @@ def test_a_snapshot_in_whole():
                 )
             ],
             batch_timestamp_ms=NOW_MS,
-            batch_sequence=0,
+            batch_sequence=1,
             is_snapshot=True,
             schema_version=1,
             publish_time_ns=NOW_NS,
@@ -332,7 +418,37 @@ def test_a_snapshot_of_nothing_is_one_empty_batch():
     hub = new_hub()
     _, stream, subscription = join(hub, Mode.SECOND, "MISSING")
     (batch,) = [opened(frame) for frame in hub.snapshot(subscription, stream)]
-    assert (batch.is_snapshot, len(batch.ticks), batch.batch_sequence) == (True, 0, 0)
+    assert (batch.is_snapshot, len(batch.ticks), batch.batch_sequence) == (True, 0, 1)
+
+
+@pytest.mark.parametrize("slots", [1, 4])
+@pytest.mark.parametrize("mode", Mode)
+def test_the_first_snapshot_has_a_number_before_the_first_batch_and_not_the_last_of_all(
+    mode, slots
+):
+    hub = new_hub(slots=slots)
+    for slot in range(slots):
+        subscription = Subscription(mode)
+        stream = hub.open(subscription, slot)
+        (frame,) = hub.snapshot(subscription, stream)
+        assert opened(frame).batch_sequence == stream.next_sequence - 1 in (0, 1)
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_snapshot_is_in_the_order_of_its_symbols_in_every_process(mode):
+    hub = new_hub()
+    _, stream, subscription = join(hub, mode, *"DACBF")
+    hub.publish([Tick(symbol, 1.0) for symbol in "CADBE"])
+    (frame,) = hub.snapshot(subscription, stream)
+    assert [tick.symbol for tick in opened(frame).ticks] == list("ABCD")
+
+
+def test_a_snapshot_of_all_is_in_the_order_in_which_they_first_came():
+    hub = new_hub()
+    _, stream, subscription = join(hub, Mode.TICK)
+    hub.publish([Tick(symbol, 1.0) for symbol in "CADCBA"])
+    (frame,) = hub.snapshot(subscription, stream)
+    assert [tick.symbol for tick in opened(frame).ticks] == list("CADB")
 
 
 def test_a_long_snapshot_is_several_batches_of_one_number():
@@ -342,9 +458,9 @@ def test_a_long_snapshot_is_several_batches_of_one_number():
     deliver(hub.bars[Mode.SECOND].close(SECOND + 1))
     batches = [opened(frame) for frame in hub.snapshot(subscription, stream)]
     assert [(b.is_snapshot, b.batch_sequence, len(b.ticks)) for b in batches] == [
-        (True, 3, 1000),
-        (True, 3, 1000),
-        (True, 3, 1),
+        (True, 4, 1000),
+        (True, 4, 1000),
+        (True, 4, 1),
     ]
 
 

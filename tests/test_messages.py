@@ -290,10 +290,10 @@ def test_a_login_beyond_its_limits(fields, message):
     assert caught.value.message == message
 
 
-@pytest.mark.xfail(strict=True, reason=r"\d matches the digits of every script")
-def test_a_version_is_of_ascii_digits():
-    with pytest.raises(InvalidAuth):
-        decode_login(login(version="\u0661.\u0662"))
+@pytest.mark.parametrize("version", ["\u0661.0", "1.\u0662", "1.0.\u0663", "\uff11.\uff10"])
+def test_a_version_is_of_ascii_digits(version):
+    with pytest.raises(InvalidAuth, match=r"^a version is N\.N or N\.N\.N in "):
+        decode_login(login(version=version))
 
 
 def test_a_login_does_not_show_its_password():

@@ -28,6 +28,7 @@ from tickstorm.errors import (
 from tickstorm.frames import FrameDecoder, FrameType
 from tickstorm.messages import Login, Mode, Subscription
 from tickstorm.session import (
+    MAX_HELD_BYTES,
     TRANSITIONS,
     Failed,
     LoginRequested,
@@ -362,6 +363,50 @@ def test_frames_behind_auth_wait_until_the_login_is_accepted():
     assert edge.said() == [ACK_AUTH, ("PONG", 0), ACK_SUBSCRIBE, ("PONG", 0)]
 
 
+def test_as_much_as_some_reads_may_wait_behind_auth():
+    assert MAX_HELD_BYTES == 256 * 1024
+    count = MAX_HELD_BYTES // len(HEARTBEAT)
+    edge = Edge(accept=False).receive(AUTH)
+    for _ in range(count):
+        edge.receive(HEARTBEAT)
+    edge.receive(HEARTBEAT[: MAX_HELD_BYTES % len(HEARTBEAT)])
+    assert (edge.said(), edge.kinds()) == ([], [LoginRequested])
+    edge.session.accept_login(0.0, NOW_MS)
+    edge.receive(b"")
+    assert edge.said() == [ACK_AUTH, *[("PONG", 0)] * count]
+
+
+@pytest.mark.parametrize("pieces", [[MAX_HELD_BYTES, 1], [MAX_HELD_BYTES + 1], [1] * 5 + [2**20]])
+def test_more_than_that_behind_auth_is_the_end(pieces):
+    edge = Edge(accept=False).receive(AUTH)
+    for size in pieces:
+        assert edge.session.state is State.AUTHENTICATING
+        edge.receive(bytes(size))
+    assert edge.kinds() == [LoginRequested, InvalidMessage]
+    assert edge.events[1].error.message == "262144 bytes came behind AUTH"
+    assert isinstance(edge.events[1], Failed)
+    assert (edge.said(), edge.session.state) == ([("ERROR", "INVALID_MESSAGE")], State.CLOSED)
+    with pytest.raises(InvalidMessage):
+        edge.session.accept_login(0.0, NOW_MS)
+    kept = edge.session._decoder.pending_bytes
+    edge.receive(bytes(65536))
+    assert (edge.session._decoder.pending_bytes, edge.said()) == (kept, [])
+
+
+def test_what_came_with_auth_counts_as_behind_it():
+    edge = Edge(accept=False).receive(AUTH + bytes(MAX_HELD_BYTES))
+    assert edge.kinds() == [LoginRequested]
+    edge.receive(b"\x00")
+    assert edge.kinds() == [LoginRequested, InvalidMessage]
+
+
+def test_so_much_is_not_too_much_once_the_login_is_accepted():
+    edge = Edge().receive(AUTH)
+    edge.receive(HEARTBEAT * (MAX_HELD_BYTES // len(HEARTBEAT) + 1))
+    assert edge.kinds() == [LoginRequested]
+    assert edge.session.state is State.AUTHENTICATED
+
+
 def test_frames_behind_a_refused_login_are_not_read():
     edge = Edge(accept=False).receive(AUTH + HEARTBEAT)
     edge.session.answer(InvalidAuth("no"), NOW_MS)
@@ -591,8 +636,13 @@ def test_the_login_has_its_own_time_from_its_auth_on():
 
 def test_a_login_that_is_never_decided():
     edge = Edge(accept=False, limits=LIMITS).receive(AUTH, 9.0)
-    assert type(edge.session.expire(19.0, NOW_MS)) is Failed
-    assert (edge.said(), edge.session.state) == ([("ERROR", "AUTH_REQUIRED")], State.CLOSED)
+    assert edge.session.expire(18.999, NOW_MS) is None
+    failed = edge.session.expire(19.0, NOW_MS)
+    assert (type(failed.error), failed.error.message) == (
+        InternalError,
+        "the login could not be checked in time",
+    )
+    assert (edge.said(), edge.session.state) == ([("ERROR", "INTERNAL_ERROR")], State.CLOSED)
 
 
 def test_what_is_closed_does_not_expire():

@@ -7,7 +7,7 @@ from math import inf, nan, nextafter
 import pytest
 
 from tickstorm.errors import InvalidTick
-from tickstorm.ticks import LastValues, Tick, validate
+from tickstorm.ticks import NO_METADATA, LastValues, Tick, validate
 
 GOOD = Tick("AAPL", 1.0)
 
@@ -133,6 +133,38 @@ NOT_THE_TYPE = [
 def test_a_tick_of_other_types_is_no_tick(fields):
     with pytest.raises(InvalidTick):
         validate(GOOD._replace(**fields))
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "None"),
+        ("AAPL" * 20, repr("AAPL" * 8)),
+        (("AAPL", 1.0), "('AAPL', 1.0)"),
+        ([0] * 100, "[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0"),
+        (tuple(GOOD), "('AAPL', 1.0, 0.0, 0, 0.0, 0.0, 0"[:32]),
+        (5, "5"),
+        (10**5000, "of more than 19 digits"),
+    ],
+    ids=["None", "text", "a pair", "a list", "its fields", "a number", "a long number"],
+)
+def test_what_is_no_tick(value, shown):
+    with pytest.raises(InvalidTick) as caught:
+        validate(value)
+    assert str(caught.value) == f"{shown} is no Tick"
+
+
+@pytest.mark.parametrize("name", ["price", "volume", "bid", "ask", "bid_size", "timestamp_ns"])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_number_too_long_to_be_written_out(name, sign):
+    with pytest.raises(InvalidTick, match=f"^{name} of more than 19 digits is "):
+        validate(GOOD._replace(**{name: sign * 10**5000}))
+
+
+def test_the_metadata_that_a_tick_has_unless_it_was_given_any_is_nobodys_to_change():
+    assert GOOD.metadata is NO_METADATA == {}
+    with pytest.raises(TypeError):
+        GOOD.metadata["k"] = "v"
 
 
 def test_the_last_tick_of_each_symbol():

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import pytest_twisted
 from certificates import NOT_AFTER, authority
-from conversation import auth, keep_failures, names, subscribe  # noqa: F401 - a fixture
+from conversation import auth, names, subscribe
 from cryptography.hazmat.primitives.asymmetric import rsa
 from dial import NOTHING, Server, ask, client_context, dial, listening, until
 from OpenSSL import SSL

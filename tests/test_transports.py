@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 import pytest_twisted
 from certificates import authority
-from conversation import auth, keep_failures  # noqa: F401 - a fixture
+from conversation import auth
 from dial import NOTHING, TIMEOUT, Server, ask, client_context, dial, listening, until
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred

@@ -8,7 +8,6 @@ from conversation import (
     Server,
     auth,
     heartbeat,
-    keep_failures,  # noqa: F401 - a fixture
     subscribe,
 )
 from prometheus_client import generate_latest

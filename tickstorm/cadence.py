@@ -45,7 +45,7 @@ class BarCadence(Generic[S]):
         self.streams: StreamTable[S] = StreamTable(max_payload_bytes, lambda key: (key.slot,))
         self._wall_ns = wall_ns
         self._bars = BarTable() if slots == 1 else SlidingBars(slots)
-        self._slot = wall_ns() // (self.slot_ms * 1_000_000) % slots
+        self._period, self._slot = divmod(wall_ns() // (self.slot_ms * 1_000_000), slots)
         self._round = 0
         self._round_sequence = 1
         self._round_batches = 1
@@ -70,7 +70,7 @@ class BarCadence(Generic[S]):
         Args:
             end: the moment, counted in slots since the Unix epoch.
         """
-        self._enter(end % self.slots)
+        self._enter(end)
         streams = tuple(self.streams.marked(self._slot))
         self._bars.end(end)
         bars = self._bars.bars() if streams else {}
@@ -82,10 +82,15 @@ class BarCadence(Generic[S]):
             self._round_batches = max(self._round_batches, len(frames))
             yield Emission(stream, frames)
 
-    def _enter(self, slot: int) -> None:
-        if slot <= self._slot:
-            self._round += 1
-            self._round_sequence += self._round_batches
+    def _enter(self, end: int) -> None:
+        period, slot = divmod(end, self.slots)
+        passed, self._period = period - self._period, period
+        if passed > 0 or slot <= self._slot:
+            # With one slot, what a stall left out is in the next batch. With more, it is lost to
+            # those whose slots were passed over, and each round of that is a hole.
+            rounds = max(1, passed) if self.slots > 1 else 1
+            self._round += rounds
+            self._round_sequence += self._round_batches + rounds - 1
             self._round_batches = 1
         self._slot = slot
 
@@ -100,7 +105,7 @@ class TickCadence(Generic[S]):
 
     def __init__(self, wall_ns: WallClock, max_payload_bytes: int) -> None:
         self.streams: StreamTable[S] = StreamTable(
-            max_payload_bytes, lambda key: key.symbols or (None,)
+            max_payload_bytes, lambda key: (None,) if key.symbols is None else key.symbols
         )
         self._wall_ns = wall_ns
         self._pending: list[tuple[str, bytes]] = []

@@ -45,7 +45,8 @@ class IAuthenticator(Interface):
         """Return the user, at once or later.
 
         Raises:
-            InvalidAuth: the login is wrong. A Deferred may fail with it, or with cred's
+            ProtocolError: why the login is refused: InvalidAuth if it is wrong, another one that
+                closes, such as NotPermitted. A Deferred may fail with it too, or with cred's
                 `LoginFailed`; anything else is an internal error.
         """
 

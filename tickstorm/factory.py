@@ -14,7 +14,14 @@ from twisted.logger import Logger
 from tickstorm.admission import AdmissionLimits, Door, LoginFailures
 from tickstorm.clock import Clock
 from tickstorm.credentials import IAuthenticator
-from tickstorm.errors import InternalError, InvalidAuth, ProtocolError, RateLimited, ShuttingDown
+from tickstorm.errors import (
+    InternalError,
+    InvalidAuth,
+    NotPermitted,
+    ProtocolError,
+    RateLimited,
+    ShuttingDown,
+)
 from tickstorm.fanout import FanOut
 from tickstorm.heartbeat import DeadlineWheel, Sweeper
 from tickstorm.hub import Hub
@@ -25,7 +32,7 @@ from tickstorm.protocol import Connection
 from tickstorm.session import SessionLimits
 from tickstorm.transports import SocketOptions
 
-LOGIN_ERRORS = (InvalidAuth, RateLimited, InternalError)
+LOGIN_ERRORS = (InvalidAuth, RateLimited, NotPermitted, InternalError)
 """What a login can end in."""
 
 
@@ -86,9 +93,9 @@ class TickstormFactory(Factory):
 
     def startFactory(self) -> None:
         """Start the timers, as the first port begins to listen."""
-        self.door.reopen()
-        self._sweeper.start()
         self.fanout.start()
+        self._sweeper.start()
+        self.door.reopen()
 
     def stopFactory(self) -> None:
         """Stop the timers, as the last port stops. Open connections are for `drain`."""

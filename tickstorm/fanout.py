@@ -70,7 +70,8 @@ class FanOut:
         for loop in self._loops:
             loop.stop()
         self.flush_ticks()
-        self._hub.on_ticks_pending = None
+        if self._hub.on_ticks_pending == self._ticks_pending:
+            self._hub.on_ticks_pending = None
 
     def open(self, subscription: Subscription) -> Stream[Outlet]:
         """Return the stream that serves a subscription from now on.

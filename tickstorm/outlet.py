@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from tickstorm.errors import SlowConsumer
 from tickstorm.overload import Backlog
+from tickstorm.transports import innermost
 
 PIECE_BYTES = 16384
 """How much of a backlog is handed to the transport at a time, if a frame is not longer."""
@@ -85,6 +86,9 @@ class Outlet:
         if isinstance(transport, FileDescriptor) and not getattr(transport, "TLS", False):
             self._write_some = transport.writeSomeData
         else:
+            # It pauses beyond this many bytes, so that one piece is enough. A socket also reads as
+            # many at a time, so they must not be none.
+            innermost(transport).bufferSize = PIECE_BYTES // 2
             transport.registerProducer(self, True)
 
     @property

@@ -258,6 +258,7 @@ class Connection:
             self._transport.pauseProducing()
             self._login = user
             user.addCallbacks(self._logged_in_later, self._login_failed)
+            user.addErrback(self._broke_down)
         else:
             self._logged_in(user)
 
@@ -287,10 +288,15 @@ class Connection:
         if self._session.state is State.AUTHENTICATING:
             self.fail(self._login_error(reason))
 
+    def _broke_down(self, reason: Failure) -> None:
+        # As for an exception in dataReceived, of which Twisted does the same.
+        self._log.failure("a connection broke down", reason, connection=self.id)
+        self.abort()
+
     def _login_error(self, reason: Failure) -> ProtocolError:
         if reason.check(InvalidAuth, LoginFailed):
             return self._limited() or InvalidAuth("the name or the password is wrong")
-        if isinstance(reason.value, ProtocolError):
+        if isinstance(reason.value, ProtocolError) and reason.value.closes:
             return reason.value
         self._log.failure("a login could not be checked", reason, connection=self.id)
         return InternalError("the login could not be checked")

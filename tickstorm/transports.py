@@ -42,18 +42,24 @@ def _layers(transport: Any) -> Iterator[Any]:
     yield transport
 
 
+def innermost(transport: Any) -> Any:
+    """Return the transport that all the others are wrapped around."""
+    *_, last = _layers(transport)
+    return last
+
+
 def set_socket_options(transport: ITransport, options: SocketOptions) -> None:
     """Prepare an accepted connection; what is no TCP socket is left alone."""
-    *_, innermost = _layers(transport)
+    inner = innermost(transport)
     # A Unix socket of Twisted's is an ITCPTransport too, by inheritance.
-    if IUNIXTransport.providedBy(innermost) or not ITCPTransport.providedBy(innermost):
+    if IUNIXTransport.providedBy(inner) or not ITCPTransport.providedBy(inner):
         return
-    innermost.setTcpNoDelay(True)
+    inner.setTcpNoDelay(True)
     if options.keepalive:
-        innermost.setTcpKeepAlive(True)
+        inner.setTcpKeepAlive(True)
     if not options.receive_buffer_bytes and not options.send_buffer_bytes:
         return
-    socket: Any = ISystemHandle(innermost).getHandle()
+    socket: Any = ISystemHandle(inner).getHandle()
     if options.receive_buffer_bytes:
         socket.setsockopt(SOL_SOCKET, SO_RCVBUF, options.receive_buffer_bytes)
     if options.send_buffer_bytes:

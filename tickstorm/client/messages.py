@@ -6,7 +6,7 @@ from typing import NamedTuple
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.client.batch import NO_METADATA, Batch, ReceivedTick
 from tickstorm.client.events import Subscribed
-from tickstorm.errors import PROTOCOL_ERRORS, ErrorCode, ProtocolError
+from tickstorm.errors import PROTOCOL_ERRORS, ErrorCode, InvalidMessage, ProtocolError
 from tickstorm.frames import FrameType, encode_frame
 from tickstorm.messages import Login, Mode, Subscription, parse
 

@@ -351,17 +351,7 @@ def test_leaving_ends_the_stream_of_that_mode_alone(mode):
     assert {each: len(tables[each]) for each in Mode} == {each: int(each != mode) for each in Mode}
 
 
-@pytest.mark.parametrize(
-    "mode",
-    [
-        Mode.SECOND,
-        Mode.MINUTE,
-        pytest.param(
-            Mode.TICK,
-            marks=pytest.mark.xfail(strict=True, reason="no symbols are marked as all symbols are"),
-        ),
-    ],
-)
+@pytest.mark.parametrize("mode", Mode)
 def test_a_set_without_symbols_gets_nothing(mode):
     hub = new_hub()
     subscription = Subscription(mode, frozenset())

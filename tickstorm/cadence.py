@@ -119,7 +119,7 @@ class TickCadence(Generic[S]):
 
     def add(self, tick: Tick) -> None:
         """Keep a tick for the next flush, if anybody wants it."""
-        if self._wanting(tick.symbol):
+        if self.streams.marked(None) or self.streams.marked(tick.symbol):
             self._pending.append((tick.symbol, tick_record(tick)))
         else:
             self._unheard = 1

@@ -429,8 +429,10 @@ async def test_one_system_call_for_each_frame_delivered():
         clients = [await server.subscribed() for _ in range(10)]
         sockets = []
         for connection in server.connections:
-            connection._transport.socket = CountingSocket(connection._transport.socket)
-            sockets.append(connection._transport.socket)
+            counting = CountingSocket(connection._transport.socket)
+            connection._transport.socket = counting
+            connection._outlet._send = counting.send
+            sockets.append(counting)
         for price in range(1, 101):
             server.publish(float(price))
         assert sum(each.sends for each in sockets) == 1000 == server.metrics.messages_sent

@@ -29,7 +29,8 @@ class BarCadence(Generic[S]):
 
     With one slot, every period ends at a whole second or minute of the wall clock. With more, each
     slot's period ends at its own moment, its bars are those of the time up to then, and the slots
-    of one round share their batch's number.
+    of one round share their batch's number. When the wall clock is set back, a slot's moment may
+    come again early, and two of its bars then share ticks.
 
     Args:
         mode: SECOND or MINUTE.

@@ -7,7 +7,7 @@ and nothing is allocated.
 
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IPullProducer, IPushProducer
@@ -54,7 +54,7 @@ _CLEAR, _CONGESTED, _CLOSED = State
 class Outlet:
     """Writes to one transport.
 
-    A plain socket of Twisted's is written to directly. It gets this as a pull producer while it is
+    A plain socket is sent to directly. Its transport has this as a pull producer while it is
     congested, so that it asks for more whenever it is empty. What wraps a socket (TLS, the PROXY
     protocol) is written to through its own `write`, and has this as a push producer all along.
 
@@ -68,9 +68,9 @@ class Outlet:
         "_backlog",
         "_owner",
         "_paused",
+        "_send",
         "_state",
         "_transport",
-        "_write_some",
         "bytes_sent",
     )
 
@@ -82,9 +82,9 @@ class Outlet:
         self._answer_bytes = 0
         self._paused = False
         self.bytes_sent = 0
-        self._write_some: Callable[[bytes], int | BaseException] | None = None
+        self._send: Callable[[bytes], int] | None = None
         if isinstance(transport, FileDescriptor) and not getattr(transport, "TLS", False):
-            self._write_some = transport.writeSomeData
+            self._send = cast(Any, transport).getHandle().send
         else:
             # It pauses beyond this many bytes, so that one piece is enough. A socket also reads as
             # many at a time, so they must not be none.
@@ -100,14 +100,16 @@ class Outlet:
         """Write a frame now if nothing is before it, else queue it."""
         if self._state is not _CLEAR:
             self._queue(frame)
-        elif self._write_some is None:
+        elif self._send is None:
             self._write_through(frame)
         else:
-            sent = self._write_some(frame)
-            if sent == len(frame):
-                self.bytes_sent += sent
-            else:
-                self._fall_behind(frame, sent)
+            try:
+                sent = self._send(frame)
+            except OSError:
+                sent = 0
+            self.bytes_sent += sent
+            if sent != len(frame):
+                self._fall_behind(frame[sent:])
 
     def answer(self, frames: bytes) -> None:
         """Write what answers the client, ahead of anything queued."""
@@ -159,7 +161,7 @@ class Outlet:
         self._answer_bytes = 0
         if self._backlog is None:
             return
-        if self._write_some is not None:
+        if self._send is not None:
             self._hand_on(self._backlog)
             return
         while self._backlog and not self._paused:
@@ -183,12 +185,10 @@ class Outlet:
         self._backlog = self._owner.congested()
         return self._backlog
 
-    def _fall_behind(self, frame: bytes, sent: int | BaseException) -> None:
-        # A lost connection may show here first. The reactor finds it too, when it writes the rest,
-        # and ends it in the proper order of events.
-        written = sent if isinstance(sent, int) else 0
-        self.bytes_sent += written
-        self._congest().push_rest(frame[written:])
+    def _fall_behind(self, rest: bytes) -> None:
+        # The socket is full, or the connection is lost: the reactor finds out which, and ends a
+        # lost one in the proper order of events.
+        self._congest().push_rest(rest)
         self._transport.registerProducer(self, False)
 
     def _hand_on(self, backlog: Backlog) -> None:
@@ -200,7 +200,7 @@ class Outlet:
     def _relieve(self) -> None:
         self._state = _CLEAR
         self._backlog = None
-        if self._write_some is not None:
+        if self._send is not None:
             self._transport.unregisterProducer()
         self._owner.relieved()
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from threading import Timer
+from time import monotonic, sleep
 from types import MappingProxyType
 
 import pytest
@@ -523,12 +524,21 @@ def end_daemon(folder):
         os.close(handle)
 
 
+def logged_port(log):
+    """The port in a daemon's log, which it writes once its reactor runs."""
+    until = monotonic() + TIMEOUT
+    while monotonic() < until:
+        found = re.search(r"subscribers on 127.0.0.1:(\d+)", log.read_text())
+        if found:
+            return int(found[1])
+        sleep(0.02)
+    return pytest.fail(f"no port in {log.read_text()}")
+
+
 def test_a_daemon_starts_and_stops(tmp_path):
     assert daemon(tmp_path, *PORTS) == (0, "", "")
     try:
-        log = (tmp_path / "twistd.log").read_text()
-        port = int(re.search(r"subscribers on 127.0.0.1:(\d+)", log)[1])
-        caller = Caller(port)
+        caller = Caller(logged_port(tmp_path / "twistd.log"))
         assert names(caller.ask(1, auth(*LOGIN.values()))) == ["ACK"]
     finally:
         end_daemon(tmp_path)

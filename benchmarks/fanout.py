@@ -276,6 +276,8 @@ heartbeats included.
 |---|---|---|---|
 {table}
 
+The ratio is the median of the ratios of the pairs, which need not be that of the two medians.
+
 Nothing was lost in any run: the load generator saw no closed connection, no error and no wrong
 checksum. All batches of a second leave as fast as the kernel takes them, so the latency of
 the last subscriber is the time of the whole fan-out; nearly all of that is the kernel's `send`.

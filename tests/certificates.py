@@ -82,6 +82,26 @@ def _issue(
         .not_valid_after(now - timedelta(days=1) if expired else NOT_AFTER)
         .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
     )
+    # Python 3.13 and newer verify strictly (RFC 5280): keys are named, and say what they are for.
+    signer_key = (key if issuer is None else issuer.key).public_key()
+    builder = builder.add_extension(
+        x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
+    ).add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer_key), critical=False)
+    if is_authority:
+        builder = builder.add_extension(
+            x509.KeyUsage(
+                digital_signature=True,
+                content_commitment=False,
+                key_encipherment=False,
+                data_encipherment=False,
+                key_agreement=False,
+                key_cert_sign=True,
+                crl_sign=True,
+                encipher_only=False,
+                decipher_only=False,
+            ),
+            critical=True,
+        )
     if not is_authority:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     signer = key if issuer is None else issuer.key

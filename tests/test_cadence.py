@@ -239,6 +239,15 @@ def test_bars_are_serialised_only_in_a_slot_that_somebody_has(slot):
         assert calls == int(end % 4 == slot)
 
 
+@pytest.mark.parametrize("slots", [1, 4])
+def test_only_the_bars_that_its_streams_want_are_made_for_a_slot(slots):
+    cadence = second_bars(slots=slots, wall=Wall(0))
+    join(cadence, A, 0)
+    for symbol in "ABC":
+        cadence.add(Tick(symbol, 1.0))
+    assert calls_of("bar_record", partial(close_all, cadence, slots, slots)) == 1
+
+
 def test_the_same_period_gives_the_same_bytes_in_every_process():
     program = """
 from tickstorm.cadence import BarCadence

@@ -99,3 +99,7 @@ def test_fail_after_the_connection_is_lost_is_nothing():
     client.vanish()
     client.connection.fail(ShuttingDown("to nobody"))
     assert (client.read(), server.metrics.protocol_errors) == ([], {})
+
+
+def test_a_client_has_five_seconds_to_take_the_last_words():
+    assert LINGER == 5.0

@@ -76,6 +76,7 @@ def refused(got, server):
     return (
         (got == [] or issubclass(got, ssl.SSLError | ConnectionError))
         and server.metrics.tls_handshakes == {}
+        and server.metrics.tls_failures == 1
         and server.authenticator.peers == []
     )
 

@@ -5,6 +5,7 @@ window of the `spread` delivery rests on that alone.
 """
 
 from collections import deque
+from collections.abc import Collection
 
 from tickstorm.ticks import Tick
 
@@ -74,9 +75,15 @@ class BarTable:
         """End the period under way, and begin the next."""
         self._ended, self._current = self._current, {}
 
-    def bars(self) -> dict[str, Bar]:
-        """Return the bars of the last ended period, of the symbols that had a tick in it."""
-        return self._ended
+    def bars(self, symbols: Collection[str] | None = None) -> dict[str, Bar]:
+        """Return the bars of the last ended period, of the symbols that had a tick in it.
+
+        Args:
+            symbols: those that are asked for; None asks for all.
+        """
+        if symbols is None:
+            return self._ended
+        return {symbol: self._ended[symbol] for symbol in symbols if symbol in self._ended}
 
 
 class _Window:
@@ -156,10 +163,17 @@ class SlidingBars:
                 window = self._windows[symbol] = _Window()
             window.push(self._step, bar, self._step - self._width)
 
-    def bars(self) -> dict[str, Bar]:
-        """Return the bars of the last `width` ended steps, for the symbols that had a tick."""
+    def bars(self, symbols: Collection[str] | None = None) -> dict[str, Bar]:
+        """Return the bars of the last `width` ended steps, for the symbols that had a tick.
+
+        Args:
+            symbols: those that are asked for, and paid for; None asks for all.
+        """
         bars = {}
-        for symbol, window in list(self._windows.items()):
+        for symbol in list(self._windows) if symbols is None else symbols:
+            window = self._windows.get(symbol)
+            if window is None:
+                continue
             bar = window.merge_after(self._step - self._width)
             if bar is None:
                 del self._windows[symbol]

@@ -3,7 +3,7 @@
 A cadence serialises each bar or tick once, then joins for each stream what its symbols want.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, NamedTuple
 
 from tickstorm.bars import BarTable, SlidingBars
@@ -74,7 +74,7 @@ class BarCadence(Generic[S]):
         self._enter(end)
         streams = tuple(self.streams.marked(self._slot))
         self._bars.end(end)
-        bars = self._bars.bars() if streams else {}
+        bars = self._bars.bars(_wanted_by(streams))
         records = {symbol: bar_record(bar, self.mode) for symbol, bar in bars.items()}
         for stream in streams:
             stream.catch_up(self._round)
@@ -155,6 +155,15 @@ class TickCadence(Generic[S]):
 
     def _wanting(self, symbol: str) -> list[Stream[S]]:
         return [*self.streams.marked(None), *self.streams.marked(symbol)]
+
+
+def _wanted_by(streams: Iterable[Stream[S]]) -> set[str] | None:
+    wanted: set[str] = set()
+    for stream in streams:
+        if stream.symbols is None:
+            return None
+        wanted.update(stream.symbols)
+    return wanted
 
 
 def _wanted(records: dict[str, bytes], symbols: Sequence[str] | None) -> Sequence[bytes]:

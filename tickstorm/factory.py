@@ -6,10 +6,12 @@ that stops.
 
 from itertools import count
 
+from OpenSSL.SSL import Error as TLSError
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from tickstorm.admission import AdmissionLimits, Door, LoginFailures
 from tickstorm.clock import Clock
@@ -154,6 +156,17 @@ class TickstormFactory(Factory):
                 peer=connection.address,
                 code=error.code.name,
                 reason=error.message,
+            )
+
+    def note_tls_failure(self, connection: Connection, reason: Failure) -> None:
+        """Note that TLS, its handshake as a rule, ended a connection."""
+        if reason.check(TLSError):
+            self.metrics.tls_failures += 1
+            self._log.info(
+                "connection {connection} from {peer}: TLS failed: {reason}",
+                connection=connection.id,
+                peer=connection.address,
+                reason=reason.getErrorMessage(),
             )
 
     def closed(self, connection: Connection, reason: str) -> None:

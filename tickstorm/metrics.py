@@ -39,6 +39,7 @@ class Metrics:
         rejections: connections turned away at the door, by reason.
         protocol_errors: ERROR frames, by the name of their code.
         tls_handshakes: by (version, cipher).
+        tls_failures: connections that TLS ended, in their handshake as a rule.
         slow_consumers: connections ended because they did not read.
         publish_latency_ms: from the beginning of a batch's fan-out to a subscriber's write.
         loop_lag_s: how late the last sweep began.
@@ -55,6 +56,7 @@ class Metrics:
         self.rejections: Counter[str] = Counter()
         self.protocol_errors: Counter[str] = Counter()
         self.tls_handshakes: Counter[tuple[str, str]] = Counter()
+        self.tls_failures = 0
         self.publish_latency_ms = Histogram(LATENCY_BUCKETS_MS)
         self.loop_lag_s = 0.0
         self.last_sweep_s = 0.0

@@ -143,6 +143,7 @@ class Connection:
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Let go of everything."""
+        self._server.note_tls_failure(self, reason)
         self._session.lose()
         self._cut_at = inf
         self._let_go()

@@ -39,7 +39,7 @@ _OPENMETRICS = b"application/openmetrics-text"
 _LOGIN_RESULTS = ("accepted", ErrorCode.INVALID_AUTH.name, ErrorCode.RATE_LIMITED.name)
 _REJECTIONS = tuple(rejection.value for rejection in Rejection)
 _ERROR_CODES = tuple(code.name for code in ErrorCode if code is not ErrorCode.UNSPECIFIED)
-_PERIODIC_CALLS = ("sweep",)
+_PERIODIC_CALLS = ("sweep", "SECOND", "MINUTE", "deliver")
 
 
 class ServerCollector(Collector):
@@ -104,6 +104,11 @@ class ServerCollector(Collector):
             metrics.protocol_errors[ErrorCode.HEARTBEAT_TIMEOUT.name],
         )
         yield self._tls_handshakes()
+        yield CounterMetricFamily(
+            "tickstorm_tls_failures",
+            "Connections that TLS ended, in their handshake as a rule.",
+            value=metrics.tls_failures,
+        )
 
     def _tls_handshakes(self) -> Metric:
         family = CounterMetricFamily(

@@ -12,6 +12,7 @@ from twisted.internet.task import LoopingCall, react
 from tickstorm.clock import system_clock
 from tickstorm.credentials import SharedCredentials
 from tickstorm.factory import TickstormFactory
+from tickstorm.fanout import FanOut
 from tickstorm.hub import Hub
 from tickstorm.outlet import Outlet
 from tickstorm.ticks import Tick
@@ -23,7 +24,7 @@ async def main(reactor: Any, endpoint: str = "tcp:8080:interface=127.0.0.1") -> 
     hub: Hub[Outlet] = Hub(uuid4().hex, clock.wall_ns)
     credentials = SharedCredentials(environ["STREAM_USER"], environ["STREAM_PASS"])
     port = await serverFromString(reactor, endpoint).listen(
-        TickstormFactory(hub, credentials, clock)
+        TickstormFactory(FanOut(hub, clock), credentials, clock)
     )
     print("listening on", port.getHost(), flush=True)
     await LoopingCall(lambda: hub.publish([Tick("ACME", gauss(100, 1), 5.0)])).start(0.1)

@@ -14,6 +14,7 @@ from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.clock import Clock
 from tickstorm.credentials import SharedCredentials
 from tickstorm.factory import TickstormFactory
+from tickstorm.fanout import FanOut
 from tickstorm.frames import FrameDecoder, FrameType, encode_frame
 from tickstorm.hub import Hub
 from tickstorm.ticks import Tick
@@ -131,14 +132,23 @@ class Client:
 class Server:
     """A server on simulated time, with its hub and metrics at hand."""
 
-    def __init__(self, authenticator=None, *, slots=1, start=START, hub_limits=(), **options):
+    def __init__(
+        self,
+        authenticator=None,
+        *,
+        slots=1,
+        start=START,
+        hub_limits=(),
+        batch_window=0.005,
+        **options,
+    ):
         self.reactor = MemoryReactorClock()
         self.reactor.rightNow = start
         self.wall_offset_ns = 0
         self.clock = Clock(self.reactor, self.reactor.seconds, self._wall_ns)
         self.hub = Hub("epoch-1", self.clock.wall_ns, *hub_limits, slots=slots)
         self.factory = TickstormFactory(
-            self.hub,
+            FanOut(self.hub, self.clock, batch_window),
             authenticator or SharedCredentials(USER, PASSWORD),
             self.clock,
             **options,

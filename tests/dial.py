@@ -15,6 +15,7 @@ from tickstorm.clock import simulated_clock
 from tickstorm.credentials import SharedCredentials
 from tickstorm.endpoints import server_endpoint
 from tickstorm.factory import TickstormFactory
+from tickstorm.fanout import FanOut
 from tickstorm.frames import HEADER_BYTES, OVERHEAD_BYTES
 from tickstorm.hub import Hub
 
@@ -45,7 +46,7 @@ class Server:
         self.hub = Hub("epoch-1", self.clock.wall_ns)
         self.authenticator = Authenticator()
         self.factory = TickstormFactory(
-            self.hub, self.authenticator, self.clock, batch_window=0.0, **options
+            FanOut(self.hub, self.clock, 0.0), self.authenticator, self.clock, **options
         )
         self.metrics = self.factory.metrics
 

@@ -19,12 +19,13 @@ from twisted.internet import endpoints, reactor, task
 from tickstorm.clock import system_clock
 from tickstorm.credentials import SharedCredentials
 from tickstorm.factory import TickstormFactory
+from tickstorm.fanout import FanOut
 from tickstorm.hub import Hub
 from tickstorm.ticks import Tick
 
 clock = system_clock(reactor)
 hub = Hub("e1", clock.wall_ns)
-factory = TickstormFactory(hub, SharedCredentials("alice", "secret"), clock)
+factory = TickstormFactory(FanOut(hub, clock), SharedCredentials("alice", "secret"), clock)
 listening = endpoints.serverFromString(reactor, "tcp:0:interface=127.0.0.1").listen(factory)
 listening.addCallback(lambda port: print(port.getHost().port, flush=True))
 ticks = [Tick("AAPL", 189.5, 10.0, 0, 189.4, 189.6), Tick("MSFT", 370.25)]

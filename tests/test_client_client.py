@@ -36,6 +36,7 @@ from tickstorm.errors import (
     TickstormError,
 )
 from tickstorm.factory import TickstormFactory
+from tickstorm.fanout import FanOut
 from tickstorm.frames import FrameDecoder, FrameType
 from tickstorm.hub import Hub
 from tickstorm.messages import (
@@ -609,7 +610,9 @@ class RealServer:
         self.endpoint.pump.flush()
 
     def _start(self, times):
-        factory = TickstormFactory(self.hub, SharedCredentials("ann", "secret"), times)
+        factory = TickstormFactory(
+            FanOut(self.hub, times), SharedCredentials("ann", "secret"), times
+        )
         factory.doStart()
         return factory
 

@@ -14,6 +14,7 @@ from tickstorm.clock import system_clock
 from tickstorm.credentials import SharedCredentials
 from tickstorm.errors import InvalidAuth
 from tickstorm.factory import TickstormFactory
+from tickstorm.fanout import FanOut
 from tickstorm.hub import Hub
 from tickstorm.ticks import Tick
 
@@ -32,7 +33,8 @@ def hub():
 
 async def first_price(hub, listening, place, password="secret"):
     """The first price that a client at `place` gets of a server that listens there."""
-    factory = TickstormFactory(hub, SharedCredentials("ann", "secret"), system_clock(reactor))
+    clock = system_clock(reactor)
+    factory = TickstormFactory(FanOut(hub, clock), SharedCredentials("ann", "secret"), clock)
     port = await serverFromString(reactor, listening).listen(factory)
     client = twisted_client(
         reactor,

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.admission import AdmissionLimits
 from tickstorm.factory import TickstormFactory
+from tickstorm.fanout import FanOut
 from tickstorm.protocol import LINGER
 
 BLOCKED = [error(pb.ERROR_CODE_NOT_PERMITTED, "this address may not connect")]
@@ -321,7 +322,9 @@ def test_timers_run_from_start_to_stop():
 def test_a_factory_that_cannot_start_leaves_no_timer():
     server = Server()
     timers = list(server.reactor.getDelayedCalls())
-    second = TickstormFactory(server.hub, server.factory.authenticator, server.clock)
+    second = TickstormFactory(
+        FanOut(server.hub, server.clock), server.factory.authenticator, server.clock
+    )
     with pytest.raises(RuntimeError):
         second.startFactory()
     assert server.reactor.getDelayedCalls() == timers

@@ -12,7 +12,8 @@ from conversation import (
     subscribe,
 )
 
-from tickstorm.fanout import TIMED_RUN, FanOut
+from tickstorm.broadcast import TIMED_RUN
+from tickstorm.fanout import FanOut
 from tickstorm.messages import MAX_TICKS_PER_BATCH, Mode
 from tickstorm.ticks import Tick
 
@@ -346,7 +347,7 @@ def test_nothing_is_sent_after_stop():
 def test_a_hub_feeds_one_fan_out_at_a_time():
     server = Server()
     client = server.subscribed(TICK)
-    second = FanOut(server.hub, server.clock, server.metrics, batch_window=0)
+    second = FanOut(server.hub, server.clock, batch_window=0, metrics=server.metrics)
     scheduled = pending(server)
     with pytest.raises(RuntimeError, match=r"^a hub feeds one factory: give each factory a hub"):
         second.start()

@@ -171,7 +171,7 @@ def test_a_failure_spares_nobody_else_and_nothing_else(order, failures):
     sweeps.pass_time(6)
     assert [life.expired_at for lives in mortals for life in lives] == [[3.0]] * 10
     assert called == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
-    assert (sweeps.metrics.failures, sweeps.metrics.last_sweep_s) == ({"sweep": 5}, 6.0)
+    assert (sweeps.metrics.failures, sweeps.sweeper.last_at) == ({"sweep": 5}, 6.0)
     assert [str(failure) for failure in failures] == ["it would not die"] * 5
     failures.clear()
 
@@ -208,7 +208,7 @@ def test_the_lag_and_the_time_of_a_sweep_are_kept():
     seen = []
     for seconds in (1.0, 1.0, 3.5, 0.5, 1.0):
         sweeps.scheduler.advance(seconds)
-        seen.append((sweeps.metrics.last_sweep_s, sweeps.metrics.loop_lag_s))
+        seen.append((sweeps.sweeper.last_at, sweeps.sweeper.lag))
     assert seen == [(1.0, 0.0), (2.0, 0.0), (5.5, 2.5), (6.0, 0.0), (7.0, 0.0)]
 
 
@@ -222,7 +222,7 @@ def test_stop_and_start_again():
     assert life.expired_at == []
     sweeps.sweeper.start()
     sweeps.pass_time(1)
-    assert (life.expired_at, sweeps.metrics.loop_lag_s) == ([6.0], 0.0)
+    assert (life.expired_at, sweeps.sweeper.lag) == ([6.0], 0.0)
 
 
 def test_a_sweep_costs_what_is_due_and_not_what_is_connected():

@@ -29,6 +29,7 @@ from tickstorm.admission import AdmissionLimits
 from tickstorm.clock import simulated_clock
 from tickstorm.credentials import SharedCredentials
 from tickstorm.factory import TickstormFactory
+from tickstorm.fanout import FanOut
 from tickstorm.frames import HEADER_BYTES, OVERHEAD_BYTES
 from tickstorm.hub import Hub
 from tickstorm.overload import BacklogLimits
@@ -54,7 +55,7 @@ class Server:
         clock = simulated_clock(self.scheduler)
         self.hub = Hub("epoch-1", clock.wall_ns)
         self.factory = TickstormFactory(
-            self.hub, SharedCredentials(USER, PASSWORD), clock, batch_window=0, **options
+            FanOut(self.hub, clock, 0), SharedCredentials(USER, PASSWORD), clock, **options
         )
         self.metrics = self.factory.metrics
         self.port = None

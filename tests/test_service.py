@@ -17,7 +17,7 @@ from tickstorm.admission import AdmissionLimits
 from tickstorm.clock import simulated_clock
 from tickstorm.credentials import SharedCredentials, User
 from tickstorm.errors import ConfigError, ListenError, SourceError
-from tickstorm.fanout import SLOTS
+from tickstorm.fanout import SLOTS, FanOut
 from tickstorm.overload import BacklogLimits
 from tickstorm.service import TickstormService, make_factory
 from tickstorm.session import SessionLimits
@@ -357,7 +357,7 @@ def test_every_setting_of_connections_reaches_the_factory():
     service = serve(reactor)
     factory = make_factory(
         Settings(**OF_THE_FACTORY),
-        service.hub,
+        FanOut(service.hub, simulated_clock(reactor)),
         SharedCredentials(USER, PASSWORD),
         simulated_clock(reactor),
     )
@@ -367,7 +367,6 @@ def test_every_setting_of_connections_reaches_the_factory():
     networks = ((ip_network("10.0.0.0/8"),), (ip_network("10.1.0.0/16"),))
     assert factory.door._limits == AdmissionLimits(8, 9, *networks, 4, 11.0)
     assert factory.login_failures._limits == factory.door._limits
-    assert factory.fanout._batch_window == 0.5
 
 
 def test_no_setting_is_forgotten():

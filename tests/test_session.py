@@ -114,12 +114,14 @@ def in_state(state, limits=SessionLimits(), now=0.0):
     session = edge.session
     if state is State.CLOSED:
         session.answer(InternalError("over"), NOW_MS)
-    if state in {State.AUTHENTICATING, State.AUTHENTICATED, State.STREAMING}:
+    inside = {State.AUTHENTICATED, State.SUBSCRIBING, State.STREAMING}
+    if state in {State.AUTHENTICATING, *inside}:
         edge.receive(AUTH, now)
-    if state in {State.AUTHENTICATED, State.STREAMING}:
+    if state in inside:
         session.accept_login(now, NOW_MS)
-    if state is State.STREAMING:
+    if state in {State.SUBSCRIBING, State.STREAMING}:
         edge.receive(SUBSCRIBE, now)
+    if state is State.STREAMING:
         session.accept_subscription(Mode.SECOND, {}, NOW_MS)
     session.take_output()
     edge.events.clear()
@@ -139,9 +141,11 @@ TABLE = {
     ("AWAITING_AUTH", "FAILED"): "CLOSED",
     ("AUTHENTICATING", "LOGIN_ACCEPTED"): "AUTHENTICATED",
     ("AUTHENTICATING", "FAILED"): "CLOSED",
-    ("AUTHENTICATED", "SUBSCRIBE"): "AUTHENTICATED",
+    ("AUTHENTICATED", "SUBSCRIBE"): "SUBSCRIBING",
     ("AUTHENTICATED", "HEARTBEAT"): "AUTHENTICATED",
-    ("AUTHENTICATED", "SUBSCRIPTION_ACCEPTED"): "STREAMING",
+    ("SUBSCRIBING", "SUBSCRIPTION_ACCEPTED"): "STREAMING",
+    ("SUBSCRIBING", "REFUSED"): "AUTHENTICATED",
+    ("SUBSCRIBING", "FAILED"): "CLOSED",
     ("AUTHENTICATED", "FAILED"): "CLOSED",
     ("STREAMING", "SUBSCRIBE"): "STREAMING",
     ("STREAMING", "HEARTBEAT"): "STREAMING",
@@ -383,7 +387,7 @@ def test_more_than_that_behind_auth_is_the_end(pieces):
         assert edge.session.state is State.AUTHENTICATING
         edge.receive(bytes(size))
     assert edge.kinds() == [LoginRequested, InvalidMessage]
-    assert edge.events[1].error.message == "262144 bytes came behind AUTH"
+    assert edge.events[1].error.message == "262144 bytes came behind an unanswered request"
     assert isinstance(edge.events[1], Failed)
     assert (edge.said(), edge.session.state) == ([("ERROR", "INVALID_MESSAGE")], State.CLOSED)
     with pytest.raises(InvalidMessage):
@@ -503,6 +507,32 @@ def test_an_undecodable_payload_is_the_end(state, type):
 def test_a_login_over_its_limits_is_the_end():
     edge = Edge().receive(raw(1, pb.AuthRequest(username="x" * 65)) + HEARTBEAT)
     assert (edge.said(), edge.kinds()) == ([("ERROR", "INVALID_AUTH")], [InvalidAuth])
+
+
+def test_nothing_is_read_until_a_subscription_is_answered():
+    edge = in_state(State.SUBSCRIBING).receive(HEARTBEAT + SUBSCRIBE_MINUTE, 1.0)
+    assert (edge.said(), edge.events, edge.session.state) == ([], [], State.SUBSCRIBING)
+    edge.session.accept_subscription(Mode.SECOND, {}, NOW_MS)
+    edge.receive(b"", 2.0)
+    assert edge.said() == [ACK_SUBSCRIBE, ("PONG", 0), ("ERROR", "INVALID_SUBSCRIPTION")]
+
+
+def test_a_subscription_that_is_refused_later_may_be_followed_by_another():
+    edge = in_state(State.SUBSCRIBING).receive(SUBSCRIBE_MINUTE)
+    edge.session.answer(InvalidSubscription("not this"), NOW_MS)
+    edge.receive(b"")
+    assert edge.said() == [("ERROR", "INVALID_SUBSCRIPTION")]
+    assert edge.events == [SubscriptionRequested(Subscription(Mode.MINUTE))]
+
+
+def test_a_subscription_that_is_never_answered_is_an_internal_error():
+    session = in_state(State.SUBSCRIBING, now=5.0).session
+    assert session.expire(24.9, NOW_MS) is None
+    (error,) = session.expire(25.0, NOW_MS)
+    assert (error.code.name, error.message) == (
+        "INTERNAL_ERROR",
+        "the subscription could not be served in time",
+    )
 
 
 OPEN = [state for state in State if state is not State.CLOSED]

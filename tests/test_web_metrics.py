@@ -19,6 +19,7 @@ from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.admission import AdmissionLimits
 from tickstorm.frames import FrameDecoder, FrameType
 from tickstorm.metrics import LATENCY_BUCKETS_MS
+from tickstorm.serving import InProcess
 from tickstorm.web.health import Health
 from tickstorm.web.metrics import ServerCollector, make_registry
 from tickstorm.web.observation import Observation
@@ -32,7 +33,10 @@ class Observed:
     def __init__(self, expiry=dict, **options):
         self.server = Server(**options)
         self.observation = Observation(
-            self.server.factory, Health(self.server.clock.monotonic()), self.server.clock
+            self.server.hub,
+            InProcess(self.server.factory),
+            Health(self.server.clock.monotonic()),
+            self.server.clock,
         )
         self.expiry = expiry
 

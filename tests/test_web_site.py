@@ -20,7 +20,9 @@ from twisted.web.resource import Resource
 
 from tickstorm import __version__
 from tickstorm._pb import tickstorm_pb2 as pb
+from tickstorm.serving import InProcess
 from tickstorm.web.health import Health, HealthLimits
+from tickstorm.web.observation import Observation
 from tickstorm.web.pages import Page
 from tickstorm.web.site import IDLE_TIMEOUT, MAX_BODY_BYTES, MAX_CONNECTIONS, site
 
@@ -44,7 +46,14 @@ class Operator:
         self.server = Server()
         self.health = Health(self.server.clock.monotonic(), limits)
         self.health.accepting = True
-        self.site = site(self.server.factory, self.health, self.server.clock)
+        self.site = site(
+            Observation(
+                self.server.hub,
+                InProcess(self.server.factory),
+                self.health,
+                self.server.clock,
+            )
+        )
         self.site.doStart()
 
     def connect(self):

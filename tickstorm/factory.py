@@ -24,14 +24,14 @@ from tickstorm.errors import (
     RateLimited,
     ShuttingDown,
 )
-from tickstorm.fanout import FanOut
+from tickstorm.feed import Feed
 from tickstorm.heartbeat import DeadlineWheel, Sweeper
-from tickstorm.hub import Hub
-from tickstorm.metrics import Metrics
 from tickstorm.outlet import Outlet
 from tickstorm.overload import BacklogLimits
 from tickstorm.protocol import Connection
+from tickstorm.reading import Reading
 from tickstorm.session import SessionLimits
+from tickstorm.stream import StreamTable
 from tickstorm.transports import SocketOptions
 
 LOGIN_ERRORS = (InvalidAuth, RateLimited, NotPermitted, InternalError)
@@ -42,18 +42,17 @@ class TickstormFactory(Factory):
     """Makes the server's side of every connection.
 
     Args:
-        hub: what is published.
+        feed: what is published; `FanOut` is one.
         authenticator: decides who a login is.
         clock: the times.
-        batch_window: seconds that a TICK batch collects ticks for.
         session_limits: deadlines and sizes of a conversation.
         backlog_limits: how far a connection may fall behind.
         admission_limits: who may connect, and how often a login may fail.
         socket_options: set on each accepted socket.
-        metrics: counts everything.
         verbose: whether each connection's beginning and end is logged, at level debug.
 
     Attributes:
+        metrics: the feed's, which count everything.
         connections: the open ones, by id.
         congested: those of them that have something queued.
     """
@@ -63,28 +62,25 @@ class TickstormFactory(Factory):
 
     def __init__(
         self,
-        hub: Hub[Outlet],
+        feed: Feed,
         authenticator: IAuthenticator,
         clock: Clock,
         *,
-        batch_window: float = 0.005,
         session_limits: SessionLimits = SessionLimits(),
         backlog_limits: BacklogLimits = BacklogLimits(),
         admission_limits: AdmissionLimits = AdmissionLimits(),
         socket_options: SocketOptions = SocketOptions(),
-        metrics: Metrics | None = None,
         verbose: bool = False,
     ) -> None:
-        self.hub = hub
+        self.feed = feed
         self.authenticator = authenticator
         self.clock = clock
         self.session_limits = session_limits
         self.backlog_limits = backlog_limits
         self.socket_options = socket_options
-        self.metrics = metrics if metrics is not None else Metrics()
+        self.metrics = feed.metrics
         self.door = Door(admission_limits)
         self.login_failures = LoginFailures(admission_limits)
-        self.fanout = FanOut(hub, clock, self.metrics, batch_window)
         self.connections: dict[int, Connection] = {}
         self.congested: set[Connection] = set()
         self._verbose = verbose
@@ -95,13 +91,13 @@ class TickstormFactory(Factory):
 
     def startFactory(self) -> None:
         """Start the timers, as the first port begins to listen."""
-        self.fanout.start()
+        self.feed.start()
         self._sweeper.start()
         self.door.reopen()
 
     def stopFactory(self) -> None:
         """Stop the timers, as the last port stops. Open connections are for `drain`."""
-        self.fanout.stop()
+        self.feed.stop()
         self._sweeper.stop()
 
     def buildProtocol(  # type: ignore[override]  # any IProtocol will do, a Protocol it need not be
@@ -111,6 +107,18 @@ class TickstormFactory(Factory):
         """Make the server's side of a new connection."""
         return Connection(self, next(self._ids))
 
+    def read(self) -> Reading:
+        """Return the numbers of this moment."""
+        return Reading(
+            len(self.connections),
+            len(self.congested),
+            sum(connection.pending_bytes for connection in self.congested),
+            {mode.name: _subscribers(table) for mode, table in self.feed.streams.items()},
+            self.metrics,
+            self._sweeper.lag,
+            self._sweeper.last_at,
+        )
+
     def drain(self, seconds: float) -> Deferred[None]:
         """Let nobody in any more, tell every client, close, and cut who is left after `seconds`.
 
@@ -118,7 +126,7 @@ class TickstormFactory(Factory):
         left. Call it once the ports have stopped.
         """
         self.door.shut()
-        self.fanout.flush_ticks()
+        self.feed.flush()
         for connection in list(self.connections.values()):
             connection.fail(ShuttingDown("the server is stopping"))
         cut = self.clock.scheduler.callLater(seconds, self._cut)
@@ -195,3 +203,7 @@ class TickstormFactory(Factory):
             return
         while self._emptied:
             self._emptied.pop().callback(None)
+
+
+def _subscribers(streams: StreamTable[Outlet]) -> int:
+    return sum(len(stream.subscribers) for stream in streams)

@@ -67,8 +67,12 @@ class Sweeper:
     Args:
         clock: the times.
         wheel: who may be due.
-        metrics: takes the time and the lag of each sweep.
+        metrics: counts what failed.
         also: called with the monotonic time at the end of each sweep.
+
+    Attributes:
+        lag: by how many seconds the last sweep was late.
+        last_at: when that was, on the monotonic clock; 0 before the first.
     """
 
     _log = Logger()
@@ -83,6 +87,8 @@ class Sweeper:
         self._loop = LoopingCall(self._guarded)
         self._loop.clock = clock.scheduler
         self._expected_at = 0.0
+        self.lag = 0.0
+        self.last_at = 0.0
 
     def start(self) -> None:
         """Begin, with the first sweep in a second."""
@@ -96,8 +102,8 @@ class Sweeper:
 
     def _guarded(self) -> None:
         now = self._clock.monotonic()
-        self._metrics.loop_lag_s = max(0.0, now - self._expected_at)
-        self._metrics.last_sweep_s = now
+        self.lag = max(0.0, now - self._expected_at)
+        self.last_at = now
         self._expected_at = now + SWEEP_INTERVAL
         try:
             self.sweep(now)

@@ -3,14 +3,14 @@
 What is published is checked whole before any of it counts: a call is carried out or has no effect.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, NamedTuple
 
 from tickstorm.cadence import BarCadence, TickCadence, WallClock
 from tickstorm.errors import InvalidTick
 from tickstorm.frames import MAX_PAYLOAD_BYTES
 from tickstorm.messages import Mode, Subscription, batch_frame, split_records, tick_record
-from tickstorm.stream import SEQUENCE_MODULUS, S, Stream
+from tickstorm.stream import SEQUENCE_MODULUS, S, Stream, StreamTable
 from tickstorm.ticks import NO_METADATA, LastValues, Tick, validate
 
 MIN_PAYLOAD_BYTES = 32_768
@@ -70,6 +70,14 @@ class Hub(Generic[S]):
     def symbols(self) -> int:
         """How many symbols have had a tick."""
         return len(self._last)
+
+    @property
+    def streams(self) -> Mapping[Mode, StreamTable[S]]:
+        """The streams that somebody listens to."""
+        return {
+            **{mode: cadence.streams for mode, cadence in self.bars.items()},
+            Mode.TICK: self.ticks.streams,
+        }
 
     def publish(self, ticks: Iterable[Tick]) -> int:
         """Take ticks in, in order, and return how many they were.

@@ -28,6 +28,11 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += times
         self.total += value * times
 
+    def add(self, other: "Histogram") -> None:
+        """Count what another one, of the same bounds, has counted."""
+        self.counts = [mine + its for mine, its in zip(self.counts, other.counts, strict=True)]
+        self.total += other.total
+
 
 class Metrics:
     """The counters of one server.
@@ -42,8 +47,6 @@ class Metrics:
         tls_failures: connections that TLS ended, in their handshake as a rule.
         slow_consumers: connections ended because they did not read.
         publish_latency_ms: from the beginning of a batch's fan-out to a subscriber's write.
-        loop_lag_s: how late the last sweep began.
-        last_sweep_s: when that was, on the monotonic clock.
         failures: periodic calls that raised, by name.
     """
 
@@ -58,6 +61,18 @@ class Metrics:
         self.tls_handshakes: Counter[tuple[str, str]] = Counter()
         self.tls_failures = 0
         self.publish_latency_ms = Histogram(LATENCY_BUCKETS_MS)
-        self.loop_lag_s = 0.0
-        self.last_sweep_s = 0.0
         self.failures: Counter[str] = Counter()
+
+    def add(self, other: "Metrics") -> None:
+        """Count what another process has counted."""
+        self.connections_opened += other.connections_opened
+        self.messages_sent += other.messages_sent
+        self.bytes_sent += other.bytes_sent
+        self.slow_consumers += other.slow_consumers
+        self.logins.update(other.logins)
+        self.rejections.update(other.rejections)
+        self.protocol_errors.update(other.protocol_errors)
+        self.tls_handshakes.update(other.tls_handshakes)
+        self.tls_failures += other.tls_failures
+        self.publish_latency_ms.add(other.publish_latency_ms)
+        self.failures.update(other.failures)

@@ -6,8 +6,9 @@ who somebody is, the hub which stream serves a subscription.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.cred.error import LoginFailed
 from twisted.internet.defer import Deferred
@@ -29,6 +30,7 @@ from tickstorm.errors import (
     ShuttingDown,
     SlowConsumer,
 )
+from tickstorm.feed import Joined
 from tickstorm.messages import Login, Subscription
 from tickstorm.outlet import Outlet
 from tickstorm.overload import Backlog
@@ -46,6 +48,8 @@ from tickstorm.transports import (
 
 if TYPE_CHECKING:
     from tickstorm.factory import TickstormFactory
+
+_Answer = TypeVar("_Answer")
 
 LINGER = 5.0
 """Seconds that a client has to take the last words of its connection before it is cut."""
@@ -83,8 +87,8 @@ class Connection:
     """
 
     __slots__ = (
+        "_awaited",
         "_cut_at",
-        "_login",
         "_outlet",
         "_server",
         "_session",
@@ -106,7 +110,7 @@ class Connection:
     def __init__(self, server: TickstormFactory, id: int) -> None:
         self._server = server
         self._cut_at = inf
-        self._login: Deferred[User] | None = None
+        self._awaited: Deferred[Any] | None = None
         self._stream: Stream[Outlet] | None = None
         self.id = id
         self.address = PROXIED
@@ -256,10 +260,7 @@ class Connection:
             self._login_failed(Failure())
             return
         if isinstance(user, Deferred):
-            self._transport.pauseProducing()
-            self._login = user
-            user.addCallbacks(self._logged_in_later, self._login_failed)
-            user.addErrback(self._broke_down)
+            self._await(user, self._logged_in_later, self._login_failed)
         else:
             self._logged_in(user)
 
@@ -272,7 +273,6 @@ class Connection:
         self._session.accept_login(self.now(), self._server.clock.wall_ms())
 
     def _logged_in_later(self, user: User) -> None:
-        self._login = None
         if self._session.state is not State.AUTHENTICATING:
             return
         limited = self._limited()
@@ -281,18 +281,11 @@ class Connection:
             return
         self._logged_in(user)
         if self.user is not None:
-            self._transport.resumeProducing()
-            self._receive(b"")
+            self._read_on()
 
     def _login_failed(self, reason: Failure) -> None:
-        self._login = None
         if self._session.state is State.AUTHENTICATING:
             self.fail(self._login_error(reason))
-
-    def _broke_down(self, reason: Failure) -> None:
-        # As for an exception in dataReceived, of which Twisted does the same.
-        self._log.failure("a connection broke down", reason, connection=self.id)
-        self.abort()
 
     def _login_error(self, reason: Failure) -> ProtocolError:
         if reason.check(InvalidAuth, LoginFailed):
@@ -312,22 +305,62 @@ class Connection:
         return None
 
     def _subscribe(self, subscription: Subscription) -> None:
-        hub = self._server.hub
-        stream = self._server.fanout.open(subscription)
-        stream.subscribers[self._outlet] = None
-        self._stream, self.subscription = stream, subscription
+        joined = self._server.feed.join(subscription, self._outlet)
+        if isinstance(joined, Deferred):
+            self._await(joined, self._joined_later, self._join_failed)
+        else:
+            self._joined(joined)
+
+    def _joined(self, joined: Joined) -> None:
+        feed, subscription = self._server.feed, joined.subscription
+        self._stream, self.subscription = joined.stream, subscription
         self._session.accept_subscription(
             subscription.mode,
             {
-                "epoch": hub.epoch,
-                "next_sequence": str(stream.next_sequence),
+                "epoch": feed.epoch,
+                "next_sequence": str(joined.stream.next_sequence),
                 **_named(subscription.symbols),
             },
             self._server.clock.wall_ms(),
         )
         self._say()
-        if subscription.snapshot:
-            self._server.fanout.send_now(self._outlet, hub.snapshot(subscription, stream))
+        feed.send_now(self._outlet, joined.snapshot)
+
+    def _joined_later(self, joined: Joined) -> None:
+        self._joined(joined)
+        self._read_on()
+
+    def _join_failed(self, reason: Failure) -> None:
+        if self._session.state is State.SUBSCRIBING:
+            self._log.failure("a subscription failed", reason, connection=self.id)
+            self.fail(InternalError("the subscription could not be served"))
+
+    # What takes time: the client is not read until the answer is there.
+
+    def _await(
+        self,
+        answer: Deferred[_Answer],
+        take: Callable[[_Answer], None],
+        fail: Callable[[Failure], None],
+    ) -> None:
+        self._transport.pauseProducing()
+        self._awaited = answer
+        answer.addBoth(self._answered)
+        answer.addCallbacks(take, fail)
+        answer.addErrback(self._broke_down)
+
+    def _answered(self, answer: Any) -> Any:
+        self._awaited = None
+        return answer
+
+    def _read_on(self) -> None:
+        self._transport.resumeProducing()
+        self._receive(b"")
+
+    def _broke_down(self, reason: Failure) -> None:
+        # As for an exception in dataReceived, of which Twisted does the same.
+        self._log.failure("a connection broke down", reason, connection=self.id)
+        self.abort()
 
     # The door.
 
@@ -356,8 +389,8 @@ class Connection:
 
     def _let_go(self) -> None:
         if self._stream is not None and self.subscription is not None:
-            self._server.hub.leave(self.subscription.mode, self._stream, self._outlet)
+            self._server.feed.leave(self.subscription.mode, self._stream, self._outlet)
             self._stream = None
-        if self._login is not None:
-            self._login.cancel()
+        if self._awaited is not None:
+            self._awaited.cancel()
         self._server.congested.discard(self)

@@ -24,16 +24,19 @@ from tickstorm.descriptions import is_local, parse_description
 from tickstorm.endpoints import server_endpoint
 from tickstorm.errors import ConfigError, ListenError
 from tickstorm.factory import TickstormFactory
-from tickstorm.fanout import SLOTS
+from tickstorm.fanout import SLOTS, FanOut
+from tickstorm.feed import Feed
 from tickstorm.hub import Hub, HubLimits
 from tickstorm.interfaces import ISourceMaker
 from tickstorm.outlet import Outlet
 from tickstorm.overload import BacklogLimits
+from tickstorm.serving import InProcess, Serving
 from tickstorm.session import SessionLimits
 from tickstorm.sources import make_source
 from tickstorm.tls import certificate_expiry
 from tickstorm.transports import SocketOptions
 from tickstorm.web.health import Health, HealthLimits
+from tickstorm.web.observation import Observation
 from tickstorm.web.site import site
 
 _Listener = tuple[str, IStreamServerEndpoint, IProtocolFactory]
@@ -83,7 +86,8 @@ class TickstormService(MultiService):
             HubLimits(settings.max_symbols, settings.max_message_bytes),
             SLOTS[settings.delivery],
         )
-        self.factory = make_factory(settings, self.hub, authenticator, clock)
+        feed = FanOut(self.hub, clock, settings.batch_window)
+        self.factory = make_factory(settings, feed, authenticator, clock)
         self.ports: list[IListeningPort] = []
         self.page_ports: list[IListeningPort] = []
         self._drain_timeout = settings.drain_timeout
@@ -99,7 +103,8 @@ class TickstormService(MultiService):
             for description in settings.http_descriptions
         ]
         expiry = _certificate_expiry((*settings.port_descriptions, *settings.http_descriptions))
-        self._site = site(self.factory, self._health, clock, lambda: expiry)
+        self._serving: Serving = InProcess(self.factory)
+        self._site = site(Observation(self.hub, self._serving, self._health, clock), lambda: expiry)
         makers = list(getPlugins(ISourceMaker) if source_makers is None else source_makers)
         for spec in settings.source:
             make_source(spec, self.hub.publish, clock, makers).setServiceParent(self)
@@ -171,14 +176,13 @@ class TickstormService(MultiService):
 
 
 def make_factory(
-    settings: Settings, hub: Hub[Outlet], authenticator: IAuthenticator, clock: Clock
+    settings: Settings, feed: Feed, authenticator: IAuthenticator, clock: Clock
 ) -> TickstormFactory:
     """Return a factory with everything in the settings that concerns connections."""
     return TickstormFactory(
-        hub,
+        feed,
         authenticator,
         clock,
-        batch_window=settings.batch_window,
         session_limits=SessionLimits(
             settings.auth_timeout,
             settings.heartbeat_interval,

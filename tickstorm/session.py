@@ -41,6 +41,7 @@ class State(Enum):
     AWAITING_AUTH = auto()
     AUTHENTICATING = auto()
     AUTHENTICATED = auto()
+    SUBSCRIBING = auto()
     STREAMING = auto()
     CLOSED = auto()
 
@@ -61,16 +62,18 @@ Input = FrameType | Step
 TRANSITIONS: Mapping[tuple[State, Input], State] = {
     (State.AWAITING_AUTH, FrameType.AUTH): State.AUTHENTICATING,
     (State.AUTHENTICATING, Step.LOGIN_ACCEPTED): State.AUTHENTICATED,
-    (State.AUTHENTICATED, FrameType.SUBSCRIBE): State.AUTHENTICATED,
+    (State.AUTHENTICATED, FrameType.SUBSCRIBE): State.SUBSCRIBING,
     (State.AUTHENTICATED, FrameType.HEARTBEAT): State.AUTHENTICATED,
-    (State.AUTHENTICATED, Step.SUBSCRIPTION_ACCEPTED): State.STREAMING,
+    (State.SUBSCRIBING, Step.SUBSCRIPTION_ACCEPTED): State.STREAMING,
     (State.STREAMING, FrameType.HEARTBEAT): State.STREAMING,
     (State.STREAMING, FrameType.SUBSCRIBE): State.STREAMING,
     (State.AUTHENTICATED, Step.REFUSED): State.AUTHENTICATED,
+    (State.SUBSCRIBING, Step.REFUSED): State.AUTHENTICATED,
     (State.STREAMING, Step.REFUSED): State.STREAMING,
     (State.AWAITING_AUTH, Step.FAILED): State.CLOSED,
     (State.AUTHENTICATING, Step.FAILED): State.CLOSED,
     (State.AUTHENTICATED, Step.FAILED): State.CLOSED,
+    (State.SUBSCRIBING, Step.FAILED): State.CLOSED,
     (State.STREAMING, Step.FAILED): State.CLOSED,
     **{(state, Step.LOST): State.CLOSED for state in State},
 }
@@ -99,8 +102,12 @@ def next_state(state: State, input: Input) -> State:
     return following
 
 
+_WAITING = (State.AUTHENTICATING, State.SUBSCRIBING)
+"""Where this side owes an answer, and nothing is read until it is there."""
+_UNREAD = (*_WAITING, State.CLOSED)
+
 MAX_HELD_BYTES = 262_144
-"""What a client may send behind its AUTH while its login is checked: some reads of a socket."""
+"""What a client may send behind a request that is not answered yet: some reads of a socket."""
 
 
 class SessionLimits(NamedTuple):
@@ -119,7 +126,10 @@ class LoginRequested(NamedTuple):
 
 
 class SubscriptionRequested(NamedTuple):
-    """The client sent a valid SUBSCRIBE: call `accept_subscription` or `answer`."""
+    """The client sent a valid SUBSCRIBE.
+
+    Nothing is read until `accept_subscription` or `answer`.
+    """
 
     subscription: Subscription
 
@@ -183,15 +193,17 @@ class Session:
         """Read what arrived, and yield what it means, one event at a time.
 
         Act on each event before taking the next: the frames behind it are judged by the state
-        that the answer leaves. Call again with no data after `accept_login`, for the frames
-        that the client sent behind its AUTH.
+        that the answer leaves. Call again with no data after an answer that came later, for the
+        frames that the client sent behind its request.
         """
         if self._state is State.CLOSED:
             return
         self._decoder.feed(data)
-        if self._state is State.AUTHENTICATING and self._decoder.pending_bytes > MAX_HELD_BYTES:
-            yield self.answer(InvalidMessage(f"{MAX_HELD_BYTES} bytes came behind AUTH"), wall_ms)
-        while self._state not in (State.AUTHENTICATING, State.CLOSED):
+        if self._state in _WAITING and self._decoder.pending_bytes > MAX_HELD_BYTES:
+            yield self.answer(
+                InvalidMessage(f"{MAX_HELD_BYTES} bytes came behind an unanswered request"), wall_ms
+            )
+        while self._state not in _UNREAD:
             try:
                 frame = self._decoder.next_frame()
                 if frame is None:
@@ -238,6 +250,8 @@ class Session:
             return None
         if self._state is State.AUTHENTICATING:
             error: ProtocolError = InternalError("the login could not be checked in time")
+        elif self._state is State.SUBSCRIBING:
+            error = InternalError("the subscription could not be served in time")
         elif self._state is State.AWAITING_AUTH:
             error = AuthRequired(f"no login within {self._limits.auth_timeout:g} s")
         else:

@@ -4,7 +4,7 @@ Pure: the readings come in, the verdict and its reasons go out. Ready is the sam
 makes a server degraded is a reason to send new clients elsewhere.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum, unique
 from math import inf
 from typing import NamedTuple
@@ -68,26 +68,31 @@ class Health:
         self.stopping = False
         self._limits = limits
 
-    def judge(self, sweep_age: float, feed_age: float) -> Verdict:
+    def judge(self, sweep_age: float, feed_age: float, workers_down: Sequence[int] = ()) -> Verdict:
         """Say how the server is.
 
         Args:
             sweep_age: seconds since the last sweep, or since the start.
             feed_age: seconds since the last tick; infinity before the first.
+            workers_down: the numbers of the workers that do not serve.
         """
         # Nothing sweeps any more while the last clients are seen off: that is no reason to kill it.
         live = self.stopping or sweep_age <= self._limits.sweep_timeout
-        reasons = tuple(self._reasons(sweep_age, feed_age))
+        reasons = tuple(self._reasons(sweep_age, feed_age, workers_down))
         if self.stopping:
             return Verdict(live, Status.STOPPING, reasons)
         return Verdict(live, Status.DEGRADED if reasons else Status.OK, reasons)
 
-    def _reasons(self, sweep_age: float, feed_age: float) -> Iterator[str]:
+    def _reasons(
+        self, sweep_age: float, feed_age: float, workers_down: Sequence[int]
+    ) -> Iterator[str]:
         if self.stopping:
             yield "the server is stopping"
             return
         if not self.accepting:
             yield "no connections are accepted"
+        for number in workers_down:
+            yield f"worker {number} is down"
         if sweep_age > self._limits.sweep_timeout:
             yield _too_old("sweep", sweep_age, self._limits.sweep_timeout)
         if not self._limits.feed_timeout:

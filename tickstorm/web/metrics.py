@@ -5,7 +5,7 @@ follows Prometheus' own rules. A label whose values are known beforehand begins 
 first event is seen as a rise.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector
@@ -25,9 +25,9 @@ from tickstorm import __version__
 from tickstorm.admission import Rejection
 from tickstorm.errors import ErrorCode
 from tickstorm.messages import Mode
-from tickstorm.metrics import Histogram
-from tickstorm.outlet import Outlet
-from tickstorm.stream import StreamTable
+from tickstorm.metrics import Histogram, Metrics
+from tickstorm.reading import Reading
+from tickstorm.serving import WorkerReading
 from tickstorm.web.observation import Observation
 from tickstorm.web.pages import Answer, Reply
 from tickstorm.web.process import ProcessCollector
@@ -52,17 +52,18 @@ class ServerCollector(Collector):
 
     def __init__(self, observation: Observation, certificate_expiry: CertificateExpiry) -> None:
         self._observation = observation
-        self._factory = observation.factory
         self._certificate_expiry = certificate_expiry
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric as it is now."""
         yield InfoMetricFamily("tickstorm_build", "What runs.", {"version": __version__})
-        yield from self._connections()
-        yield from self._traffic()
-        yield from self._backlog()
-        yield from self._feed()
-        yield from self._timers()
+        reading = self._observation.read()
+        yield from _connections(reading)
+        yield from _traffic(reading.metrics)
+        yield from _backlog(reading)
+        yield from self._feed(reading)
+        yield from self._timers(reading)
+        yield from _workers(self._observation.workers())
         yield _gauges(
             "tickstorm_certificate_expiry_timestamp_seconds",
             "When a certificate expires.",
@@ -70,88 +71,8 @@ class ServerCollector(Collector):
             self._certificate_expiry(),
         )
 
-    def _connections(self) -> Iterator[Metric]:
-        metrics = self._factory.metrics
-        yield GaugeMetricFamily(
-            "tickstorm_active_connections", "Open connections.", len(self._factory.connections)
-        )
-        yield CounterMetricFamily(
-            "tickstorm_connections_opened",
-            "Connections that came, those turned away among them.",
-            metrics.connections_opened,
-        )
-        yield _counters(
-            "tickstorm_connections_rejected",
-            "Connections turned away at the door.",
-            "reason",
-            _from_zero(_REJECTIONS, metrics.rejections),
-        )
-        yield _counters(
-            "tickstorm_logins",
-            "Logins that were answered.",
-            "result",
-            _from_zero(_LOGIN_RESULTS, metrics.logins),
-        )
-        yield _counters(
-            "tickstorm_protocol_errors",
-            "ERROR frames sent.",
-            "code",
-            _from_zero(_ERROR_CODES, metrics.protocol_errors),
-        )
-        yield CounterMetricFamily(
-            "tickstorm_heartbeat_timeouts",
-            "Connections ended because nothing was heard from them.",
-            metrics.protocol_errors[ErrorCode.HEARTBEAT_TIMEOUT.name],
-        )
-        yield self._tls_handshakes()
-        yield CounterMetricFamily(
-            "tickstorm_tls_failures",
-            "Connections that TLS ended, in their handshake as a rule.",
-            value=metrics.tls_failures,
-        )
-
-    def _tls_handshakes(self) -> Metric:
-        family = CounterMetricFamily(
-            "tickstorm_tls_handshakes", "TLS handshakes completed.", labels=("version", "cipher")
-        )
-        for parameters, count in self._factory.metrics.tls_handshakes.items():
-            family.add_metric(parameters, count)
-        return family
-
-    def _traffic(self) -> Iterator[Metric]:
-        metrics = self._factory.metrics
-        yield CounterMetricFamily(
-            "tickstorm_messages_sent",
-            "DATA_BATCH frames handed to connections.",
-            metrics.messages_sent,
-        )
-        yield CounterMetricFamily(
-            "tickstorm_bytes_sent", "Bytes of those frames.", metrics.bytes_sent
-        )
-        yield _histogram(
-            "tickstorm_publish_latency_ms",
-            "Milliseconds from the beginning of a batch's fan-out to a subscriber's write.",
-            metrics.publish_latency_ms,
-        )
-
-    def _backlog(self) -> Iterator[Metric]:
-        congested = self._factory.congested
-        yield GaugeMetricFamily(
-            "tickstorm_congested_connections", "Connections with a queue.", len(congested)
-        )
-        yield GaugeMetricFamily(
-            "tickstorm_queued_bytes",
-            "Bytes in those queues.",
-            sum(connection.pending_bytes for connection in congested),
-        )
-        yield CounterMetricFamily(
-            "tickstorm_slow_consumers",
-            "Connections ended because they did not read.",
-            self._factory.metrics.slow_consumers,
-        )
-
-    def _feed(self) -> Iterator[Metric]:
-        hub, streams = self._factory.hub, self._streams()
+    def _feed(self, reading: Reading) -> Iterator[Metric]:
+        hub = self._observation.hub
         yield CounterMetricFamily(
             "tickstorm_ticks_published", "Ticks taken in.", hub.ticks_published
         )
@@ -165,26 +86,19 @@ class ServerCollector(Collector):
             "tickstorm_streams",
             "Streams that somebody listens to.",
             "mode",
-            {mode.name: len(table) for mode, table in streams.items()},
+            {mode.name: len(table) for mode, table in hub.streams.items()},
         )
         yield _gauges(
             "tickstorm_subscribers",
             "Connections that listen to a stream.",
             "mode",
-            {mode.name: _subscribers(table) for mode, table in streams.items()},
+            _from_zero((mode.name for mode in Mode), reading.subscribers),
         )
 
-    def _streams(self) -> dict[Mode, StreamTable[Outlet]]:
-        hub = self._factory.hub
-        return {
-            **{mode: cadence.streams for mode, cadence in hub.bars.items()},
-            Mode.TICK: hub.ticks.streams,
-        }
-
-    def _timers(self) -> Iterator[Metric]:
-        metrics, sweep_age = self._factory.metrics, self._observation.sweep_age()
+    def _timers(self, reading: Reading) -> Iterator[Metric]:
+        sweep_age = self._observation.sweep_age(reading)
         yield GaugeMetricFamily(
-            "tickstorm_loop_lag_seconds", "How late the last sweep began.", metrics.loop_lag_s
+            "tickstorm_loop_lag_seconds", "How late the last sweep began.", reading.loop_lag_s
         )
         yield GaugeMetricFamily(
             "tickstorm_last_sweep_age_seconds",
@@ -200,8 +114,124 @@ class ServerCollector(Collector):
             "tickstorm_periodic_call_failures",
             "Periodic calls that raised.",
             "call",
-            _from_zero(_PERIODIC_CALLS, metrics.failures),
+            _from_zero(_PERIODIC_CALLS, reading.metrics.failures),
         )
+
+
+def _connections(reading: Reading) -> Iterator[Metric]:
+    metrics = reading.metrics
+    yield GaugeMetricFamily(
+        "tickstorm_active_connections", "Open connections.", reading.connections
+    )
+    yield CounterMetricFamily(
+        "tickstorm_connections_opened",
+        "Connections that came, those turned away among them.",
+        metrics.connections_opened,
+    )
+    yield _counters(
+        "tickstorm_connections_rejected",
+        "Connections turned away at the door.",
+        "reason",
+        _from_zero(_REJECTIONS, metrics.rejections),
+    )
+    yield _counters(
+        "tickstorm_logins",
+        "Logins that were answered.",
+        "result",
+        _from_zero(_LOGIN_RESULTS, metrics.logins),
+    )
+    yield _counters(
+        "tickstorm_protocol_errors",
+        "ERROR frames sent.",
+        "code",
+        _from_zero(_ERROR_CODES, metrics.protocol_errors),
+    )
+    yield CounterMetricFamily(
+        "tickstorm_heartbeat_timeouts",
+        "Connections ended because nothing was heard from them.",
+        metrics.protocol_errors[ErrorCode.HEARTBEAT_TIMEOUT.name],
+    )
+    yield _tls_handshakes(metrics)
+    yield CounterMetricFamily(
+        "tickstorm_tls_failures",
+        "Connections that TLS ended, in their handshake as a rule.",
+        value=metrics.tls_failures,
+    )
+
+
+def _tls_handshakes(metrics: Metrics) -> Metric:
+    family = CounterMetricFamily(
+        "tickstorm_tls_handshakes", "TLS handshakes completed.", labels=("version", "cipher")
+    )
+    for parameters, count in metrics.tls_handshakes.items():
+        family.add_metric(parameters, count)
+    return family
+
+
+def _traffic(metrics: Metrics) -> Iterator[Metric]:
+    yield CounterMetricFamily(
+        "tickstorm_messages_sent",
+        "DATA_BATCH frames handed to connections.",
+        metrics.messages_sent,
+    )
+    yield CounterMetricFamily("tickstorm_bytes_sent", "Bytes of those frames.", metrics.bytes_sent)
+    yield _histogram(
+        "tickstorm_publish_latency_ms",
+        "Milliseconds from the beginning of a batch's fan-out to a subscriber's write.",
+        metrics.publish_latency_ms,
+    )
+
+
+def _backlog(reading: Reading) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "tickstorm_congested_connections", "Connections with a queue.", reading.congested
+    )
+    yield GaugeMetricFamily(
+        "tickstorm_queued_bytes",
+        "Bytes in those queues.",
+        reading.queued_bytes,
+    )
+    yield CounterMetricFamily(
+        "tickstorm_slow_consumers",
+        "Connections ended because they did not read.",
+        reading.metrics.slow_consumers,
+    )
+
+
+def _workers(workers: Sequence[WorkerReading]) -> Iterator[Metric]:
+    if not workers:
+        return
+    by_number = {str(worker.number): worker for worker in workers}
+    yield _gauges(
+        "tickstorm_worker_up",
+        "Whether a worker serves.",
+        "worker",
+        {number: int(worker.up) for number, worker in by_number.items()},
+    )
+    yield _counters(
+        "tickstorm_worker_restarts",
+        "How often a worker had to be replaced.",
+        "worker",
+        {number: worker.restarts for number, worker in by_number.items()},
+    )
+    yield _gauges(
+        "tickstorm_worker_connections",
+        "Open connections of a worker.",
+        "worker",
+        {number: worker.connections for number, worker in by_number.items()},
+    )
+    yield _counters(
+        "tickstorm_worker_cpu_seconds",
+        "User and system CPU time that a worker's present process has spent.",
+        "worker",
+        {number: worker.cpu_seconds for number, worker in by_number.items()},
+    )
+    yield _gauges(
+        "tickstorm_worker_resident_memory_bytes",
+        "Resident memory of a worker's process, with what it shares with others.",
+        "worker",
+        {number: worker.resident_bytes for number, worker in by_number.items()},
+    )
 
 
 def make_registry(
@@ -251,7 +281,3 @@ def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
     bounds = [*map(str, histogram.bounds), "+Inf"]
     buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))
     return HistogramMetricFamily(name, text, buckets=buckets, sum_value=histogram.total)
-
-
-def _subscribers(streams: StreamTable[Outlet]) -> int:
-    return sum(len(stream.subscribers) for stream in streams)

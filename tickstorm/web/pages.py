@@ -9,8 +9,13 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
 from twisted.web.iweb import IRequest
 from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+_log = Logger()
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
@@ -25,8 +30,8 @@ class Answer(NamedTuple):
     status: HTTPStatus = HTTPStatus.OK
 
 
-Reply = Callable[[IRequest], Answer]
-"""Answers one request, at once."""
+Reply = Callable[[IRequest], Answer | Deferred[Answer]]
+"""Answers one request, at once or later."""
 
 
 def json_answer(value: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Answer:
@@ -61,20 +66,40 @@ class Page(Resource):
         """Return this page itself for a slash at its end, and a short refusal for all else."""
         return Page(_not_found) if path else self
 
-    def render(self, request: IRequest) -> bytes:
+    def render(self, request: IRequest) -> bytes | int:
         """Answer a request."""
         request.setHeader(b"Cache-Control", b"no-store")
         request.setHeader(b"X-Content-Type-Options", b"nosniff")
-        if request.method in (b"GET", b"HEAD"):
-            answer = self._reply(request)
-        else:
+        if request.method not in (b"GET", b"HEAD"):
             request.setHeader(b"Allow", b"GET, HEAD")
-            answer = text_answer("GET and HEAD only", HTTPStatus.METHOD_NOT_ALLOWED)
-        request.setResponseCode(answer.status)
-        request.setHeader(b"Content-Type", answer.content_type.encode())
-        request.setHeader(b"Content-Length", str(len(answer.body)).encode())
-        # twisted.web would drop the body itself, but write a warning into the log each time.
-        return b"" if request.method == b"HEAD" else answer.body
+            return _body(request, text_answer("GET and HEAD only", HTTPStatus.METHOD_NOT_ALLOWED))
+        answer = self._reply(request)
+        if not isinstance(answer, Deferred):
+            return _body(request, answer)
+        Deferred.fromCoroutine(_finish(request, answer))
+        return NOT_DONE_YET
+
+
+async def _finish(request: Any, coming: Deferred[Answer]) -> None:
+    gone: Deferred[None] = request.notifyFinish()
+    gone.addErrback(lambda _: coming.cancel())
+    try:
+        answer = await coming
+    except CancelledError:
+        return
+    except Exception:
+        _log.failure("a page cannot be shown")
+        answer = text_answer("this cannot be shown", HTTPStatus.INTERNAL_SERVER_ERROR)
+    request.write(_body(request, answer))
+    request.finish()
+
+
+def _body(request: IRequest, answer: Answer) -> bytes:
+    request.setResponseCode(answer.status)
+    request.setHeader(b"Content-Type", answer.content_type.encode())
+    request.setHeader(b"Content-Length", str(len(answer.body)).encode())
+    # twisted.web would drop the body itself, but write a warning into the log each time.
+    return b"" if request.method == b"HEAD" else answer.body
 
 
 def _not_found(_: IRequest) -> Answer:

@@ -15,10 +15,7 @@ from twisted.web.iweb import IRequest
 from twisted.web.server import Request, Site
 
 from tickstorm import __version__
-from tickstorm.clock import Clock
-from tickstorm.factory import TickstormFactory
 from tickstorm.web.connections import connections_reply
-from tickstorm.web.health import Health
 from tickstorm.web.metrics import CertificateExpiry, make_registry, metrics_reply
 from tickstorm.web.observation import Observation
 from tickstorm.web.pages import HTML, Answer, Page, Reply, json_answer
@@ -81,28 +78,20 @@ class _BoundedFactory(WrappingFactory):
         return None if len(self.protocols) >= MAX_CONNECTIONS else super().buildProtocol(addr)
 
 
-def site(
-    factory: TickstormFactory,
-    health: Health,
-    clock: Clock,
-    certificate_expiry: CertificateExpiry = dict,
-) -> WrappingFactory:
+def site(observation: Observation, certificate_expiry: CertificateExpiry = dict) -> WrappingFactory:
     """Return what a port of the operators listens with.
 
     Args:
-        factory: the server to show.
-        health: its judgement of itself.
-        clock: the server's times.
+        observation: the server to show.
         certificate_expiry: when its certificates expire.
     """
-    root = pages(Observation(factory, health, clock), certificate_expiry)
     return _BoundedFactory(
         _UnloggedSite(
-            root,
+            pages(observation, certificate_expiry),
             requestFactory=_BodilessRequest,
             parsePOSTFormSubmission=False,
             timeout=IDLE_TIMEOUT,
-            reactor=clock.scheduler,
+            reactor=observation.clock.scheduler,
         )
     )
 
@@ -132,9 +121,9 @@ def _health_reply(observation: Observation) -> Reply:
                 "status": verdict.status.value,
                 "reasons": verdict.reasons,
                 "version": __version__,
-                "epoch": observation.factory.hub.epoch,
+                "epoch": observation.hub.epoch,
                 "uptime_s": round(observation.uptime(), 3),
-                "connections": len(observation.factory.connections),
+                "connections": observation.read().connections,
                 "feed_age_s": round(feed_age, 3) if isfinite(feed_age) else None,
             }
         )

@@ -1,0 +1,73 @@
+"""What a connection asks of whatever feeds it: a place in a stream, and to be let go of it.
+
+The feed is in this process (`tickstorm.fanout.FanOut`) or in another one
+(`tickstorm.workers.remote.RemoteFeed`); a connection cannot tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from tickstorm.messages import Mode, Subscription
+from tickstorm.stream import Stream, StreamTable
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from tickstorm.metrics import Metrics
+    from tickstorm.outlet import Outlet
+
+
+class Joined(NamedTuple):
+    """A place in a stream: its next batch is the first that the subscriber gets.
+
+    Attributes:
+        subscription: what was asked for.
+        stream: what serves it.
+        snapshot: the frames to send before any batch; none unless it was asked for.
+    """
+
+    subscription: Subscription
+    stream: Stream[Outlet]
+    snapshot: Sequence[bytes]
+
+
+class Feed(Protocol):
+    """Feeds the connections of one factory."""
+
+    metrics: Metrics
+    """Takes what is sent."""
+
+    @property
+    def epoch(self) -> str:
+        """Names this run of sequence numbers."""
+
+    @property
+    def streams(self) -> Mapping[Mode, StreamTable[Outlet]]:
+        """The streams that somebody here listens to."""
+
+    def start(self) -> None:
+        """Begin to send.
+
+        Raises:
+            RuntimeError: it cannot, as another one does.
+        """
+
+    def stop(self) -> None:
+        """Send what is pending, and no more after that."""
+
+    def flush(self) -> None:
+        """Send what is pending."""
+
+    def join(self, subscription: Subscription, subscriber: Outlet) -> Joined | Deferred[Joined]:
+        """Put a subscriber on the stream that serves it, at once or later.
+
+        A Deferred that is cancelled leaves nothing behind, and fails if there is no feed.
+        """
+
+    def leave(self, mode: Mode, stream: Stream[Outlet], subscriber: Outlet) -> None:
+        """Take a subscriber off its stream."""
+
+    def send_now(self, subscriber: Outlet, frames: Iterable[bytes]) -> None:
+        """Send frames to one subscriber alone."""

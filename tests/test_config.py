@@ -71,6 +71,7 @@ def test_defaults():
         "http": "tcp:9090:interface=127.0.0.1",
         "source": ("walk:",),
         "delivery": Delivery.ALIGNED,
+        "workers": 0,
         "log_format": "json",
         "log_level": "info",
         "username": "",

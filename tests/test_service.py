@@ -345,7 +345,7 @@ OF_THE_FACTORY = {
     "batch_window": 0.5,
 }
 ELSEWHERE = {
-    "port", "http", "source", "delivery", "log_format", "log_level", "username", "password",
+    "port", "http", "source", "delivery", "workers", "log_format", "log_level", "username", "password",
     "max_symbols", "feed_timeout", "drain_timeout", "tls_enabled", "tls_cert", "tls_key", "tls_ca",
     "tls_client_auth", "tls_min_version", "origins",
 }  # fmt: skip

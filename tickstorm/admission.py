@@ -4,6 +4,7 @@ An address is an IP address as text, or anything else that names a peer (the pat
 """
 
 from collections import Counter, OrderedDict, deque
+from collections.abc import Callable
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from math import ceil
@@ -73,6 +74,9 @@ class Door:
         self._by_address: Counter[str] = Counter()
         self._total = 0
         self._open = True
+        self.on_change: Callable[[str, int], object] = lambda _address, _change: None
+        """Called with what an address counts as, and 1 for each that enters, -1 for each that
+        leaves."""
 
     @property
     def total(self) -> int:
@@ -84,7 +88,7 @@ class Door:
         rejection = self._judge(address)
         if rejection is None:
             self._total += 1
-            self._by_address[counted_as(address)] += 1
+            self._count(counted_as(address), 1)
         return rejection
 
     def shut(self) -> None:
@@ -98,10 +102,22 @@ class Door:
     def leave(self, address: str) -> None:
         """Note that one that was let in has gone."""
         self._total -= 1
-        key = counted_as(address)
-        self._by_address[key] -= 1
+        self._count(counted_as(address), -1)
+
+    def count_elsewhere(self, key: str, change: int) -> None:
+        """Note that as many more (or fewer) are in by another door.
+
+        Args:
+            key: what their address counts as.
+            change: how many.
+        """
+        self._by_address[key] += change
         if not self._by_address[key]:
             del self._by_address[key]
+
+    def _count(self, key: str, change: int) -> None:
+        self.count_elsewhere(key, change)
+        self.on_change(key, change)
 
     def _judge(self, address: str) -> Rejection | None:
         limits = self._limits

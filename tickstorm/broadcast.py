@@ -39,10 +39,19 @@ class Broadcast:
         self._metrics = metrics
         self._turn = 0.0
 
-    def send(self, stream: Stream[Outlet], frames: Sequence[bytes]) -> None:
-        """Send frames to every subscriber of a stream."""
+    def send(
+        self, stream: Stream[Outlet], frames: Sequence[bytes], began: float | None = None
+    ) -> None:
+        """Send frames to every subscriber of a stream.
+
+        Args:
+            stream: whose subscribers get them.
+            frames: its next batches.
+            began: when their fan-out began, on the monotonic clock; None stands for now.
+        """
+        if began is None:
+            began = self._clock.monotonic()
         subscribers = self._in_turn(stream.subscribers)
-        began = self._clock.monotonic()
         for at in range(0, len(subscribers), TIMED_RUN):
             run = subscribers[at : at + TIMED_RUN]
             for frame in frames:

@@ -34,6 +34,13 @@ class Description(NamedTuple):
         return self.kind == "tls" and self.arguments[0].isdecimal()
 
     @property
+    def is_systemd(self) -> bool:
+        """Whether systemd opened its socket, for the one process that it started."""
+        if self.kind == "haproxy":
+            return self._inner().is_systemd
+        return self.kind == "systemd"
+
+    @property
     def is_local(self) -> bool:
         """Whether only this machine can reach what listens there; False when that is not known."""
         if self.kind == "haproxy":

@@ -4,6 +4,7 @@ It is what another application listens with. Timers run from the first port that
 that stops.
 """
 
+from collections.abc import Callable, Iterator
 from itertools import count
 
 from OpenSSL.SSL import Error as TLSError
@@ -45,6 +46,7 @@ class TickstormFactory(Factory):
         feed: what is published; `FanOut` is one.
         authenticator: decides who a login is.
         clock: the times.
+        ids: names the connections; None stands for 1, 2, 3 and so on.
         session_limits: deadlines and sizes of a conversation.
         backlog_limits: how far a connection may fall behind.
         admission_limits: who may connect, and how often a login may fail.
@@ -55,6 +57,8 @@ class TickstormFactory(Factory):
         metrics: the feed's, which count everything.
         connections: the open ones, by id.
         congested: those of them that have something queued.
+        on_login_failed: called with the address of each login that was wrong.
+        on_closed: called after each connection that is gone.
     """
 
     noisy = False
@@ -66,6 +70,7 @@ class TickstormFactory(Factory):
         authenticator: IAuthenticator,
         clock: Clock,
         *,
+        ids: Iterator[int] | None = None,
         session_limits: SessionLimits = SessionLimits(),
         backlog_limits: BacklogLimits = BacklogLimits(),
         admission_limits: AdmissionLimits = AdmissionLimits(),
@@ -81,10 +86,12 @@ class TickstormFactory(Factory):
         self.metrics = feed.metrics
         self.door = Door(admission_limits)
         self.login_failures = LoginFailures(admission_limits)
+        self.on_login_failed: Callable[[str], object] = lambda _: None
+        self.on_closed: Callable[[], object] = lambda: None
         self.connections: dict[int, Connection] = {}
         self.congested: set[Connection] = set()
         self._verbose = verbose
-        self._ids = count(1)
+        self._ids = ids if ids is not None else count(1)
         self._wheel = DeadlineWheel()
         self._sweeper = Sweeper(clock, self._wheel, self.metrics, self._check_congested)
         self._emptied: list[Deferred[None]] = []
@@ -157,6 +164,7 @@ class TickstormFactory(Factory):
             self.metrics.logins[error.code.name] += 1
         if inside and isinstance(error, InvalidAuth):
             self.login_failures.record(connection.address, self.clock.monotonic())
+            self.on_login_failed(connection.address)
         if self._verbose or (inside and not isinstance(error, ShuttingDown)):
             self._log.warn(
                 "connection {connection} from {peer} ended: {code}, {reason}",
@@ -188,6 +196,7 @@ class TickstormFactory(Factory):
                 peer=connection.address,
                 reason=reason,
             )
+        self.on_closed()
         self._note_emptied()
 
     def _check_congested(self, now: float) -> None:

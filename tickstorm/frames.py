@@ -5,9 +5,10 @@ times, and no more than one frame is ever held back. A header is judged as soon 
 that a frame too long is refused before its payload arrives.
 """
 
+from collections.abc import Mapping
 from enum import IntEnum, unique
 from struct import Struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tickstorm.checksum import crc32c
 from tickstorm.errors import ChecksumFailed, InvalidMessage, MessageTooLarge, UnsupportedVersion
@@ -44,10 +45,11 @@ class Frame(NamedTuple):
     payload: bytes
 
 
-_TYPES = {int(type): type for type in FrameType}
+TYPES: Mapping[int, Any] = {int(type): type for type in FrameType}
+"""What a type byte of the protocol means."""
 
 
-def encode_frame(type: FrameType, payload: bytes) -> bytes:
+def encode_frame(type: int, payload: bytes) -> bytes:
     """Return the frame's bytes: OVERHEAD_BYTES more than the payload has."""
     body = _HEADER.pack(MAGIC, VERSION, type, len(payload)) + payload
     return body + _CRC.pack(crc32c(body))
@@ -61,14 +63,18 @@ class FrameDecoder:
 
     Args:
         max_payload_bytes: a header that announces more than this is refused.
+        types: the types that are known, by their byte.
     """
 
-    __slots__ = ("_at", "_buffer", "_max_payload_bytes")
+    __slots__ = ("_at", "_buffer", "_max_payload_bytes", "_types")
 
-    def __init__(self, max_payload_bytes: int = MAX_PAYLOAD_BYTES) -> None:
+    def __init__(
+        self, max_payload_bytes: int = MAX_PAYLOAD_BYTES, types: Mapping[int, Any] = TYPES
+    ) -> None:
         self._buffer: bytes | bytearray = b""
         self._at = 0
         self._max_payload_bytes = max_payload_bytes
+        self._types = types
 
     @property
     def pending_bytes(self) -> int:
@@ -120,7 +126,7 @@ class FrameDecoder:
             raise InvalidMessage(f"a frame begins with {MAGIC:04X}, not {magic:04X}")
         if version != VERSION:
             raise UnsupportedVersion(f"version {VERSION} is spoken here, not {version}")
-        type = _TYPES.get(type_byte)
+        type: FrameType | None = self._types.get(type_byte)
         if type is None:
             raise InvalidMessage(f"unknown frame type 0x{type_byte:02X}")
         if length > self._max_payload_bytes:

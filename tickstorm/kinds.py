@@ -20,6 +20,8 @@ _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 PEM = "-----BEGIN"
 """How the contents of a key begin: never in a path, and never to be shown."""
 
+MAX_WORKERS = 1024
+
 _FLAGS = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
     **dict.fromkeys(("false", "no", "off", "0"), False),
@@ -183,6 +185,18 @@ _GO_CLIENT_AUTH = {
 }
 """Go's names. A certificate that is shown is verified here, also where Go would take any."""
 
+
+def _check_workers(value: object) -> int | str:
+    if value == "auto" or (type(value) is int and 0 <= value <= MAX_WORKERS):
+        return value
+    raise ValueError
+
+
+WORKERS = Kind(
+    f'a number from 0 to {MAX_WORKERS}, or "auto"',
+    _check_workers,
+    lambda text: int(text) if text.isdecimal() else text,
+)
 FLAG = Kind("true or false", _check_flag, _read_flag)
 CLIENT_AUTH = word("none", "optional", "require", also=_GO_CLIENT_AUTH)
 PATH = matching(rf"(?!.*{PEM})[^\0\n]*", "the path of a file")

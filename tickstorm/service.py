@@ -3,7 +3,9 @@
 It starts whole or not at all, and stops in order: ports, sources, clients, page.
 """
 
+import os
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, cast
 from uuid import uuid4
 
@@ -15,8 +17,9 @@ from twisted.logger import Logger
 from twisted.plugin import getPlugins
 from twisted.python.failure import Failure
 
+from tickstorm import open_files
 from tickstorm.addresses import address_text
-from tickstorm.admission import AdmissionLimits
+from tickstorm.assembly import make_factory, make_hub
 from tickstorm.clock import Clock, system_clock
 from tickstorm.config import Settings
 from tickstorm.credentials import IAuthenticator, SharedCredentials
@@ -24,20 +27,16 @@ from tickstorm.descriptions import is_local, parse_description
 from tickstorm.endpoints import server_endpoint
 from tickstorm.errors import ConfigError, ListenError
 from tickstorm.factory import TickstormFactory
-from tickstorm.fanout import SLOTS, FanOut
-from tickstorm.feed import Feed
-from tickstorm.hub import Hub, HubLimits
+from tickstorm.fanout import FanOut
 from tickstorm.interfaces import ISourceMaker
-from tickstorm.outlet import Outlet
-from tickstorm.overload import BacklogLimits
 from tickstorm.serving import InProcess, Serving
-from tickstorm.session import SessionLimits
 from tickstorm.sources import make_source
 from tickstorm.tls import certificate_expiry
-from tickstorm.transports import SocketOptions
 from tickstorm.web.health import Health, HealthLimits
 from tickstorm.web.observation import Observation
 from tickstorm.web.site import site
+from tickstorm.workers.pool import WorkerPool
+from tickstorm.workers.shares import shares, slots_of_period, worker_count
 
 _Listener = tuple[str, IStreamServerEndpoint, IProtocolFactory]
 
@@ -54,7 +53,7 @@ class TickstormService(MultiService):
 
     Attributes:
         hub: `hub.publish(ticks)` feeds it, beside the settings' sources.
-        factory: makes the connections.
+        factory: makes the connections; None if workers do.
         ports: what listens for subscribers, in the settings' order; none before the start.
         page_ports: what listens for operators, likewise.
 
@@ -76,23 +75,21 @@ class TickstormService(MultiService):
     ) -> None:
         super().__init__()
         clock = clock if clock is not None else system_clock(reactor)
-        if authenticator is None:
-            if not settings.username:
-                raise ConfigError("there is neither a user name and password nor an authenticator")
-            authenticator = SharedCredentials(settings.username, settings.password)
-        self.hub: Hub[Outlet] = Hub(
-            uuid4().hex[:12],
-            clock.wall_ns,
-            HubLimits(settings.max_symbols, settings.max_message_bytes),
-            SLOTS[settings.delivery],
-        )
-        feed = FanOut(self.hub, clock, settings.batch_window)
-        self.factory = make_factory(settings, feed, authenticator, clock)
+        if authenticator is None and not settings.username:
+            raise ConfigError("there is neither a user name and password nor an authenticator")
+        self._reactor = reactor
+        limit = open_files.limit()
+        workers = worker_count(settings.workers, settings.max_connections, _processors(), limit)
+        self._shares = shares(settings.max_connections, workers or 1, limit)
+        self._max_connections = settings.max_connections
+        slots = slots_of_period(settings.delivery, workers)
+        self.hub = make_hub(settings, uuid4().hex[:12], clock, slots)
+        self.factory: TickstormFactory | None = None
+        self._serving = self._make_serving(settings, workers, authenticator, clock)
         self.ports: list[IListeningPort] = []
         self.page_ports: list[IListeningPort] = []
         self._drain_timeout = settings.drain_timeout
         self._scheduler = clock.scheduler
-        self._reactor = reactor
         self._health = Health(clock.monotonic(), HealthLimits(feed_timeout=settings.feed_timeout))
         self._endpoints = [
             (description, server_endpoint(reactor, description))
@@ -103,11 +100,28 @@ class TickstormService(MultiService):
             for description in settings.http_descriptions
         ]
         expiry = _certificate_expiry((*settings.port_descriptions, *settings.http_descriptions))
-        self._serving: Serving = InProcess(self.factory)
         self._site = site(Observation(self.hub, self._serving, self._health, clock), lambda: expiry)
         makers = list(getPlugins(ISourceMaker) if source_makers is None else source_makers)
         for spec in settings.source:
             make_source(spec, self.hub.publish, clock, makers).setServiceParent(self)
+
+    def _make_serving(
+        self,
+        settings: Settings,
+        workers: int,
+        authenticator: IAuthenticator | None,
+        clock: Clock,
+    ) -> Serving:
+        if workers:
+            return WorkerPool(
+                settings, self._shares, self.hub, authenticator, clock=clock, reactor=self._reactor
+            )
+        if authenticator is None:
+            authenticator = SharedCredentials(settings.username, settings.password)
+        feed = FanOut(self.hub, clock, settings.batch_window)
+        own = replace(settings, max_connections=self._shares[0])
+        self.factory = make_factory(own, feed, authenticator, clock)
+        return InProcess(self.factory)
 
     def privilegedStartService(self) -> None:
         """Listen, while ports below 1024 may still be bound.
@@ -123,6 +137,7 @@ class TickstormService(MultiService):
         self._listen()
         try:
             super().startService()
+            self._serving.accept_from(self.ports)
         except Exception:
             _stop_listening((*self.ports, *self.page_ports))
             raise
@@ -136,13 +151,20 @@ class TickstormService(MultiService):
             return
         pages = [(*endpoint, self._site) for endpoint in self._page_endpoints]
         listening = _listen_all(
-            [*pages, *((*endpoint, self.factory) for endpoint in self._endpoints)]
+            [*pages, *((*endpoint, self._serving.protocol_factory) for endpoint in self._endpoints)]
         )
         self.page_ports, self.ports = listening[: len(pages)], listening[len(pages) :]
         self._health.accepting, self._health.stopping = True, False
         self._reactor.callWhenRunning(self._announce)
 
     def _announce(self) -> None:
+        if sum(self._shares) < self._max_connections:
+            self._log.warn(
+                "max_connections is {asked}, but with the limit of open files there is room for "
+                "{room}: raise that limit (ulimit -n, LimitNOFILE=), or have more workers",
+                asked=self._max_connections,
+                room=sum(self._shares),
+            )
         # Who reads this may send a signal right away, so the reactor has to be there to take it.
         for whom, ports in (("subscribers", self.ports), ("operators", self.page_ports)):
             for port in ports:
@@ -159,10 +181,11 @@ class TickstormService(MultiService):
 
     async def _stop(self) -> None:
         self._health.accepting, self._health.stopping = False, True
+        self._serving.stop_accepting()
         await _stop_listening(self.ports)
         self.ports = []
         await self._stop_sources()
-        await self.factory.drain(self._drain_timeout)
+        await self._serving.drain(self._drain_timeout)
         await _stop_listening(self.page_ports)
         self.page_ports = []
 
@@ -175,36 +198,8 @@ class TickstormService(MultiService):
             self._log.error("a source does not stop: going on without it")
 
 
-def make_factory(
-    settings: Settings, feed: Feed, authenticator: IAuthenticator, clock: Clock
-) -> TickstormFactory:
-    """Return a factory with everything in the settings that concerns connections."""
-    return TickstormFactory(
-        feed,
-        authenticator,
-        clock,
-        session_limits=SessionLimits(
-            settings.auth_timeout,
-            settings.heartbeat_interval,
-            settings.heartbeat_timeout,
-            settings.max_message_bytes,
-        ),
-        backlog_limits=BacklogLimits(
-            settings.max_write_queue, settings.max_write_queue_bytes, settings.write_deadline
-        ),
-        admission_limits=AdmissionLimits(
-            max_connections=settings.max_connections,
-            max_connections_per_address=settings.max_connections_per_address,
-            allow=settings.allow,
-            block=settings.block,
-            max_login_failures=settings.max_login_failures,
-            login_failure_window=settings.login_failure_window,
-        ),
-        socket_options=SocketOptions(
-            settings.tcp_keepalive, settings.tcp_read_buffer_bytes, settings.tcp_write_buffer_bytes
-        ),
-        verbose=settings.log_level == "debug",
-    )
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _certificate_expiry(descriptions: Iterable[str]) -> dict[str, float]:

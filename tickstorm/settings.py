@@ -20,6 +20,7 @@ from tickstorm.kinds import (
     PORT_OR_OFF,
     PORTS,
     SOURCES,
+    WORKERS,
     Kind,
     duration,
     matching,
@@ -97,6 +98,14 @@ class Settings:
         metadata=_is(
             one_of({delivery.value: delivery for delivery in Delivery}),
             "When a period's batch goes out: to all at its end, or to each at a moment of its own.",
+        ),
+    )
+    workers: int | Literal["auto"] = field(
+        default=0,
+        metadata=_is(
+            WORKERS,
+            "Processes that serve subscribers; 0: this one alone; auto: as many as there are "
+            "processors, or as max_connections asks for.",
         ),
     )
     log_format: Literal["json", "text"] = field(

@@ -93,7 +93,9 @@ class StreamTable(Generic[S]):
     """
 
     def __init__(
-        self, max_payload_bytes: int, marks: Callable[[StreamKey], Iterable[Hashable]]
+        self,
+        max_payload_bytes: int,
+        marks: Callable[[StreamKey], Iterable[Hashable]] = lambda _: (),
     ) -> None:
         self._streams: dict[StreamKey, Stream[S]] = {}
         self._marked: dict[Hashable, dict[Stream[S], None]] = {}
@@ -108,6 +110,10 @@ class StreamTable(Generic[S]):
 
     def __contains__(self, key: StreamKey) -> bool:
         return key in self._streams
+
+    def get(self, key: StreamKey) -> Stream[S] | None:
+        """Return the stream of this key, if somebody listens to it."""
+        return self._streams.get(key)
 
     def marked(self, mark: Hashable) -> Collection[Stream[S]]:
         """Return the streams that have this mark."""

@@ -24,6 +24,7 @@ from tickstorm.authenticators import CheckerAuthenticator, check_files
 from tickstorm.config import load
 from tickstorm.errors import ConfigError, TickstormError
 from tickstorm.log import log_to, observer
+from tickstorm.open_files import raise_limit
 from tickstorm.service import TickstormService
 from tickstorm.settings import Settings
 from tickstorm.welcome import welcome, with_one_time_login
@@ -48,6 +49,12 @@ class Options(UsageOptions, AuthOptionMixin):
     optParameters = (
         ("http", None, None, "Operators' endpoint, or off. [tcp:9090:interface=127.0.0.1]"),
         ("delivery", None, None, "aligned or spread. [aligned]"),
+        (
+            "workers",
+            None,
+            None,
+            "Processes that serve subscribers, or auto. [0: this one alone]",
+        ),
         ("config", "c", None, "A file of settings, in TOML."),
         ("log-format", None, None, "json or text. [json]"),
         ("log-level", None, None, "debug, info, warn, error or critical. [info]"),
@@ -96,7 +103,7 @@ class Options(UsageOptions, AuthOptionMixin):
 
     def _load(self) -> Settings:
         file = self["config"]
-        names = ("port", "http", "source", "delivery", "log-format", "log-level")
+        names = ("port", "http", "source", "delivery", "workers", "log-format", "log-level")
         settings = load(
             file=Path(file) if file is not None else None,
             environ=os.environ,
@@ -206,6 +213,7 @@ def makeService(options: Options) -> IService:
     """Return the service that twistd runs."""
     from twisted.internet import reactor
 
+    raise_limit()
     authenticator = CheckerAuthenticator(options.checkers) if options.checkers else None
     try:
         service = TickstormService(options.settings, reactor, authenticator=authenticator)

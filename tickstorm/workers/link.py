@@ -1,0 +1,233 @@
+"""What a parent and its workers say to one another, as frames: pure.
+
+A control message is one of the tuples below, pickled: both ends are this very program, started by
+the same user, on a socket that nobody else can open. An emission is a stream's batches, whose bytes
+pass unchanged; it is encoded once for all workers.
+"""
+
+import pickle
+from collections.abc import Iterator, Sequence
+from enum import IntEnum, unique
+from struct import Struct
+from typing import Any, NamedTuple
+
+from tickstorm.credentials import Peer, User
+from tickstorm.errors import InvalidMessage, ProtocolError
+from tickstorm.frames import HEADER_BYTES, OVERHEAD_BYTES, FrameDecoder, encode_frame
+from tickstorm.listing import Listing, Query
+from tickstorm.messages import Login, Subscription
+from tickstorm.reading import Reading
+
+MAX_LINK_PAYLOAD = 2**26
+"""Bytes of one message: room for 10,000 rows of connections, or a snapshot of everything."""
+
+
+@unique
+class LinkType(IntEnum):
+    """The type byte of a frame between a parent and a worker."""
+
+    CONTROL = 1
+    EMISSION = 2
+
+
+_TYPES = {int(type): type for type in LinkType}
+_EMISSION = Struct(">QId")
+_LENGTH = Struct(">I")
+_LENGTH_AT = HEADER_BYTES - _LENGTH.size
+
+
+# A worker says:
+
+
+class Ready(NamedTuple):
+    """It serves what it is handed."""
+
+
+class Join(NamedTuple):
+    """It wants to be on a stream; answered by Placed."""
+
+    request: int
+    subscription: Subscription
+    slot: int
+
+
+class Leave(NamedTuple):
+    """It has no subscriber of a stream any more.
+
+    Attributes:
+        number: the stream's.
+        placed: how many Placed it gives up by this. If there were more, which it has not read yet,
+            it stays on the stream.
+    """
+
+    number: int
+    placed: int
+
+
+class LoginAsked(NamedTuple):
+    """It wants to know who somebody is; answered by LoginAnswered."""
+
+    request: int
+    login: Login
+    peer: Peer
+
+
+class LoginFailed(NamedTuple):
+    """Somebody at this address failed to log in; the parent tells all others."""
+
+    address: str
+
+
+class AtAddress(NamedTuple):
+    """One more (or less) is connected from this address; the parent tells all others."""
+
+    address: str
+    change: int
+
+
+class Load(NamedTuple):
+    """How many connections it was handed so far, and how many of them are open."""
+
+    handed: int
+    open: int
+
+
+class Report(NamedTuple):
+    """How it is, once a second."""
+
+    reading: Reading
+    cpu_seconds: float
+    resident_bytes: int
+
+
+class Said(NamedTuple):
+    """A line for the log."""
+
+    level: str
+    namespace: str
+    text: str
+    fields: dict[str, Any]
+
+
+class Listed(NamedTuple):
+    """Answers ListAsked."""
+
+    request: int
+    listing: Listing
+
+
+class Leaving(NamedTuple):
+    """It drains, and wants to be handed nothing more."""
+
+
+class Drained(NamedTuple):
+    """Its last connection is closed, and it ends."""
+
+
+# The parent says:
+
+
+class Placed(NamedTuple):
+    """Answers Join: what comes from now on of this stream is for the worker.
+
+    Attributes:
+        number: what emissions of the stream are marked with.
+        next_sequence: of its next batch.
+        snapshot: the frames that the subscription asked for.
+    """
+
+    request: int
+    number: int
+    next_sequence: int
+    snapshot: Sequence[bytes]
+
+
+class LoginAnswered(NamedTuple):
+    """Answers LoginAsked: who it is, or why not."""
+
+    request: int
+    answer: User | ProtocolError
+
+
+class ListAsked(NamedTuple):
+    """Asks for connections; answered by Listed."""
+
+    request: int
+    query: Query
+
+
+class Drain(NamedTuple):
+    """Tell every client, close, cut who is left after `seconds`, and end."""
+
+    seconds: float
+
+
+class Reload(NamedTuple):
+    """Read certificates anew."""
+
+
+class Emission(NamedTuple):
+    """Batches of one stream.
+
+    Attributes:
+        number: the stream's.
+        next_sequence: of the batch after these.
+        began: when their fan-out began, on the monotonic clock, which is the whole machine's.
+        frames: as the subscribers are to have them.
+    """
+
+    number: int
+    next_sequence: int
+    began: float
+    frames: Sequence[bytes]
+
+
+def control(message: tuple[Any, ...]) -> bytes:
+    """Return a control message's frame."""
+    return encode_frame(LinkType.CONTROL, pickle.dumps(message))
+
+
+def emission(number: int, next_sequence: int, began: float, frames: Sequence[bytes]) -> bytes:
+    """Return an emission's frame."""
+    head = _EMISSION.pack(number, next_sequence, began)
+    return encode_frame(LinkType.EMISSION, b"".join((head, *frames)))
+
+
+class LinkDecoder:
+    """Makes messages of what arrives."""
+
+    def __init__(self) -> None:
+        self._frames = FrameDecoder(MAX_LINK_PAYLOAD, _TYPES)
+
+    def receive(self, data: bytes) -> Iterator[Any]:
+        """Yield each message that is whole: an Emission, or one of the control messages.
+
+        Raises:
+            ProtocolError: what came is none of these.
+        """
+        self._frames.feed(data)
+        while (frame := self._frames.next_frame()) is not None:
+            type: int = frame.type
+            if type == LinkType.EMISSION:
+                yield _read_emission(frame.payload)
+            else:
+                yield _read_control(frame.payload)
+
+
+def _read_control(payload: bytes) -> Any:
+    try:
+        return pickle.loads(payload)  # noqa: S301 - of this program's own process
+    except Exception as error:
+        raise InvalidMessage("a control message cannot be read", str(error)) from error
+
+
+def _read_emission(payload: bytes) -> Emission:
+    number, next_sequence, began = _EMISSION.unpack_from(payload)
+    frames = []
+    at = _EMISSION.size
+    while at < len(payload):
+        (length,) = _LENGTH.unpack_from(payload, at + _LENGTH_AT)
+        end = at + OVERHEAD_BYTES + length
+        frames.append(payload[at:end])
+        at = end
+    return Emission(number, next_sequence, began, frames)

@@ -1,0 +1,128 @@
+"""One worker's place in the pool, whoever fills it: its process, its link, and how full it is."""
+
+import socket
+from collections import Counter
+from collections.abc import Sequence
+
+from tickstorm.reading import NOTHING, Reading
+from tickstorm.serving import WorkerReading
+from tickstorm.workers.handover import Handed, hand_over
+from tickstorm.workers.link import Load, Report
+from tickstorm.workers.link_end import LinkEnd
+from tickstorm.workers.relay import Placements
+
+
+class Place:
+    """A worker's place.
+
+    Args:
+        number: from 1.
+        share: how many connections its worker may have.
+
+    Attributes:
+        link: to the worker; None while there is none.
+        placements: the streams that it is on.
+        pid: its process; 0 until that is known.
+        up: whether it serves.
+        leaving: whether it is to be handed nothing more.
+        restarts: how often it had to be replaced.
+        by_address: its connections by address, if that is limited.
+        reported_at: when it was heard of last, on the monotonic clock.
+        born_at: when it was asked for.
+        wait: seconds before its next worker is asked for.
+    """
+
+    link: LinkEnd | None
+    placements: Placements | None
+    _report: Report | None
+
+    def __init__(self, number: int, share: int) -> None:
+        self.number = number
+        self.share = share
+        self.restarts = 0
+        self.wait = 0.0
+        self._connections: socket.socket | None = None
+        self._clear()
+
+    @property
+    def room(self) -> int:
+        """How many connections more its worker may have, as far as is known here."""
+        return self.share - self._open - (self._handed - self._arrived)
+
+    @property
+    def takes(self) -> bool:
+        """Whether connections can be handed to its worker now."""
+        return self.up and not self.leaving and self._connections is not None
+
+    @property
+    def reading(self) -> Reading:
+        """What its worker said of itself last."""
+        return self._report.reading if self._report is not None else NOTHING
+
+    def fill(self, link: LinkEnd, connections: socket.socket, now: float) -> None:
+        """Put a worker here, which has been asked for."""
+        self._clear()
+        self.link = link
+        self.placements = Placements(link.outlet)
+        self._connections = connections
+        self.born_at = self.reported_at = now
+
+    def hand(self, port: int, family: int, first_id: int, sockets: Sequence[socket.socket]) -> bool:
+        """Hand connections over; whether they were taken. They are closed here then."""
+        if self._connections is None:
+            return False
+        descriptors = [each.fileno() for each in sockets]
+        try:
+            if not hand_over(self._connections, Handed(port, family, first_id, descriptors)):
+                return False
+        except OSError:  # it is gone, or too many are on the way
+            return False
+        self._handed += len(sockets)
+        for each in sockets:
+            each.close()
+        return True
+
+    def take_load(self, load: Load) -> None:
+        """Note how many connections its worker has."""
+        self._arrived, self._open = load
+
+    def take_report(self, report: Report, now: float) -> None:
+        """Note how its worker is."""
+        self._report = report
+        self.reported_at = now
+
+    def let_go(self) -> None:
+        """Hand its worker nothing more."""
+        self.leaving = True
+        if self._connections is not None:
+            self._connections.close()
+            self._connections = None
+
+    def empty(self) -> None:
+        """Note that its worker is gone."""
+        self.let_go()
+        self._clear()
+
+    def describe(self) -> WorkerReading:
+        """Return how its worker is."""
+        report = self._report if self.up else None
+        return WorkerReading(
+            self.number,
+            self.pid,
+            self.up,
+            self.restarts,
+            self._open,
+            report.cpu_seconds if report is not None else 0.0,
+            report.resident_bytes if report is not None else 0,
+        )
+
+    def _clear(self) -> None:
+        self.link = None
+        self.placements = None
+        self.pid = 0
+        self.up = False
+        self.leaving = False
+        self.by_address: Counter[str] = Counter()
+        self.born_at = self.reported_at = 0.0
+        self._report = None
+        self._handed = self._arrived = self._open = 0

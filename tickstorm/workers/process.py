@@ -1,0 +1,195 @@
+"""A worker: serves the connections that it is handed, with what the parent sends.
+
+It ends when its parent does: its link is lost then, and so is what its clients came for.
+"""
+
+import os
+import signal
+import socket
+from pathlib import Path
+from resource import getpagesize
+from typing import Any
+
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger, globalLogBeginner
+
+from tickstorm.assembly import make_factory
+from tickstorm.clock import Clock, system_clock
+from tickstorm.credentials import IAuthenticator, SharedCredentials
+from tickstorm.listing import listing
+from tickstorm.workers.adoption import Adoption, ConnectionIds
+from tickstorm.workers.link import (
+    AtAddress,
+    Drain,
+    Drained,
+    Emission,
+    Leaving,
+    ListAsked,
+    Listed,
+    Load,
+    LoginAnswered,
+    LoginFailed,
+    Placed,
+    Ready,
+    Reload,
+    Report,
+)
+from tickstorm.workers.link_end import LinkEnd, Once
+from tickstorm.workers.port_factories import port_factory
+from tickstorm.workers.remote import RemoteAuthenticator, RemoteFeed
+from tickstorm.workers.said import said_observer
+from tickstorm.workers.spec import WorkerSpec
+
+REPORT_INTERVAL = 1.0
+"""Seconds between two reports."""
+LOAD_DELAY = 0.02
+"""Seconds that closed connections are collected for before the parent hears of them."""
+LAST_WORDS = 1.0
+"""Seconds that a worker whose parent is gone has for telling its clients."""
+
+
+class Worker:
+    """One worker, on the reactor of its process.
+
+    Args:
+        spec: what it was told at its birth.
+        reactor: runs it.
+        clock: the times.
+
+    Attributes:
+        factory: makes its connections.
+        link: to the parent.
+    """
+
+    _log = Logger()
+
+    def __init__(self, spec: WorkerSpec, reactor: Any, clock: Clock) -> None:
+        self._reactor = reactor
+        self._clock = clock
+        self.link = LinkEnd(clock, self._take, self._orphaned)
+        self._authenticator = RemoteAuthenticator(self.link.send)
+        self._feed = RemoteFeed(
+            spec.epoch, spec.slots, self.link.send, clock, spec.settings.max_message_bytes
+        )
+        self._ids = ConnectionIds()
+        self.factory = make_factory(
+            spec.settings, self._feed, self._chosen(spec), clock, ids=self._ids
+        )
+        self._factories = [
+            port_factory(reactor, description, self.factory)
+            for description in spec.settings.port_descriptions
+        ]
+        self._adoption: Adoption | None = None
+        self._load_due = False
+        self._draining = False
+        self._reports = LoopingCall(self._report)
+        self._reports.clock = clock.scheduler
+        self._share_limits(spec)
+
+    def start(self, link: socket.socket, connections: socket.socket) -> None:
+        """Begin to serve.
+
+        Args:
+            link: to the parent.
+            connections: where the parent hands them over.
+        """
+        with link:
+            link.setblocking(False)
+            self._reactor.adoptStreamConnection(link.fileno(), socket.AF_UNIX, Once(self.link))
+        for factory in self._factories:
+            factory.doStart()
+        self._adoption = Adoption(self._reactor, connections, self._factories, self._ids)
+        self._adoption.start()
+        self.link.send(Ready())
+        self._reports.start(REPORT_INTERVAL)
+
+    def drain(self, seconds: float) -> None:
+        """See the clients off, and end the process."""
+        if self._draining:
+            return
+        self._draining = True
+        self.link.send(Leaving())
+        drained = self.factory.drain(seconds)
+        drained.addCallback(lambda _: self.link.send(Drained()))
+        drained.addCallback(lambda _: self._reactor.callLater(0, self._reactor.stop))
+
+    def _chosen(self, spec: WorkerSpec) -> IAuthenticator:
+        if spec.asks_for_logins:
+            return self._authenticator
+        return SharedCredentials(spec.settings.username, spec.settings.password)
+
+    def _share_limits(self, spec: WorkerSpec) -> None:
+        self.factory.on_closed = self._closed
+        self.factory.on_login_failed = lambda address: self.link.send(LoginFailed(address))
+        if spec.settings.max_connections_per_address:
+            door = self.factory.door
+            door.on_change = lambda key, change: self.link.send(AtAddress(key, change))
+            for key, connections in spec.elsewhere.items():
+                door.count_elsewhere(key, connections)
+
+    def _take(self, message: Any) -> None:
+        match message:
+            case Emission():
+                self._feed.emitted(message)
+            case Placed():
+                self._feed.placed(message)
+            case LoginAnswered():
+                self._authenticator.answered(message)
+            case LoginFailed(address):
+                self.factory.login_failures.record(address, self._clock.monotonic())
+            case AtAddress(key, change):
+                self.factory.door.count_elsewhere(key, change)
+            case ListAsked(request, query):
+                self.link.send(Listed(request, listing(self.factory, query)))
+            case Drain(seconds):
+                self.drain(seconds)
+            case Reload():
+                pass
+
+    def _report(self) -> None:
+        now = self._clock.monotonic()
+        self.link.check(now)
+        times = os.times()
+        self._send_load()
+        self.link.send(Report(self.factory.read(), times.user + times.system, _resident_bytes()))
+
+    def _closed(self) -> None:
+        if not self._load_due:
+            self._load_due = True
+            self._clock.scheduler.callLater(LOAD_DELAY, self._send_load)
+
+    def _send_load(self) -> None:
+        self._load_due = False
+        handed = self._adoption.handed if self._adoption is not None else 0
+        self.link.send(Load(handed, len(self.factory.connections)))
+
+    def _orphaned(self, reason: str = "") -> None:
+        if self._reports.running:
+            self._reports.stop()
+            self._log.error("the parent is gone: {reason}", reason=reason)
+            self.drain(LAST_WORDS)
+
+
+def _resident_bytes() -> int:
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * getpagesize()
+
+
+def run(spec: WorkerSpec, link: socket.socket, connections: socket.socket) -> None:
+    """Be a worker until the parent says that it is enough, or is gone."""
+    from twisted.internet import reactor
+
+    own_reactor: Any = reactor
+    worker = Worker(spec, own_reactor, system_clock(own_reactor))
+    signal.signal(
+        signal.SIGTERM,
+        lambda *_: own_reactor.callFromThread(worker.drain, spec.settings.drain_timeout),
+    )
+    globalLogBeginner.beginLoggingTo(
+        [said_observer(worker.link.send, spec.settings.log_level)], redirectStandardIO=False
+    )
+    own_reactor.callWhenRunning(worker.start, link, connections)
+    own_reactor.run(installSignalHandlers=False)

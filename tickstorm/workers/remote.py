@@ -1,0 +1,179 @@
+"""A worker's feed and authenticator: both are in the parent, at the other end of the link."""
+
+from collections.abc import Callable, Iterable, Mapping
+from itertools import count, cycle
+from typing import Any, NamedTuple
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from tickstorm.broadcast import Broadcast
+from tickstorm.clock import Clock
+from tickstorm.credentials import IAuthenticator, Peer, User
+from tickstorm.errors import ProtocolError
+from tickstorm.feed import Joined
+from tickstorm.messages import Login, Mode, Subscription
+from tickstorm.metrics import Metrics
+from tickstorm.outlet import Outlet
+from tickstorm.stream import Stream, StreamKey, StreamTable
+from tickstorm.workers.link import Emission, Join, Leave, LoginAnswered, LoginAsked, Placed
+
+Send = Callable[[tuple[Any, ...]], None]
+"""Sends a control message to the parent."""
+
+
+class _Waiting(NamedTuple):
+    subscription: Subscription
+    slot: int
+    subscriber: Outlet
+    joined: Deferred[Joined]
+
+
+class _Placement:
+    """A stream that the parent sends here, and how often it said so."""
+
+    __slots__ = ("placed", "stream")
+
+    def __init__(self, stream: Stream[Outlet]) -> None:
+        self.stream = stream
+        self.placed = 0
+
+
+class RemoteFeed:
+    """Feeds a worker's connections from the parent's hub.
+
+    Args:
+        epoch: the hub's.
+        slots: those of the hub's that this worker's subscribers take in turn.
+        send: to the parent.
+        clock: the times.
+        max_payload_bytes: no frame's payload is longer.
+    """
+
+    def __init__(
+        self,
+        epoch: str,
+        slots: Iterable[int],
+        send: Send,
+        clock: Clock,
+        max_payload_bytes: int,
+    ) -> None:
+        self.epoch = epoch
+        self.metrics = Metrics()
+        self.streams: Mapping[Mode, StreamTable[Outlet]] = {
+            mode: StreamTable(max_payload_bytes) for mode in Mode
+        }
+        self._slots = cycle(slots)
+        self._send = send
+        self._broadcast = Broadcast(clock, self.metrics)
+        self._requests = count(1)
+        self._waiting: dict[int, _Waiting] = {}
+        self._placements: dict[int, _Placement] = {}
+        self._numbers: dict[Stream[Outlet], int] = {}
+
+    def start(self) -> None:
+        """Nothing is to be done: what comes is sent on."""
+
+    def stop(self) -> None:
+        """Nothing is to be done: nothing is pending here."""
+
+    def flush(self) -> None:
+        """Nothing is to be done: nothing is pending here."""
+
+    def join(self, subscription: Subscription, subscriber: Outlet) -> Joined | Deferred[Joined]:
+        """Put a subscriber on the stream that serves it, once the parent has this worker on it."""
+        slot = 0 if subscription.mode is Mode.TICK else next(self._slots)
+        stream = self.streams[subscription.mode].get(StreamKey(subscription.symbols, slot))
+        if stream is not None and not subscription.snapshot:
+            stream.subscribers[subscriber] = None
+            return Joined(subscription, stream, ())
+        request = next(self._requests)
+        joined: Deferred[Joined] = Deferred(lambda _: self._forget(request))
+        self._waiting[request] = _Waiting(subscription, slot, subscriber, joined)
+        self._send(Join(request, subscription, slot))
+        return joined
+
+    def leave(self, mode: Mode, stream: Stream[Outlet], subscriber: Outlet) -> None:
+        """Take a subscriber off its stream; with the last one the worker leaves it too."""
+        self.streams[mode].leave(stream, subscriber)
+        if not stream.subscribers:
+            self._leave(self._numbers[stream])
+
+    def send_now(self, subscriber: Outlet, frames: Iterable[bytes]) -> None:
+        """Send frames to one subscriber alone."""
+        self._broadcast.send_now(subscriber, frames)
+
+    def placed(self, placed: Placed) -> None:
+        """Take the parent's answer to a join."""
+        waiting = self._waiting.pop(placed.request, None)
+        placement = self._placements.get(placed.number)
+        if placement is None:
+            if waiting is None:
+                self._send(Leave(placed.number, 1))
+                return
+            placement = self._place(placed, waiting)
+        placement.placed += 1
+        if waiting is None:
+            return
+        stream = placement.stream
+        stream.next_sequence = placed.next_sequence
+        stream.subscribers[waiting.subscriber] = None
+        waiting.joined.callback(Joined(waiting.subscription, stream, placed.snapshot))
+
+    def emitted(self, emission: Emission) -> None:
+        """Send batches of the parent's hub to their subscribers."""
+        placement = self._placements.get(emission.number)
+        if placement is not None:
+            placement.stream.next_sequence = emission.next_sequence
+            self._broadcast.send(placement.stream, emission.frames, emission.began)
+
+    def _forget(self, request: int) -> None:
+        del self._waiting[request]
+
+    def _place(self, placed: Placed, waiting: _Waiting) -> _Placement:
+        mode, symbols = waiting.subscription.mode, waiting.subscription.symbols
+        key = StreamKey(symbols, waiting.slot)
+        stream = self.streams[mode].open(key, placed.next_sequence)
+        self._numbers[stream] = placed.number
+        placement = self._placements[placed.number] = _Placement(stream)
+        return placement
+
+    def _leave(self, number: int) -> None:
+        placement = self._placements.pop(number)
+        del self._numbers[placement.stream]
+        self._send(Leave(number, placement.placed))
+
+
+@implementer(IAuthenticator)
+class RemoteAuthenticator:
+    """Asks the parent who a login is.
+
+    Args:
+        send: to the parent.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._requests = count(1)
+        self._waiting: dict[int, Deferred[User]] = {}
+
+    def authenticate(self, login: Login, peer: Peer) -> Deferred[User]:
+        """Return the user, once the parent has said who it is."""
+        request = next(self._requests)
+        user: Deferred[User] = Deferred(lambda _: self._forget(request))
+        self._waiting[request] = user
+        self._send(LoginAsked(request, login, peer))
+        return user
+
+    def answered(self, answered: LoginAnswered) -> None:
+        """Take the parent's answer."""
+        user = self._waiting.pop(answered.request, None)
+        if user is None:
+            return
+        if isinstance(answered.answer, ProtocolError):
+            user.errback(answered.answer)
+        else:
+            user.callback(answered.answer)
+
+    def _forget(self, request: int) -> None:
+        del self._waiting[request]

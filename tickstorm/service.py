@@ -31,7 +31,7 @@ from tickstorm.fanout import FanOut
 from tickstorm.interfaces import ISourceMaker
 from tickstorm.serving import InProcess, Serving
 from tickstorm.sources import make_source
-from tickstorm.tls import certificate_expiry
+from tickstorm.tls import TLSServerEndpoint, certificate_expiry
 from tickstorm.web.health import Health, HealthLimits
 from tickstorm.web.observation import Observation
 from tickstorm.web.site import site
@@ -99,8 +99,13 @@ class TickstormService(MultiService):
             (description, server_endpoint(reactor, description))
             for description in settings.http_descriptions
         ]
-        expiry = _certificate_expiry((*settings.port_descriptions, *settings.http_descriptions))
-        self._site = site(Observation(self.hub, self._serving, self._health, clock), lambda: expiry)
+        self._certificates = _certificates(
+            (*settings.port_descriptions, *settings.http_descriptions)
+        )
+        self._expiry = _expiry(self._certificates)
+        self._site = site(
+            Observation(self.hub, self._serving, self._health, clock), lambda: self._expiry
+        )
         makers = list(getPlugins(ISourceMaker) if source_makers is None else source_makers)
         for spec in settings.source:
             make_source(spec, self.hub.publish, clock, makers).setServiceParent(self)
@@ -145,6 +150,23 @@ class TickstormService(MultiService):
     def stopService(self) -> Deferred[None]:
         """Stop listening, then the sources, then see the clients off."""
         return Deferred.fromCoroutine(self._stop())
+
+    def reload(self) -> None:
+        """Read the certificates anew, for the connections to come.
+
+        What cannot be used is logged, and all stays as it was.
+        """
+        endpoints = (endpoint for _, endpoint in (*self._endpoints, *self._page_endpoints))
+        try:
+            for endpoint in endpoints:
+                if isinstance(endpoint, TLSServerEndpoint):
+                    endpoint.reload()
+            self._expiry = _expiry(self._certificates)
+        except ConfigError as error:
+            self._log.error("the certificates stay as they were: {reason}", reason=error)
+            return
+        self._serving.reload()
+        self._log.info("the certificates are read anew")
 
     def _listen(self) -> None:
         if self.ports:
@@ -202,9 +224,12 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _certificate_expiry(descriptions: Iterable[str]) -> dict[str, float]:
+def _certificates(descriptions: Iterable[str]) -> set[str]:
     parsed = map(parse_description, descriptions)
-    paths = {description.named["cert"] for description in parsed if description.is_own_tls}
+    return {description.named["cert"] for description in parsed if description.is_own_tls}
+
+
+def _expiry(paths: Iterable[str]) -> dict[str, float]:
     return {path: certificate_expiry(path) for path in paths}
 
 

@@ -50,6 +50,9 @@ class Serving(Protocol):
     def stop_accepting(self) -> None:
         """Serve nobody new: the ports are about to stop."""
 
+    def reload(self) -> None:
+        """Read the ports' certificates anew, wherever else they are in use."""
+
     def drain(self, seconds: float) -> Deferred[None]:
         """Tell every client, close, and cut who is left after `seconds`."""
 
@@ -78,6 +81,9 @@ class InProcess:
 
     def stop_accepting(self) -> None:
         """Nothing is to be done: the ports call the factory no more."""
+
+    def reload(self) -> None:
+        """Nothing is to be done: they are in use here alone."""
 
     def drain(self, seconds: float) -> Deferred[None]:
         """Tell every client, close, and cut who is left after `seconds`."""

@@ -6,6 +6,7 @@ Whatever is wrong is one line on standard error and exit code 1, before anything
 import os
 import shlex
 import shutil
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -170,8 +171,9 @@ class CommandLineService(MultiService):
             fail(error)
 
     def startService(self) -> None:
-        """Start, and say how to watch a server that has a one-time login."""
+        """Start, heed SIGHUP, and say how to watch a server that has a one-time login."""
         super().startService()
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._service.reload))
         if self._options.one_time_login:
             self._reactor.callWhenRunning(self._welcome)
 

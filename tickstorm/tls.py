@@ -212,6 +212,14 @@ class TLSServerEndpoint:
         self.settings = settings
         self.connections = TLSConnections(server_context(settings))
 
+    def reload(self) -> None:
+        """Read the files anew, for the connections to come.
+
+        Raises:
+            ConfigError: one of them cannot be used; all stays as it was.
+        """
+        self.connections.context = server_context(self.settings)
+
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:  # noqa: N803 - the interface's
         """Listen, and hand what the clients say to `protocolFactory`."""
         clock = IReactorTime(self._reactor)

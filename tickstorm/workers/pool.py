@@ -43,6 +43,7 @@ from tickstorm.workers.link import (
     LoginAsked,
     LoginFailed,
     Ready,
+    Reload,
     Report,
     Said,
 )
@@ -123,6 +124,12 @@ class WorkerPool:
     def stop_accepting(self) -> None:
         """Accept nobody any more."""
         self._dealer.stop()
+
+    def reload(self) -> None:
+        """Have every worker read the ports' certificates anew."""
+        for place in self._places:
+            if place.link is not None:
+                place.link.send(Reload())
 
     def drain(self, seconds: float) -> Deferred[None]:
         """Have every worker see its clients off, and end."""

@@ -4,7 +4,7 @@ A worker is handed connections that the parent has accepted. So each description
 here too, and listens on a reactor that only notes the factory it was to listen with.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import (
@@ -21,7 +21,19 @@ from tickstorm.endpoints import server_endpoint
 from tickstorm.errors import ConfigError
 
 
-def port_factory(reactor: Any, description: str, factory: IProtocolFactory) -> IProtocolFactory:
+class PortFactory(NamedTuple):
+    """What serves the connections of one port.
+
+    Attributes:
+        factory: makes their protocols.
+        endpoint: the port's; where it is ours with TLS, its certificate can be read anew.
+    """
+
+    factory: IProtocolFactory
+    endpoint: IStreamServerEndpoint
+
+
+def port_factory(reactor: Any, description: str, factory: IProtocolFactory) -> PortFactory:
     """Return what serves the connections of a port.
 
     Args:
@@ -44,7 +56,7 @@ def port_factory(reactor: Any, description: str, factory: IProtocolFactory) -> I
     endpoint.listen(factory)
     if noting.factory is None:
         raise ConfigError(f"{description!r}: this kind of port cannot be shared by workers")
-    return noting.factory
+    return PortFactory(noting.factory, endpoint)
 
 
 class _NotingReactor:

@@ -17,6 +17,7 @@ from tickstorm.assembly import make_factory
 from tickstorm.clock import Clock, system_clock
 from tickstorm.credentials import IAuthenticator, SharedCredentials
 from tickstorm.listing import listing
+from tickstorm.tls import TLSServerEndpoint
 from tickstorm.workers.adoption import Adoption, ConnectionIds
 from tickstorm.workers.link import (
     AtAddress,
@@ -75,7 +76,7 @@ class Worker:
         self.factory = make_factory(
             spec.settings, self._feed, self._chosen(spec), clock, ids=self._ids
         )
-        self._factories = [
+        self._ports = [
             port_factory(reactor, description, self.factory)
             for description in spec.settings.port_descriptions
         ]
@@ -96,9 +97,10 @@ class Worker:
         with link:
             link.setblocking(False)
             self._reactor.adoptStreamConnection(link.fileno(), socket.AF_UNIX, Once(self.link))
-        for factory in self._factories:
+        factories = [port.factory for port in self._ports]
+        for factory in factories:
             factory.doStart()
-        self._adoption = Adoption(self._reactor, connections, self._factories, self._ids)
+        self._adoption = Adoption(self._reactor, connections, factories, self._ids)
         self._adoption.start()
         self.link.send(Ready())
         self._reports.start(REPORT_INTERVAL)
@@ -144,7 +146,12 @@ class Worker:
             case Drain(seconds):
                 self.drain(seconds)
             case Reload():
-                pass
+                self._reload()
+
+    def _reload(self) -> None:
+        for port in self._ports:
+            if isinstance(port.endpoint, TLSServerEndpoint):
+                port.endpoint.reload()
 
     def _report(self) -> None:
         now = self._clock.monotonic()

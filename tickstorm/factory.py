@@ -114,6 +114,11 @@ class TickstormFactory(Factory):
         """Make the server's side of a new connection."""
         return Connection(self, next(self._ids))
 
+    @property
+    def turned_away(self) -> int:
+        """How many connections are open that the door did not let in."""
+        return len(self.connections) - self.door.total
+
     def read(self) -> Reading:
         """Return the numbers of this moment."""
         return Reading(

@@ -54,6 +54,12 @@ _Answer = TypeVar("_Answer")
 LINGER = 5.0
 """Seconds that a client has to take the last words of its connection before it is cut."""
 
+MAX_TURNED_AWAY = 64
+"""Connections that are told why they are turned away, at a time; any more are just closed.
+
+Each holds an open file until its client has taken that, and those are what the server is short of.
+"""
+
 _REJECTIONS: dict[Rejection, ProtocolError] = {
     Rejection.BLOCKED: NotPermitted("this address may not connect"),
     Rejection.NOT_ALLOWED: NotPermitted("this address may not connect"),
@@ -371,7 +377,10 @@ class Connection:
             self.inside = True
             return
         self._server.metrics.rejections[rejection.value] += 1
-        self.fail(_REJECTIONS[rejection])
+        if self._server.turned_away > MAX_TURNED_AWAY:
+            self.abort()
+        else:
+            self.fail(_REJECTIONS[rejection])
 
     def _leave_door(self) -> None:
         if self.inside:

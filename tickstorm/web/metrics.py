@@ -199,8 +199,6 @@ def _backlog(reading: Reading) -> Iterator[Metric]:
 
 
 def _workers(workers: Sequence[WorkerReading]) -> Iterator[Metric]:
-    if not workers:
-        return
     by_number = {str(worker.number): worker for worker in workers}
     yield _gauges(
         "tickstorm_worker_up",

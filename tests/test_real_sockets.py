@@ -432,7 +432,7 @@ async def test_one_system_call_for_each_frame_delivered():
         for connection in server.connections:
             counting = CountingSocket(connection._transport.socket)
             connection._transport.socket = counting
-            connection._outlet._send = counting.send
+            connection._outlet._socket = counting
             sockets.append(counting)
         for price in range(1, 101):
             server.publish(float(price))

@@ -36,7 +36,7 @@ from tickstorm.messages import (
     split_records,
     tick_record,
 )
-from tickstorm.ticks import Tick
+from tickstorm.ticks import NO_METADATA, Tick
 
 NOW_MS = 1_700_000_000_000
 crc32c = crcmod.predefined.mkPredefinedCrcFun("crc-32c")
@@ -343,6 +343,13 @@ HUNDRED = [f"S{n}" for n in range(100)]
 )
 def test_a_subscription_within_its_limits(fields, expected):
     assert decode_subscription(subscription(**fields)) == expected
+
+
+def test_equal_short_subscriptions_are_one_value_and_long_ones_are_not_kept():
+    short = [decode_subscription(subscription(symbols=["A"])) for _ in range(2)]
+    long = [decode_subscription(subscription(symbols=HUNDRED)) for _ in range(2)]
+    assert (short[0] is short[1], short[0].metadata is NO_METADATA) == (True, True)
+    assert (long[0] is long[1], long[0] == long[1]) == (False, True)
 
 
 METADATA = "metadata has at most 20 entries of 64 and 256 characters"

@@ -7,6 +7,7 @@ keeps them too, so a batch that would be too long comes out as several.
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum, unique
+from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -34,6 +35,8 @@ MAX_TICKS_PER_BATCH = 1000
 MAX_ERROR_MESSAGE, MAX_ERROR_DETAILS = 512, 1024
 MAX_PASSWORD, MAX_CLIENT_ID, MAX_VERSION = 128, 64, 32
 MAX_CLOCK_BEHIND_MS, MAX_CLOCK_AHEAD_MS = 24 * 3600 * 1000, 5 * 60 * 1000
+MAX_SHARED_SUBSCRIPTIONS, MAX_SHARED_PAYLOAD_BYTES = 1024, 256
+"""How many subscriptions are kept to be shared, and how long their payloads may be."""
 SCHEMA_VERSION = 1
 
 _USERNAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -118,12 +121,18 @@ def decode_login(payload: bytes) -> Login:
 
 
 def decode_subscription(payload: bytes) -> Subscription:
-    """Read a SUBSCRIBE payload.
+    """Read a SUBSCRIBE payload; equal short ones give one and the same value.
 
     Raises:
         InvalidMessage: it is no SubscribeRequest.
         InvalidSubscription: the mode is unknown, or a field is over its limit.
     """
+    if len(payload) <= MAX_SHARED_PAYLOAD_BYTES:
+        return _shared_subscription(payload)
+    return _read_subscription(payload)
+
+
+def _read_subscription(payload: bytes) -> Subscription:
     request = parse(pb.SubscribeRequest, payload)
     try:
         mode = Mode(request.mode)
@@ -147,8 +156,12 @@ def decode_subscription(payload: bytes) -> Subscription:
         frozenset(request.symbols) or None,
         request.snapshot,
         request.start_time_ms,
-        dict(request.metadata),
+        dict(request.metadata) or NO_METADATA,
     )
+
+
+# Most clients ask for the same few things, and keep what they asked for as long as they stay.
+_shared_subscription = lru_cache(MAX_SHARED_SUBSCRIPTIONS)(_read_subscription)
 
 
 def decode_heartbeat(payload: bytes, wall_ms: int) -> Heartbeat:

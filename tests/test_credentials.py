@@ -55,9 +55,15 @@ def test_a_name_and_a_password_are_not_empty(username, password):
 
 @pytest.mark.parametrize(("username", "password"), [("a", "p"), ("a" * 64, "\N{SNOWMAN}" * 128)])
 def test_what_is_compared_is_of_one_length_whatever_they_are(username, password):
-    kept = vars(SharedCredentials(username, password)).values()
+    _, *kept = vars(SharedCredentials(username, password)).values()
     assert [len(each) for each in kept] == [32, 32]
     assert not any(text.encode() in each for text in (username * 3, password) for each in kept)
+
+
+def test_all_are_the_same_user():
+    credentials = SharedCredentials("alice", "secret")
+    users = [credentials.authenticate(Login("alice", "secret"), PEER) for _ in range(2)]
+    assert users[0] is users[1]
 
 
 def test_a_peer_without_a_certificate():

@@ -66,11 +66,12 @@ class SharedCredentials:
     def __init__(self, username: str, password: str) -> None:
         if not username or not password:
             raise ValueError("a name and a password are needed, and one of them is empty")
+        self._user = User(username)
         self._username = _digest(username)
         self._password = _digest(password)
 
     def authenticate(self, login: Login, peer: Peer) -> User:  # noqa: ARG002 - the interface's
-        """Return the user that a login names.
+        """Return the user, one and the same for all.
 
         Raises:
             InvalidAuth: the name or the password is wrong, and it is not said which.
@@ -78,7 +79,7 @@ class SharedCredentials:
         name_right = compare_digest(_digest(login.username), self._username)
         password_right = compare_digest(_digest(login.password), self._password)
         if name_right & password_right:
-            return User(login.username)
+            return self._user
         raise InvalidAuth("the name or the password is wrong")
 
 

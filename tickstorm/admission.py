@@ -76,7 +76,7 @@ class Door:
         self._open = True
         self.on_change: Callable[[str, int], object] = lambda _address, _change: None
         """Called with what an address counts as, and 1 for each that enters, -1 for each that
-        leaves."""
+        leaves, if that number is limited."""
 
     @property
     def total(self) -> int:
@@ -88,7 +88,7 @@ class Door:
         rejection = self._judge(address)
         if rejection is None:
             self._total += 1
-            self._count(counted_as(address), 1)
+            self._count(address, 1)
         return rejection
 
     def shut(self) -> None:
@@ -102,7 +102,7 @@ class Door:
     def leave(self, address: str) -> None:
         """Note that one that was let in has gone."""
         self._total -= 1
-        self._count(counted_as(address), -1)
+        self._count(address, -1)
 
     def count_elsewhere(self, key: str, change: int) -> None:
         """Note that as many more (or fewer) are in by another door.
@@ -115,9 +115,11 @@ class Door:
         if not self._by_address[key]:
             del self._by_address[key]
 
-    def _count(self, key: str, change: int) -> None:
-        self.count_elsewhere(key, change)
-        self.on_change(key, change)
+    def _count(self, address: str, change: int) -> None:
+        if self._limits.max_connections_per_address:
+            key = counted_as(address)
+            self.count_elsewhere(key, change)
+            self.on_change(key, change)
 
     def _judge(self, address: str) -> Rejection | None:
         limits = self._limits

@@ -32,6 +32,7 @@ from tickstorm.transports import (
     certificate_name,
     peer_address,
     set_socket_options,
+    share_names,
     tls_parameters,
 )
 
@@ -57,6 +58,7 @@ class Witness(Protocol):
 
     def connectionMade(self):
         set_socket_options(self.transport, SocketOptions(True, 8192, 16384))
+        share_names(self.transport)
         self.made = (awaits_proxy(self.transport), peer_address(self.transport))
 
     def handshakeCompleted(self):
@@ -225,12 +227,14 @@ async def test_the_socket_under_everything_gets_its_options(files, wrapped):
         assert handle.getsockopt(SOL_SOCKET, SO_KEEPALIVE) == 1
         assert handle.getsockopt(SOL_SOCKET, SO_RCVBUF) == 2 * 8192  # Linux doubles them
         assert handle.getsockopt(SOL_SOCKET, SO_SNDBUF) == 2 * 16384
+        assert (repr(transport), transport.logPrefix()) == ("tickstorm connection",) * 2
         caller.socket.close()
 
 
 def test_what_is_no_socket_is_left_alone():
     transport = StringTransport()
     set_socket_options(transport, SocketOptions(True, 8192, 16384))
+    share_names(transport)
     assert (awaits_proxy(transport), peer_address(transport)) == (False, "192.168.1.1")
     assert (certificate_name(transport), tls_parameters(transport)) == (None, PLAIN)
 

@@ -43,6 +43,7 @@ from tickstorm.transports import (
     certificate_name,
     peer_address,
     set_socket_options,
+    share_names,
     tls_parameters,
 )
 
@@ -132,6 +133,7 @@ class Connection:
     def makeConnection(self, transport: ITransport) -> None:
         """Begin, or turn the client away."""
         self._transport = transport
+        share_names(transport)
         set_socket_options(transport, self._server.socket_options)
         self._outlet = Outlet(transport, self)
         self._server.opened(self)

@@ -14,7 +14,6 @@ class Life:
     """A mortal that counts how often its deadline is asked for."""
 
     def __init__(self, deadline):
-        self.bucket = 0
         self.asked = 0
         self.expired_at = []
         self._deadline = deadline
@@ -72,34 +71,60 @@ def test_the_wheel_gives_out_what_is_reached_once():
     assert (len(wheel), wheel.take_due(200.0)) == (0, [])
 
 
-def test_adding_twice_to_one_bucket_is_adding_once():
+def test_who_was_added_twice_is_looked_at_twice():
+    wheel = DeadlineWheel()
+    life = Life(8.0)
+    wheel.add(life)
+    life.move(3.0)
+    wheel.add(life)
+    assert (wheel.take_due(3.0), wheel.take_due(8.0)) == ([life], [life])
+    assert len(wheel) == 0
+
+
+def test_who_is_gone_is_not_taken():
+    wheel = DeadlineWheel()
+    lives = [Life(3.0), Life(3.0), Life(3.0)]
+    for life in lives:
+        wheel.add(life)
+    lives[1].move(inf)
+    wheel.note_gone()
+    assert (len(wheel), wheel.take_due(3.0)) == (3, [lives[0], lives[2]])
+    assert (len(wheel), wheel._gone, wheel._buckets) == (0, 0, {})
+
+
+def test_as_soon_as_half_are_gone_none_of_them_is_held():
+    wheel = DeadlineWheel()
+    lives = [Life(3.0 + n % 2) for n in range(9)]
+    for life in lives:
+        wheel.add(life)
+    for life in lives[:4]:
+        life.move(inf)
+        wheel.note_gone()
+    assert len(wheel) == 9
+    lives[4].move(inf)
+    wheel.note_gone()
+    assert (len(wheel), wheel._gone) == (4, 0)
+    assert set(wheel.take_due(9.0)) == set(lives[5:])
+
+
+def test_the_last_one_leaves_nothing_behind():
     wheel = DeadlineWheel()
     life = Life(3.0)
     wheel.add(life)
-    wheel.add(life)
-    assert wheel.take_due(3.0) == [life]
-
-
-def test_discard_leaves_nothing_behind():
-    wheel = DeadlineWheel()
-    lives = [Life(3.0), Life(3.0), Life(9.0)]
-    for life in lives:
-        wheel.add(life)
-    for life in lives:
-        life.move(50.0)  # the deadline has moved since, the bucket has not
-        wheel.discard(life)
+    life.move(inf)
+    wheel.note_gone()
     assert (len(wheel), wheel._buckets) == (0, {})
 
 
-def test_discard_of_what_is_not_in_is_nothing():
+def test_a_wheel_holds_fewer_of_the_gone_than_of_the_living_however_many_come_and_go():
     wheel = DeadlineWheel()
-    life, other = Life(3.0), Life(3.0)
-    wheel.discard(life)
-    wheel.add(life)
-    wheel.add(other)
-    assert set(wheel.take_due(3.0)) == {life, other}
-    wheel.discard(life)
-    assert wheel._buckets == {}
+    for life in (Life(20.0) for _ in range(100)):
+        wheel.add(life)
+    for life in (Life(20.0) for _ in range(10_000)):
+        wheel.add(life)
+        life.move(inf)
+        wheel.note_gone()
+        assert len(wheel) <= 201
 
 
 def test_heartbeats_move_a_deadline_for_nothing():
@@ -133,12 +158,13 @@ def test_a_blocked_reactor_reaps_all_that_fell_due_at_once():
     assert len(sweeps.wheel) == 0
 
 
-def test_who_comes_to_life_again_in_expire_is_looked_at_again():
+def test_who_lives_on_and_is_added_in_expire_is_looked_at_again():
     class Lingering(Life):
         def expire(self, now):
             super().expire(now)
             if len(self.expired_at) == 1:
                 self.move(now + 5.0)
+                sweeps.wheel.add(self)
 
     sweeps = Sweeps()
     (life,) = sweeps.add(3.0, kind=Lingering)
@@ -155,7 +181,7 @@ def test_who_leaves_while_another_expires_is_not_reaped():
             super().expire(now)
             for life in pair:
                 life.move(inf)
-                sweeps.wheel.discard(life)
+                sweeps.wheel.note_gone()
 
     pair = sweeps.add(3.0, 3.0, kind=Murderous)
     sweeps.pass_time(10)

@@ -158,7 +158,6 @@ class TickstormFactory(Factory):
 
     def closing(self, connection: Connection) -> None:
         """Look at a connection when its new deadline has come."""
-        self._wheel.discard(connection)
         self._wheel.add(connection)
 
     def ended(self, connection: Connection, error: ProtocolError) -> None:
@@ -193,7 +192,7 @@ class TickstormFactory(Factory):
     def closed(self, connection: Connection, reason: str) -> None:
         """Forget a connection."""
         del self.connections[connection.id]
-        self._wheel.discard(connection)
+        self._wheel.note_gone()
         if self._verbose:
             self._log.debug(
                 "connection {connection} from {peer} closed: {reason}",

@@ -90,7 +90,6 @@ class Connection:
         user: who has logged in.
         subscription: what it gets.
         opened_at: when it came, on the monotonic clock.
-        bucket: kept by the deadline wheel.
     """
 
     __slots__ = (
@@ -102,7 +101,6 @@ class Connection:
         "_stream",
         "_transport",
         "address",
-        "bucket",
         "id",
         "inside",
         "opened_at",
@@ -125,7 +123,6 @@ class Connection:
         self.user: User | None = None
         self.subscription: Subscription | None = None
         self.opened_at = self.now()
-        self.bucket = 0
         self._session = Session(server.session_limits, self.opened_at)
 
     # What the transport calls.

@@ -22,6 +22,7 @@ from tickstorm.frames import (
     FrameDecoder,
     FrameType,
     encode_frame,
+    sole_payload,
 )
 
 crc32c = crcmod.predefined.mkPredefinedCrcFun("crc-32c")
@@ -76,6 +77,17 @@ def outcome(data):
 
 def test_sizes():
     assert (HEADER_BYTES, OVERHEAD_BYTES, MAX_PAYLOAD_BYTES) == (8, 12, 65536)
+
+
+@given(st.sampled_from(FrameType), st.binary(max_size=64), st.binary(min_size=1, max_size=20))
+def test_a_sole_payload_is_that_of_one_whole_right_frame_and_of_nothing_else(type, payload, more):
+    frame = encode_frame(type, payload)
+    assert sole_payload(type, frame) == payload
+    others = [frame[:end] for end in range(len(frame))]
+    others += [frame + more, more + frame, frame + frame]
+    others += [frame[:at] + bytes([frame[at] ^ 1]) + frame[at + 1 :] for at in range(len(frame))]
+    assert {sole_payload(type, other) for other in others} == {None}
+    assert {sole_payload(other, frame) for other in FrameType if other is not type} == {None}
 
 
 @pytest.mark.parametrize("type", FrameType)

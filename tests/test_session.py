@@ -28,6 +28,7 @@ from tickstorm.errors import (
 from tickstorm.frames import FrameDecoder, FrameType
 from tickstorm.messages import Login, Mode, Subscription
 from tickstorm.session import (
+    MAX_HEARTBEAT_BYTES,
     MAX_HELD_BYTES,
     TRANSITIONS,
     Failed,
@@ -392,9 +393,8 @@ def test_more_than_that_behind_auth_is_the_end(pieces):
     assert (edge.said(), edge.session.state) == ([("ERROR", "INVALID_MESSAGE")], State.CLOSED)
     with pytest.raises(InvalidMessage):
         edge.session.accept_login(0.0, NOW_MS)
-    kept = edge.session._decoder.pending_bytes
     edge.receive(bytes(65536))
-    assert (edge.session._decoder.pending_bytes, edge.said()) == (kept, [])
+    assert (edge.session._decoder, edge.said()) == (None, [])
 
 
 def test_what_came_with_auth_counts_as_behind_it():
@@ -484,10 +484,40 @@ def test_bytes_that_are_no_frame_are_one_error_in_every_state_and_nothing_after_
 
 def test_what_comes_after_the_end_is_not_even_kept():
     edge = in_state(State.STREAMING).receive(HEARTBEAT[:-1] + b"\x00")
-    kept = edge.session._decoder.pending_bytes
     for _ in range(100):
         edge.receive(bytes(65536))
-    assert edge.session._decoder.pending_bytes == kept == len(HEARTBEAT)
+    assert edge.session._decoder is None
+
+
+@pytest.mark.parametrize("cut", range(len(HEARTBEAT) + 1))
+def test_a_lone_heartbeat_is_read_like_one_in_pieces(cut):
+    assert TRANSITIONS[State.STREAMING, FrameType.HEARTBEAT] is State.STREAMING
+    edge = in_state(State.STREAMING).receive(HEARTBEAT[:cut], 1.0).receive(HEARTBEAT[cut:], 2.0)
+    alive_at = 1.0 if cut == len(HEARTBEAT) else 2.0
+    assert (edge.said(), edge.events) == ([("PONG", 0)], [])
+    assert edge.session.deadline == alive_at + SessionLimits().heartbeat_timeout
+
+
+def test_a_lone_heartbeat_is_refused_like_one_among_others():
+    late = raw(3, pb.HeartbeatRequest(timestamp_ms=1).SerializeToString())
+    assert len(late) <= MAX_HEARTBEAT_BYTES
+    lone = in_state(State.STREAMING).receive(late, 1.0)
+    among = in_state(State.STREAMING).receive(late + late[:1], 1.0)
+    assert lone.kinds() == among.kinds() == [InvalidMessage]
+    assert lone.session.take_output() == among.session.take_output()
+
+
+def test_a_heartbeat_longer_than_any_needs_to_be_is_answered_too():
+    unknown = bytes([0xFA, 0x01, 100]) + bytes(100)  # field 31
+    assert in_state(State.STREAMING).receive(raw(3, unknown)).said() == [("PONG", 0)]
+
+
+def test_between_whole_frames_a_session_keeps_neither_a_decoder_nor_a_list():
+    edge = in_state(State.STREAMING)
+    edge.receive(HEARTBEAT + HEARTBEAT[:5]).said()
+    assert edge.session._decoder.pending_bytes == 5
+    edge.receive(HEARTBEAT[5:]).said()
+    assert (edge.session._decoder, edge.session._out) == (None, None)
 
 
 @pytest.mark.parametrize(("data", "error"), BAD_BYTES.values(), ids=BAD_BYTES)

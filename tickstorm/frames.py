@@ -55,6 +55,15 @@ def encode_frame(type: int, payload: bytes) -> bytes:
     return body + _CRC.pack(crc32c(body))
 
 
+def sole_payload(type: FrameType, data: bytes) -> bytes | None:
+    """Return the payload of `data` if that is one frame of this type, whole and right; else None.
+
+    For what is short and comes alone as a rule: it is encoded once more, and compared.
+    """
+    payload = data[HEADER_BYTES : -_CRC.size]
+    return payload if encode_frame(type, payload) == data else None
+
+
 class FrameDecoder:
     """Cuts what arrives into frames.
 

@@ -5,7 +5,7 @@ TRANSITIONS is the whole conversation: a step that is not in it is one error, an
 closes is the last thing that is sent. Nothing after it is read.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum, auto, unique
 from math import inf
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from tickstorm.errors import (
     InvalidSubscription,
     ProtocolError,
 )
-from tickstorm.frames import MAX_PAYLOAD_BYTES, Frame, FrameDecoder, FrameType
+from tickstorm.frames import MAX_PAYLOAD_BYTES, Frame, FrameDecoder, FrameType, sole_payload
 from tickstorm.messages import (
     Login,
     Mode,
@@ -108,6 +108,8 @@ _UNREAD = (*_WAITING, State.CLOSED)
 
 MAX_HELD_BYTES = 262_144
 """What a client may send behind a request that is not answered yet: some reads of a socket."""
+MAX_HEARTBEAT_BYTES = 64
+"""A longer HEARTBEAT frame has what none needs, and is read as any other frame."""
 
 
 class SessionLimits(NamedTuple):
@@ -163,8 +165,8 @@ class Session:
         self._limits = limits
         self._state = State.AWAITING_AUTH
         self._alive_at = now
-        self._decoder = FrameDecoder(limits.max_payload_bytes)
-        self._out: list[bytes] = []
+        self._decoder: FrameDecoder | None = None
+        self._out: list[bytes] | None = None
         self._mode: Mode | None = None
 
     @property
@@ -183,43 +185,27 @@ class Session:
 
     def take_output(self) -> bytes:
         """Return the bytes to send, and forget them."""
-        if len(self._out) == 1:
-            return self._out.pop()
-        output = b"".join(self._out)
-        self._out.clear()
-        return output
+        if self._out is None:
+            return b""
+        out, self._out = self._out, None
+        return out[0] if len(out) == 1 else b"".join(out)
 
-    def receive(self, data: bytes, now: float, wall_ms: int) -> Iterator[Event]:
-        """Read what arrived, and yield what it means, one event at a time.
+    def receive(self, data: bytes, now: float, wall_ms: int) -> Iterable[Event]:
+        """Read what arrived, and return what it means, one event at a time.
 
         Act on each event before taking the next: the frames behind it are judged by the state
         that the answer leaves. Call again with no data after an answer that came later, for the
         frames that the client sent behind its request.
         """
-        if self._state is State.CLOSED:
-            return
-        self._decoder.feed(data)
-        if self._state in _WAITING and self._decoder.pending_bytes > MAX_HELD_BYTES:
-            yield self.answer(
-                InvalidMessage(f"{MAX_HELD_BYTES} bytes came behind an unanswered request"), wall_ms
-            )
-        while self._state not in _UNREAD:
-            try:
-                frame = self._decoder.next_frame()
-                if frame is None:
-                    return
-                event = self._step(frame, now, wall_ms)
-            except ProtocolError as error:
-                yield self.answer(error, wall_ms)
-            else:
-                if event is not None:
-                    yield event
+        if self._is_mere_heartbeat(data, now, wall_ms):
+            return ()
+        return self._read(data, now, wall_ms)
 
     def accept_login(self, now: float, wall_ms: int) -> None:
         """Answer LoginRequested: the client is who it says."""
         self._state = next_state(self._state, Step.LOGIN_ACCEPTED)
         self._alive_at = now
-        self._out.append(ack_frame(FrameType.AUTH, "authenticated", wall_ms))
+        self._put(ack_frame(FrameType.AUTH, "authenticated", wall_ms))
 
     def accept_subscription(self, mode: Mode, metadata: Mapping[str, str], wall_ms: int) -> None:
         """Answer SubscriptionRequested: what is sent next are its batches."""
@@ -229,20 +215,18 @@ class Session:
             "heartbeat_interval_ms": str(round(self._limits.heartbeat_interval * 1000)),
             "heartbeat_timeout_ms": str(round(self._limits.heartbeat_timeout * 1000)),
         }
-        self._out.append(
-            ack_frame(FrameType.SUBSCRIBE, "subscribed", wall_ms, {**intervals, **metadata})
-        )
+        self._put(ack_frame(FrameType.SUBSCRIBE, "subscribed", wall_ms, {**intervals, **metadata}))
 
     def answer(self, error: ProtocolError, wall_ms: int) -> Refused | Failed:
         """Tell the client of an error; one that closes ends the conversation."""
         self._state = next_state(self._state, Step.FAILED if error.closes else Step.REFUSED)
-        self._out.append(error_frame(error, wall_ms))
+        self._put(error_frame(error, wall_ms))
         return Failed(error) if error.closes else Refused(error)
 
     def lose(self) -> None:
         """End the conversation without a word: there is nobody left to tell."""
         self._state = next_state(self._state, Step.LOST)
-        self._out.clear()
+        self._out = None
 
     def expire(self, now: float, wall_ms: int) -> Failed | None:
         """End the conversation if its deadline has passed."""
@@ -259,11 +243,55 @@ class Session:
         self.answer(error, wall_ms)
         return Failed(error)
 
+    def _is_mere_heartbeat(self, data: bytes, now: float, wall_ms: int) -> bool:
+        """Answer what comes most, in the state that it leaves as it is; say whether it was that."""
+        if self._state is not State.STREAMING or self._decoder or len(data) > MAX_HEARTBEAT_BYTES:
+            return False
+        payload = sole_payload(FrameType.HEARTBEAT, data)
+        if payload is None:
+            return False
+        try:
+            heartbeat = decode_heartbeat(payload, wall_ms)
+        except ProtocolError:
+            return False  # it is read once more, to be refused
+        self._alive_at = now
+        self._put(pong_frame(heartbeat, wall_ms))
+        return True
+
+    def _read(self, data: bytes, now: float, wall_ms: int) -> Iterator[Event]:
+        if self._state is State.CLOSED:
+            return
+        decoder = self._decoder = self._decoder or FrameDecoder(self._limits.max_payload_bytes)
+        decoder.feed(data)
+        if self._state in _WAITING and decoder.pending_bytes > MAX_HELD_BYTES:
+            yield self.answer(
+                InvalidMessage(f"{MAX_HELD_BYTES} bytes came behind an unanswered request"), wall_ms
+            )
+        while self._state not in _UNREAD:
+            try:
+                frame = decoder.next_frame()
+                if frame is None:
+                    break
+                event = self._step(frame, now, wall_ms)
+            except ProtocolError as error:
+                yield self.answer(error, wall_ms)
+            else:
+                if event is not None:
+                    yield event
+        if self.state is State.CLOSED or not decoder.pending_bytes:
+            self._decoder = None
+
+    def _put(self, frame: bytes) -> None:
+        if self._out is None:
+            self._out = [frame]
+        else:
+            self._out.append(frame)
+
     def _step(self, frame: Frame, now: float, wall_ms: int) -> Event | None:
         self._state = next_state(self._state, frame.type)
         self._alive_at = now
         if frame.type is FrameType.HEARTBEAT:
-            self._out.append(pong_frame(decode_heartbeat(frame.payload, wall_ms), wall_ms))
+            self._put(pong_frame(decode_heartbeat(frame.payload, wall_ms), wall_ms))
             return None
         if frame.type is FrameType.AUTH:
             return LoginRequested(decode_login(frame.payload))

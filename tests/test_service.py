@@ -345,9 +345,9 @@ OF_THE_FACTORY = {
     "batch_window": 0.5,
 }
 ELSEWHERE = {
-    "port", "http", "source", "delivery", "workers", "log_format", "log_level", "username", "password",
-    "max_symbols", "feed_timeout", "drain_timeout", "tls_enabled", "tls_cert", "tls_key", "tls_ca",
-    "tls_client_auth", "tls_min_version", "origins",
+    "port", "http", "source", "delivery", "workers", "log_format", "log_level", "username",
+    "password", "max_symbols", "feed_timeout", "drain_timeout", "tls_enabled", "tls_cert",
+    "tls_key", "tls_ca", "tls_client_auth", "tls_min_version", "origins",
 }  # fmt: skip
 """Those that the tests of this file, of the settings and of the log look at one by one."""
 

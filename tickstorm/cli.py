@@ -3,6 +3,7 @@
 import click
 
 from tickstorm import __version__
+from tickstorm.commands.bench import bench
 from tickstorm.commands.config import config
 from tickstorm.commands.decode import decode
 from tickstorm.commands.health import health
@@ -19,5 +20,5 @@ def main() -> None:
     """
 
 
-for command in (watch, record, decode, health, config):
+for command in (watch, record, decode, health, config, bench):
     main.add_command(command)

@@ -1,0 +1,258 @@
+"""The connections of one process, but for the one thing that happens to them all the time.
+
+A connection that is subscribed has no object: its file descriptor is its name, and what is known of
+it lies in `receipts`. Those on the way to it are few, and have a `Login` each.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import ssl
+import time
+
+from tickstorm.bench.cutting import cut_frames
+from tickstorm.bench.jobs import Job
+from tickstorm.bench.latencies import add_latency
+from tickstorm.bench.login import Login
+from tickstorm.bench.pace import HeartbeatWheel
+from tickstorm.bench.receipts import Receipts
+from tickstorm.bench.tally import Tally
+from tickstorm.bench.wire import Wire
+from tickstorm.client.messages import decode_error, decode_pong, heartbeat_frame
+from tickstorm.errors import ChecksumFailed, ProtocolError
+from tickstorm.frames import Frame, FrameDecoder, FrameType
+
+READ_BYTES = 65536
+LOGIN_SECONDS = 30.0
+"""A login that takes longer has failed."""
+
+
+class Connections:
+    """Opens connections, logs them in, and takes what is not read by the loop itself.
+
+    Args:
+        job: what to do.
+        wire: opens and reads them.
+        epoll: watches them.
+        tally: takes what happens.
+        receipts: takes the batches.
+    """
+
+    def __init__(
+        self, job: Job, wire: Wire, epoll: select.epoll, tally: Tally, receipts: Receipts
+    ) -> None:
+        self._job = job
+        self._wire = wire
+        self._epoll = epoll
+        self._tally = tally
+        self._receipts = receipts
+        self._logins: dict[int, Login] = {}
+        self._numbers: dict[int, int] = {}
+        self._partial: dict[int, bytes] = {}
+        self._wheel: HeartbeatWheel | None = None
+
+    @property
+    def logging_in(self) -> int:
+        """How many are on the way to a subscription."""
+        return len(self._logins)
+
+    @property
+    def subscribed(self) -> int:
+        """How many have a subscription."""
+        return len(self._numbers)
+
+    def begin(self, count: int) -> None:
+        """Begin to connect that many more."""
+        for _ in range(count):
+            self._begin()
+
+    def ready(self, connection: int, mask: int) -> None:
+        """Take what epoll says of a connection, if that is more than that it can be read."""
+        if connection not in self._logins and connection not in self._numbers:
+            return  # lost while this was waiting
+        if mask & select.EPOLLOUT:
+            self._connected(connection)
+            return
+        try:
+            data = self._wire.read(connection, READ_BYTES)
+        except OSError as error:
+            self.failed(connection, error)
+        else:
+            self.received(connection, data, time.time_ns())
+
+    def received(self, connection: int, data: bytes, now_ns: int) -> None:
+        """Take any data that arrived; empty is the end."""
+        if not data:
+            self._lose(connection, "closed by the server")
+            return
+        login = self._logins.get(connection)
+        if login is None:
+            self._stream(connection, data, now_ns)
+        else:
+            self._go_on(connection, login, data, now_ns)
+
+    def failed(self, connection: int, error: OSError) -> None:
+        """Take what the wire raised."""
+        if not isinstance(error, BlockingIOError):
+            self._lose(connection, reason(error))
+
+    def send_heartbeats(self) -> None:
+        """Send those that are due; to a connection that takes nothing now, none is sent."""
+        if self._wheel is None:
+            return
+        for connection in self._wheel.due(time.monotonic()):
+            # The server gives the number back, which saves keeping the time here.
+            now_ns = time.time_ns()
+            frame = heartbeat_frame(now_ns // 1_000_000, sequence=now_ns)
+            try:
+                self._wire.write(connection, frame)
+            except OSError as error:
+                self.failed(connection, error)
+
+    def give_up_late_logins(self) -> None:
+        """End the logins that have been under way for too long."""
+        late_ns = time.time_ns() - int(LOGIN_SECONDS * 1e9)
+        while self._logins:
+            oldest = next(iter(self._logins))
+            if self._logins[oldest].began_ns > late_ns:
+                return
+            self._lose(oldest, f"no answer within {LOGIN_SECONDS:g} s")
+
+    def close(self) -> None:
+        """Close them all, without counting that."""
+        for connection in (*self._logins, *self._numbers):
+            self._wire.close(connection)
+
+    def _begin(self) -> None:
+        job, tally = self._job, self._tally
+        index = tally.connections
+        source = job.sources[index % len(job.sources)] if job.sources else ""
+        now_ns = time.time_ns()
+        tally.connections += 1
+        tally.first_begun_ns = tally.first_begun_ns or now_ns
+        try:
+            connection = self._wire.open(job.place, source)
+        except OSError as error:
+            self._refuse(reason(error))
+            return
+        self._logins[connection] = Login(job.requests, job.first + index, now_ns)
+        self._epoll.register(connection, select.EPOLLIN | select.EPOLLOUT)
+
+    def _connected(self, connection: int) -> None:
+        try:
+            self._wire.write(connection, self._job.requests.auth)
+        except OSError as error:
+            self.failed(connection, error)
+        else:
+            self._epoll.modify(connection, select.EPOLLIN)
+
+    def _go_on(self, connection: int, login: Login, data: bytes, now_ns: int) -> None:
+        try:
+            answer = login.received(data)
+            if answer:
+                self._wire.write(connection, answer)
+        except ProtocolError as error:
+            self._lose(connection, error.code.name)
+        except OSError as error:
+            self.failed(connection, error)
+        else:
+            if login.subscribed is not None:
+                self._subscribed(connection, login, now_ns)
+
+    def _subscribed(self, connection: int, login: Login, now_ns: int) -> None:
+        assert login.subscribed is not None
+        del self._logins[connection]
+        tally = self._tally
+        tally.subscribed += 1
+        tally.last_subscribed_ns = now_ns
+        add_latency(tally.handshakes, (now_ns - login.began_ns) // 1000)
+        self._numbers[connection] = login.number
+        self._receipts.subscribe(connection, login.subscribed.next_sequence, now_ns)
+        self._wheel_of(login.subscribed.heartbeat_interval).add(connection, login.number)
+        if login.rest:
+            self._stream(connection, login.rest, now_ns)
+
+    def _wheel_of(self, interval: float) -> HeartbeatWheel:
+        if self._wheel is None:
+            self._wheel = HeartbeatWheel(self._job.heartbeat or interval, time.monotonic())
+        return self._wheel
+
+    def _stream(self, connection: int, data: bytes, now_ns: int) -> None:
+        """Take a piece of the stream, cut wherever it was."""
+        held = self._partial.pop(connection, b"")
+        if held:
+            data = held + data
+            self._receipts.resume(connection)
+        try:
+            frames, rest = cut_frames(data)
+            for frame in frames:
+                self._frame(connection, frame, now_ns)
+        except ProtocolError:
+            self._tally.garbled += 1
+            self._lose(connection, "garbled")
+            return
+        if rest:
+            self._partial[connection] = rest
+            self._receipts.pause(connection)
+
+    def _frame(self, connection: int, raw: bytes, now_ns: int) -> None:
+        if self._receipts.knows(raw):
+            self._receipts.batch(connection, raw, now_ns)
+            return
+        try:
+            frame = _checked(raw)
+        except ChecksumFailed:
+            self._tally.crc_failures += 1
+            return
+        if frame.type is FrameType.DATA_BATCH:
+            self._receipts.batch(connection, raw, now_ns)
+        elif frame.type is FrameType.PONG:
+            sent_ns = decode_pong(frame.payload).sequence
+            add_latency(self._tally.round_trips, (now_ns - sent_ns) // 1000)
+        elif frame.type is FrameType.ERROR:
+            count(self._tally.errors, decode_error(frame.payload).error.code.name)
+
+    def _lose(self, connection: int, why: str) -> None:
+        if self._logins.pop(connection, None) is not None:
+            self._refuse(why)
+        else:
+            self._tally.closed += 1
+            self._receipts.leave(connection)
+            self._partial.pop(connection, None)
+            number = self._numbers.pop(connection)
+            if self._wheel is not None:
+                self._wheel.discard(connection, number)
+        self._wire.close(connection)
+
+    def _refuse(self, why: str) -> None:
+        count(self._tally.refusals, why)
+
+
+def count(table: dict[str, int], name: str) -> None:
+    """Count one more of a name."""
+    table[name] = table.get(name, 0) + 1
+
+
+def reason(error: OSError) -> str:
+    """Return what went wrong, in few words that are the same each time."""
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {error.reason or error}"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "no free port at the source address"
+    return os.strerror(error.errno) if error.errno else type(error).__name__
+
+
+def _checked(raw: bytes) -> Frame:
+    """Return what a frame's bytes are.
+
+    Raises:
+        ChecksumFailed: the checksum is wrong.
+        ProtocolError: it is no frame.
+    """
+    decoder = FrameDecoder(len(raw))
+    decoder.feed(raw)
+    frame = decoder.next_frame()
+    assert frame is not None  # it was cut off at its end
+    return frame

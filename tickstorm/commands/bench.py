@@ -1,0 +1,207 @@
+"""`tickstorm bench`: many subscriptions at once, and what arrives on them."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from tickstorm.commands.stream_options import (
+    ADDRESS_HELP,
+    DEFAULT_ADDRESS,
+    make_target,
+    stream_options,
+)
+
+if TYPE_CHECKING:
+    from tickstorm.bench.report import Report
+    from tickstorm.bench.run import Size
+    from tickstorm.commands.stream_options import Target
+
+MAX_CONNECTIONS = 10_000_000
+DEFAULT_CONNECTIONS, DEFAULT_SECONDS = 1000, 10.0
+
+
+def _without_count(command: click.Command) -> click.Command:
+    # Whom and what to subscribe to is asked for as everywhere, but this ends after a time only.
+    command.params = [option for option in command.params if option.name != "count"]
+    return command
+
+
+def _ip_addresses(
+    context: click.Context,  # noqa: ARG001 - click's
+    option: click.Parameter,  # noqa: ARG001
+    texts: tuple[str, ...],
+) -> tuple[str, ...]:
+    try:
+        return tuple(str(ip_address(text)) for text in texts)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _require_histograms() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("hdrh") is None:
+        raise click.ClickException(
+            "hdrhistogram is not installed: pip install 'tickstorm[bench]' brings it"
+        )
+
+
+def _measured(target: Target, size: Size) -> Report:
+    from rich.console import Console
+
+    from tickstorm.bench.report import INTERRUPTED
+    from tickstorm.bench.run import run_bench
+    from tickstorm.bench.watching import watching
+    from tickstorm.commands.event_text import error_line
+    from tickstorm.errors import TickstormError
+
+    console = Console(stderr=True, highlight=False)
+    try:
+        with watching(console, size.connections, size.seconds, time.monotonic) as watcher:
+            return run_bench(target, size, watcher)
+    except TickstormError as error:
+        _give_up(error_line(error))
+    except OSError as error:
+        _give_up(f"{target.address}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _give_up(why: str) -> NoReturn:
+    click.echo(f"tickstorm: {why}", err=True)
+    sys.exit(1)
+
+
+def _save(path: str, text: str) -> None:
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            if text and file.seekable():
+                file.truncate(0)
+            file.write(text)
+    except OSError as error:
+        raise click.ClickException(f"{path}: {error.strerror}") from None
+
+
+def _publish(report: Report, json_path: str | None, picture_path: str | None) -> None:
+    from rich.console import Console
+
+    from tickstorm.bench.table import picture, print_report
+
+    as_json = json.dumps(report.as_json(), indent=2) + "\n"
+    if json_path == "-":
+        click.echo(as_json, nl=False)
+    else:
+        print_report(report, Console(highlight=False))
+    if json_path not in (None, "-"):
+        _save(json_path, as_json)
+    if picture_path is not None and report.latency is not None:
+        _save(picture_path, picture(report))
+
+
+@_without_count
+@click.command(
+    short_help="Put a load on a server, and measure it.",
+    help=f"""Open many subscriptions to a server, and measure what arrives on them.
+
+    {ADDRESS_HELP} A Unix socket cannot be measured.
+
+    The measured time, --seconds or {DEFAULT_SECONDS:g} s, begins when all are subscribed. Latencies
+    are from the server's publishing to the receipt, by the clocks of the two machines; and, in
+    second and minute, corrected for coordinated omission: from when a batch was due, those that
+    never came included. If the server is on this machine, its CPU time and memory are measured,
+    too.
+
+    The exit code is 0 if nothing was lost; 3 if connections were refused or closed, or there were
+    errors, or batches were lost, missing, doubled or damaged; 130 after Ctrl-C, with the results
+    so far; and 1 if it could not run.
+    """,
+)
+@click.argument("address", default=DEFAULT_ADDRESS)
+@click.option(
+    "--connections",
+    "-n",
+    type=click.IntRange(1, MAX_CONNECTIONS),
+    metavar="N",
+    default=DEFAULT_CONNECTIONS,
+    show_default=True,
+    help="How many.",
+)
+@stream_options("second")
+@click.option(
+    "--ramp",
+    type=click.FloatRange(0, 10**6, min_open=True),
+    metavar="N",
+    help="Connections to begin a second, at most; as fast as the server answers unless given.",
+)
+@click.option(
+    "--heartbeat",
+    type=click.FloatRange(0.01, 86_400),
+    metavar="S",
+    help="Seconds between the heartbeats of a connection; what the server says unless given.",
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 1024),
+    metavar="N",
+    help="Of the load; as many as it takes unless given.",
+)
+@click.option(
+    "--source-address",
+    "sources",
+    multiple=True,
+    metavar="IP",
+    callback=_ip_addresses,
+    help="Connect from it; may be given several times. On loopback as many as it takes are used.",
+)
+@click.option(
+    "--pid",
+    type=click.IntRange(1),
+    metavar="PID",
+    help="Of the server; the process that listens on the port unless given.",
+)
+@click.option("--json", "json_path", metavar="FILE", help="Write all figures there; - is stdout.")
+@click.option("--picture", metavar="FILE", help="Draw the latencies there, as SVG.")
+def bench(
+    *,
+    address: str,
+    user: str | None,
+    password: str | None,
+    mode: str,
+    symbols: frozenset[str] | None,
+    connections: int,
+    seconds: float | None,
+    ramp: float | None,
+    heartbeat: float | None,
+    processes: int | None,
+    sources: tuple[str, ...],
+    pid: int | None,
+    json_path: str | None,
+    picture: str | None,
+) -> None:
+    """Put a load on a server, and measure it."""
+    _require_histograms()
+    target = make_target(address, user, password, mode, symbols)
+    for path in (json_path, picture):
+        if path not in (None, "-"):
+            _save(path, "")  # before the measurement, if it cannot be done after it
+
+    from tickstorm.bench.run import Size
+
+    size = Size(
+        connections,
+        DEFAULT_SECONDS if seconds is None else seconds,
+        ramp,
+        heartbeat,
+        processes,
+        sources,
+        pid,
+    )
+    report = _measured(target, size)
+    _publish(report, json_path, picture)
+    sys.exit(report.exit_code)

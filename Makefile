@@ -8,7 +8,7 @@ GENERATED = tickstorm/_pb
 PORT ?= 8080
 HTTP_PORT ?= 9090
 
-.PHONY: run test lint types proto check-proto check-wheel tools bench clean
+.PHONY: run test lint types proto check-proto check-wheel tools bench bench-quick clean
 
 run: $(READY)
 	$(BIN)/twistd -n --pidfile= tickstorm --source replay: --log-format text \
@@ -36,7 +36,10 @@ check-wheel: $(READY)
 	$(BIN)/python tests/check_wheel.py
 
 bench: $(READY)
-	$(BIN)/python -m benchmarks.fanout --write docs/benchmarks.md
+	$(BIN)/python -m benchmarks --write docs/benchmarks.md
+
+bench-quick: $(READY)
+	$(BIN)/python -m benchmarks --quick
 
 # What the tests with real servers need beside Python packages, each from Debian's package of that
 # name where apt-get can install it; otherwise one line says what to install.

@@ -1,0 +1,44 @@
+"""Memory of all processes with 100,000 connections on 6 workers, beside limit.c."""
+
+from collections.abc import Sequence
+
+from benchmarks.figures import Asked, Bound, Figure
+from benchmarks.rows import Row, run_row
+from benchmarks.runs import Run, Size, compared
+from benchmarks.spread import spread_pairs
+from benchmarks.table import Section, figures_table
+from benchmarks.yardsticks import Tools
+
+MEMORY = Asked(Bound(400, "MB"), Bound(250, "MB"))
+
+LIMITED_BY = (
+    "A connection's memory is 2.0 KB of Python objects (tracemalloc): 0.8 KB are Twisted's "
+    "transport, the socket and the reactor's tables, the rest is the session, the outlet, the "
+    "deadline and the address. An idle process has some 45 MB, most of which workers share."
+)
+
+
+def memory_figures(pairs: Sequence[tuple[Run, ...]]) -> list[Figure]:
+    """Return the memory in pairs of runs."""
+    return [
+        compared("memory, all processes", "MB", pairs, "memory_mb", asked=MEMORY, digits=0),
+        compared("memory for each connection", "bytes", pairs, "connection_bytes", digits=0),
+    ]
+
+
+def measure(tools: Tools, size: Size, judged: bool) -> Section:
+    """Measure pairs of limit.c and Tickstorm."""
+    return Section(
+        f"Memory: {size.connections:,} subscribers, {size.workers} workers",
+        f"Pss over all processes, {size.seconds} s after the last connection; the kernel's own "
+        f"for its sockets is not in it. {size.pairs} pairs.",
+        figures_table(memory_figures(spread_pairs(tools, size)), "limit.c", judged),
+        LIMITED_BY,
+        "python -m benchmarks.memory",
+    )
+
+
+ROW = Row("memory", measure, Size(100_000, 3, 3, 6), Size(12_000, 2, 1, 3))
+
+if __name__ == "__main__":
+    run_row(ROW, __doc__)

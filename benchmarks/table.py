@@ -1,0 +1,86 @@
+"""Tables and sections of the report, as Markdown. Pure."""
+
+from collections.abc import Iterable, Sequence
+from statistics import median
+from textwrap import fill
+from typing import NamedTuple
+
+from benchmarks.figures import Bound, Figure
+
+LINE_WIDTH = 120
+"""Of the page's text."""
+
+
+class Section(NamedTuple):
+    """One measurement as the report has it.
+
+    Attributes:
+        title: its heading.
+        about: what is compared, and how.
+        table: the figures.
+        limited_by: what keeps the figures from being better, from a profile.
+        command: repeats it.
+    """
+
+    title: str
+    about: str
+    table: str
+    limited_by: str
+    command: str
+
+    def __str__(self) -> str:
+        return (
+            f"## {self.title}\n\n{_wrapped(self.about)}\n\n{self.table}\n\n"
+            f"{_wrapped(self.limited_by)}\n\n"
+            f"To repeat it: `{self.command}`.\n"
+        )
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def figures_table(figures: Iterable[Figure], yardstick: str, judged: bool = True) -> str:
+    """Return a table of figures beside a yardstick.
+
+    Args:
+        figures: a row each.
+        yardstick: the name of what stands beside Tickstorm.
+        judged: whether to show what is asked; reduced sizes are held against nothing.
+    """
+    header = ["", yardstick, "Tickstorm", "ratio: median (lowest to highest)"]
+    if not judged:
+        return markdown(header, map(_measured, figures))
+    return markdown(
+        [*header, "asked", "aim", "reached"],
+        ([*_measured(figure), *_judged(figure)] for figure in figures),
+    )
+
+
+def number(values: Sequence[float], digits: int) -> str:
+    """Return the median of some values, with separators; a dash if there are none."""
+    return f"{median(values):,.{digits}f}" if values else "-"
+
+
+def _wrapped(text: str) -> str:
+    return fill(text, LINE_WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def _measured(figure: Figure) -> list[str]:
+    return [
+        f"{figure.name}, {figure.unit}",
+        number(figure.yardstick, figure.digits),
+        number(figure.ours, figure.digits),
+        "-" if figure.ratio is None else str(figure.ratio),
+    ]
+
+
+def _judged(figure: Figure) -> list[str]:
+    asked = figure.asked
+    return [_bound(asked.least), _bound(asked.aim), figure.verdict.value]
+
+
+def _bound(bound: Bound | None) -> str:
+    return "" if bound is None else str(bound)

@@ -90,7 +90,9 @@ class RemoteFeed:
         request = next(self._requests)
         joined: Deferred[Joined] = Deferred(lambda _: self._forget(request))
         self._waiting[request] = _Waiting(subscription, slot, subscriber, joined)
-        self._send(Join(request, subscription, slot))
+        # What stands for no metadata cannot be pickled: it cannot be changed either.
+        sent = subscription._replace(metadata=dict(subscription.metadata))
+        self._send(Join(request, sent, slot))
         return joined
 
     def leave(self, mode: Mode, stream: Stream[Outlet], subscriber: Outlet) -> None:

@@ -3,6 +3,7 @@
 Whatever is wrong is one line on standard error and exit code 1, before anything listens.
 """
 
+import gc
 import os
 import shlex
 import shutil
@@ -174,6 +175,7 @@ class CommandLineService(MultiService):
         """Start, heed SIGHUP, and say how to watch a server that has a one-time login."""
         super().startService()
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._service.reload))
+        self._reactor.callWhenRunning(_freeze)
         if self._options.one_time_login:
             self._reactor.callWhenRunning(self._welcome)
 
@@ -200,6 +202,12 @@ class CommandLineService(MultiService):
         if name == "-" or (not name and self._in_foreground()):
             return self._stdout
         return LogFile.fromFullPath(os.path.abspath(name or "twistd.log"))
+
+
+def _freeze() -> None:
+    # What there is now stays: no collection of garbage need ever look at it again.
+    gc.collect()
+    gc.freeze()
 
 
 def _own_command() -> str:

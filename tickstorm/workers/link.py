@@ -222,12 +222,20 @@ def _read_control(payload: bytes) -> Any:
 
 
 def _read_emission(payload: bytes) -> Emission:
+    if len(payload) < _EMISSION.size:
+        raise InvalidMessage("an emission is cut short")
     number, next_sequence, began = _EMISSION.unpack_from(payload)
-    frames = []
-    at = _EMISSION.size
+    frames = list(_frames(payload, _EMISSION.size))
+    return Emission(number, next_sequence, began, frames)
+
+
+def _frames(payload: bytes, at: int) -> Iterator[bytes]:
     while at < len(payload):
+        if len(payload) < at + OVERHEAD_BYTES:
+            raise InvalidMessage("a frame of an emission is cut short")
         (length,) = _LENGTH.unpack_from(payload, at + _LENGTH_AT)
         end = at + OVERHEAD_BYTES + length
-        frames.append(payload[at:end])
+        if len(payload) < end:
+            raise InvalidMessage("a frame of an emission is cut short")
+        yield payload[at:end]
         at = end
-    return Emission(number, next_sequence, began, frames)

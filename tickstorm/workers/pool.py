@@ -6,7 +6,7 @@ reads nor reports is replaced.
 
 import socket
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -80,6 +80,7 @@ class WorkerPool:
         authenticator: decides who a login is; None leaves it to the settings, in each worker.
         clock: the times.
         reactor: runs it.
+        make_nursery: starts what forks the workers, and is given what `NurseryProcess` is.
     """
 
     _log = Logger()
@@ -93,6 +94,7 @@ class WorkerPool:
         *,
         clock: Clock,
         reactor: Any,
+        make_nursery: Callable[..., NurseryProcess] = NurseryProcess,
     ) -> None:
         self.protocol_factory: IProtocolFactory = _Unserved()
         self._settings = settings
@@ -105,6 +107,7 @@ class WorkerPool:
         self._places = [Place(number, share) for number, share in enumerate(shares, 1)]
         self._dealer = Dealer(reactor, self._places)
         self._questions = Questions(clock.scheduler)
+        self._make_nursery = make_nursery
         self._nursery: NurseryProcess | None = None
         self._retired = NOTHING
         self._running = False
@@ -165,7 +168,7 @@ class WorkerPool:
 
     def _open_nursery(self) -> None:
         if self._running:
-            self._nursery = NurseryProcess(self._reactor, self._hear, self._nursery_lost)
+            self._nursery = self._make_nursery(self._reactor, self._hear, self._nursery_lost)
             for place in self._places:
                 self._hire(place)
 

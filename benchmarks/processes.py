@@ -54,6 +54,12 @@ def parse_pss_bytes(text: str) -> int:
     raise ValueError("there is no Pss in it")
 
 
+def busy_seconds(text: str, ticks_per_second: int) -> float:
+    """Read from /proc/stat how long all cores together were not idle."""
+    user, nice, system, _idle, _iowait, *rest = map(int, text.splitlines()[0].split()[1:8])
+    return (user + nice + system + sum(rest)) / ticks_per_second
+
+
 def family(roots: Collection[int], stats: Iterable[Stat]) -> list[int]:
     """Return the roots and all that descend from them, by process id."""
     parents = {stat.pid: stat.parent for stat in stats}
@@ -103,6 +109,17 @@ def pss_bytes(pids: Iterable[int]) -> int:
         OSError: one of them is gone.
     """
     return sum(parse_pss_bytes(Path(f"/proc/{pid}/smaps_rollup").read_text()) for pid in pids)
+
+
+def busy_cores(seconds: float) -> float:
+    """Return how many cores were busy over the next seconds, whatever with."""
+
+    def now() -> float:
+        return busy_seconds(Path("/proc/stat").read_text(), os.sysconf("SC_CLK_TCK"))
+
+    before = now()
+    time.sleep(seconds)
+    return (now() - before) / seconds
 
 
 def _stat(pid: int) -> Stat:

@@ -5,12 +5,14 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple, TypeVar
 
 from benchmarks.figures import NOTHING_ASKED, Asked, Figure
-from benchmarks.processes import Usage, pss_bytes
+from benchmarks.processes import Usage, busy_cores, pss_bytes
 from benchmarks.servers import Server, running
 from benchmarks.storm import Load, put
 from benchmarks.yardsticks import Tools
 
 MEGABYTE = 1_000_000
+QUIET_SECONDS, QUIET_CORES = 0.5, 0.2
+"""How long to look at the machine before a round, and what passes for nothing."""
 MIN_CONNECT_S = 0.01
 """What storm.c can tell apart."""
 
@@ -89,11 +91,16 @@ def run(
 
 
 def in_turn(measures: Sequence[Callable[[], T]], rounds: int) -> list[tuple[T, ...]]:
-    """Return the measures of each round, taken one after the other."""
+    """Return the measures of each round, taken one after the other.
+
+    It says so when something else keeps the machine busy as a round begins.
+    """
     taken = []
     for round in range(1, rounds + 1):
+        busy = busy_cores(QUIET_SECONDS)
+        note = f": {busy:.1f} cores are busy with something else" if busy > QUIET_CORES else ""
+        print(f"  round {round} of {rounds}{note}", flush=True)
         taken.append(tuple(measure() for measure in measures))
-        print(f"  round {round} of {rounds}", flush=True)
     return taken
 
 

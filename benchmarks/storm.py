@@ -8,7 +8,8 @@ number of seconds, so that it holds as many periods of each connection. Exact me
   must not begin while a second's batches are under way, so the connections are opened at a fixed
   rate, and from a moment at which the last of them comes when a second's batches are out;
 - spread: there is no such moment, so a batch under way at either end is counted or not by chance.
-  The sum may differ by those that EDGE_SECONDS and the longest latency of the run have room for.
+  The sum may differ by those that EDGE_SECONDS and the longest latency of the run have room for,
+  but by no more than LONGEST_EDGE_SECONDS of batches.
 """
 
 import json
@@ -32,6 +33,8 @@ RAMP = 5000
 """Connections a second, unless the row is about them."""
 EDGE_SECONDS = 0.05
 """How late a server's timer may be at an end of the steady time."""
+LONGEST_EDGE_SECONDS = 0.2
+"""A server that is later than this cannot be told from one that loses batches."""
 CONNECT_SECONDS = 320
 """storm.c gives up by itself a little before."""
 LAST_COMES = 0.7
@@ -147,7 +150,8 @@ def edge(load: Load, outcome: Outcome) -> int:
     """Return how many batches may be under way at the ends of the steady time."""
     if load.counting is not Counting.SPREAD:
         return 0
-    return round(load.connections * (outcome.max_ms / 1e3 + EDGE_SECONDS))
+    late_s = min(outcome.max_ms / 1e3 + EDGE_SECONDS, LONGEST_EDGE_SECONDS)
+    return round(load.connections * late_s)
 
 
 def begins_quietly(load: Load, steady: float) -> bool:

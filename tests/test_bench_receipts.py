@@ -126,6 +126,13 @@ def test_a_server_that_stands_still_is_seen_with_all_that_it_left_out():
     assert wrong(tally) == counts(missing=8)
 
 
+def test_a_single_second_that_is_left_out():
+    setting = Setting(seconds=3, connections=1)
+    setting.second(0, connections=(0,))
+    setting.second(2, connections=(0,), sequence=2)
+    assert wrong(setting.end()) == counts(missing=1)
+
+
 def test_late_batches_that_come_together_count_once_each():
     setting = Setting(seconds=3, connections=1)
     for number in range(3):
@@ -260,6 +267,16 @@ def test_what_is_known_is_bounded():
     ]
     assert known == [False] * (MAX_FRAMES_KEPT - 1) + [True] * MAX_FRAMES_KEPT
     assert setting.end().batches == 2 * MAX_FRAMES_KEPT - 1
+
+
+def test_no_batch_keeps_all_before_it():
+    setting = Setting(connections=1)
+    for number in range(9):
+        setting.second(number, connections=(0,))
+    seen, chain = setting.receipts.last[0], 0
+    while seen is not None:
+        seen, chain = seen.before, chain + 1
+    assert chain == 2
 
 
 @given(st.data())

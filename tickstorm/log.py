@@ -77,7 +77,7 @@ def json_line(event: LogEvent) -> str:
     event's own fields; a field of the event that has one of these names is left out. A failure's
     traceback is the field `failure`.
     """
-    masked = _masked(event)
+    masked = without_secrets(event)
     entry = {
         "time": _time(masked),
         "level": _level(masked),
@@ -94,7 +94,7 @@ def text_line(event: LogEvent, coloured: bool = False) -> str:
 
     Fields that the message does not show stand behind it. Control characters are escaped.
     """
-    masked = _masked(event)
+    masked = without_secrets(event)
     level = f"{_level(masked):8}"
     if coloured and _level(masked) in _COLOURS:
         level = f"\x1b[{_COLOURS[_level(masked)]}m{level}\x1b[0m"
@@ -194,7 +194,8 @@ def _unshown(event: LogEvent) -> dict[str, Any]:
 # A subclass of a container has its own say in how it is shown, so only these are looked into.
 
 
-def _masked(event: LogEvent) -> LogEvent:
+def without_secrets(event: LogEvent) -> LogEvent:
+    """Return an event in which what is named like a secret is MASK."""
     return {
         name: MASK if _is_secret(name) else _masked_value(value, MAX_DEPTH)
         for name, value in event.items()

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from tickstorm.bench.connections import READ_BYTES, Connections
 from tickstorm.bench.jobs import Begin, Job, Progress
 from tickstorm.bench.meter import Meter
-from tickstorm.bench.pace import SLOT_SECONDS, Ramp
+from tickstorm.bench.pace import Ramp
 from tickstorm.bench.receipts import OVERDUE_NS, Receipts
 from tickstorm.bench.tally import Tally
 from tickstorm.bench.wire import Wire, make_wire
@@ -28,6 +28,10 @@ MAX_EVENTS = 1024
 MAX_OUTSTANDING = 100
 """Logins under way at once in a process."""
 PROGRESS_SECONDS = 0.25
+HOUSE_NS = 2_000_000
+"""How often is done what is not about the connections that are ready."""
+POLL_SECONDS = 0.002
+"""The same while none is."""
 _CONTROL = select.EPOLLIN | select.EPOLLRDNORM
 """Both are reported then, which tells this from a connection, where one was asked for."""
 
@@ -78,17 +82,28 @@ class Load:
 
     def run(self) -> Tally:
         """Return what was counted once the time is over, or somebody says stop."""
-        while not self._over():
-            under_way = self._connections.logging_in
-            self._connections.begin(self._ramp.take(time.monotonic(), under_way))
-            self._tell()
-            events = self._epoll.poll(self._patience(), MAX_EVENTS)
+        keep_house_ns = 0
+        while not self._stopped:
+            events = self._epoll.poll(POLL_SECONDS, MAX_EVENTS)
             woken_ns = time.time_ns()
-            self._take(events)
-            self._connections.send_heartbeats()
-            self._connections.give_up_late_logins()
-            self._meter.turned(woken_ns, time.time_ns(), len(events))
+            if events:
+                self._take(events)
+                self._meter.turned(woken_ns, time.time_ns(), len(events))
+            # With many connections a turn is about a few of them: what is not about them can wait.
+            if not keep_house_ns - HOUSE_NS <= woken_ns < keep_house_ns:
+                keep_house_ns = woken_ns + HOUSE_NS
+                self._keep_house(woken_ns)
         return self._end()
+
+    def _keep_house(self, now_ns: int) -> None:
+        """Do what is to be done now and then."""
+        under_way = self._connections.logging_in
+        self._connections.begin(self._ramp.take(time.monotonic(), under_way))
+        self._connections.send_heartbeats()
+        self._connections.give_up_late_logins()
+        self._meter.turned(now_ns, now_ns, 0)
+        self._tell()
+        self._stopped = self._stopped or self._over(now_ns)
 
     def _end(self) -> Tally:
         now_ns = time.time_ns()
@@ -137,16 +152,11 @@ class Load:
         else:
             self._stopped = True
 
-    def _over(self) -> bool:
-        if self._stopped or self._window is None:
-            return self._stopped
+    def _over(self, now_ns: int) -> bool:
+        if self._window is None:
+            return False
         nobody = not (self._connections.subscribed or self._connections.logging_in)
-        return nobody or time.time_ns() >= self._window.end_ns + OVERDUE_NS
-
-    def _patience(self) -> float:
-        """Return how many seconds nothing has to be looked at but what arrives."""
-        waits_for_ramp = not self._ramp.done and self._connections.logging_in < MAX_OUTSTANDING
-        return SLOT_SECONDS / 10 if waits_for_ramp else SLOT_SECONDS / 2
+        return nobody or now_ns >= self._window.end_ns + OVERDUE_NS
 
     def _tell(self) -> None:
         now = time.monotonic()

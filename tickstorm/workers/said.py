@@ -15,6 +15,7 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from tickstorm.log import without_secrets
 from tickstorm.workers.link import Said
 
 _TAKEN = frozenset({"text", "worker", "level", "format"})
@@ -42,7 +43,7 @@ class _Sender:
     def __call__(self, event: LogEvent) -> None:
         level = event.get("log_level", LogLevel.info)
         namespace = str(event.get("log_namespace") or "-")
-        self._send(Said(level.name, namespace, formatEvent(event), _fields(event)))
+        self._send(Said(level.name, namespace, formatEvent(without_secrets(event)), _fields(event)))
 
 
 def _fields(event: LogEvent) -> dict[str, Any]:

@@ -1,0 +1,395 @@
+"""The parts of the benchmarks that only calculate: ratios, verdicts, tables, and what is exact."""
+
+import json
+from datetime import date
+
+import pytest
+
+from benchmarks import latency, memory, soak
+from benchmarks.__main__ import ROWS
+from benchmarks.brokers import brokers_table
+from benchmarks.figures import Asked, Bound, Figure, Ratio, Verdict
+from benchmarks.flood import Flood, flood_ticks, from_line, to_line
+from benchmarks.page import anchor, page
+from benchmarks.plain import batch
+from benchmarks.processes import (
+    Sample,
+    Stat,
+    busy_seconds,
+    family,
+    interpolated,
+    parse_pss_bytes,
+    parse_stat,
+)
+from benchmarks.publishers import MQTT, NATS, REDIS, message, publication
+from benchmarks.rows import parser, size_of
+from benchmarks.runs import Run, Size, compared
+from benchmarks.servers import listeners
+from benchmarks.storm import (
+    Counting,
+    Load,
+    Outcome,
+    begins_quietly,
+    command,
+    edge,
+    environment,
+    fault,
+    miscount,
+    parse_outcome,
+    wait_until_start,
+)
+from benchmarks.table import Section, figures_table, markdown, number
+from benchmarks.yardsticks import Tools
+from tickstorm.frames import MAX_PAYLOAD_BYTES, OVERHEAD_BYTES
+
+RATIO = Asked(Bound(1.30, of_ratio=True), Bound(1.10, of_ratio=True))
+FINE = Outcome(1000, 0, 0, 0, 0, 2.0, 12_000, 12_000, 10_000, 1.0, 2.0, 3.0, 20.0)
+ALIGNED = Load(1000, 10, ramp=500)
+SPREAD = Load(1000, 10, Counting.SPREAD)
+
+
+# Figures.
+
+
+def test_a_ratio_is_taken_in_each_pair():
+    figure = Figure("CPU", "µs", ours=(6.0, 12.0, 9.0), yardstick=(5.0, 8.0, 9.0))
+    assert figure.middle == 9.0
+    assert figure.ratio == Ratio(1.2, 1.0, 1.5)
+    assert str(figure.ratio) == "1.20 (1.00 to 1.50)"
+
+
+def test_without_a_yardstick_there_is_no_ratio():
+    assert Figure("memory", "MB", (3.0,)).ratio is None
+
+
+def test_pairs_must_be_pairs():
+    with pytest.raises(ValueError, match="shorter"):
+        _ = Figure("CPU", "µs", (1.0, 2.0), (1.0,)).ratio
+
+
+@pytest.mark.parametrize(
+    ("asked", "value", "ratio", "verdict"),
+    [
+        (RATIO, 7.0, 1.10, Verdict.AIM_MET),
+        (RATIO, 7.0, 1.11, Verdict.LEAST_MET),
+        (RATIO, 7.0, 1.31, Verdict.NOT_MET),
+        (RATIO, 7.0, None, Verdict.NOT_MET),
+        (Asked(Bound(5.0, at_least=True), Bound(20.0, at_least=True)), 20.0, None, Verdict.AIM_MET),
+        (Asked(Bound(5.0, at_least=True), Bound(20.0, at_least=True)), 5.0, 9.0, Verdict.LEAST_MET),
+        (Asked(Bound(5.0, at_least=True), Bound(20.0, at_least=True)), 4.9, 9.0, Verdict.NOT_MET),
+        (Asked(Bound(1.0), Bound(1.0, of_ratio=True)), 0.9, 1.01, Verdict.LEAST_MET),
+        (Asked(Bound(1.0)), 1.0, None, Verdict.MET),
+        (Asked(aim=Bound(5.0)), 5.1, None, Verdict.AIM_NOT_MET),
+        (Asked(aim=Bound(5.0)), 5.0, None, Verdict.AIM_MET),
+        (Asked(), 5.0, 1.0, Verdict.NOT_ASKED),
+    ],
+)
+def test_verdicts(asked, value, ratio, verdict):
+    assert asked.verdict(value, ratio) is verdict
+
+
+@pytest.mark.parametrize(
+    ("bound", "text"),
+    [
+        (Bound(1.3, of_ratio=True), "≤ 1.30 x"),
+        (Bound(400, "MB"), "≤ 400 MB"),
+        (Bound(5000, "a second", at_least=True), "≥ 5,000 a second"),
+        (Bound(0.5), "≤ 0.5"),
+    ],
+)
+def test_bounds_as_text(bound, text):
+    assert str(bound) == text
+
+
+# Tables and the page.
+
+
+def test_a_table_of_figures():
+    figures = [
+        Figure("CPU", "µs", (1234.5, 1234.5), (1000.0, 1000.0), RATIO),
+        Figure("memory", "MB", (99.6,), asked=Asked(aim=Bound(250, "MB")), digits=0),
+    ]
+    assert figures_table(figures, "limit.c") == markdown(
+        [
+            "",
+            "limit.c",
+            "Tickstorm",
+            "ratio: median (lowest to highest)",
+            "asked",
+            "aim",
+            "reached",
+        ],
+        [
+            [
+                "CPU, µs",
+                "1,000.00",
+                "1,234.50",
+                "1.23 (1.23 to 1.23)",
+                "≤ 1.30 x",
+                "≤ 1.10 x",
+                "met, the aim is not",
+            ],
+            ["memory, MB", "-", "100", "-", "", "≤ 250 MB", "aim met"],
+        ],
+    )
+
+
+def test_reduced_sizes_are_held_against_nothing():
+    figures = [Figure("CPU", "µs", (2.0,), (1.0,), RATIO)]
+    assert figures_table(figures, "limit.c", judged=False) == (
+        "|  | limit.c | Tickstorm | ratio: median (lowest to highest) |\n"
+        "| --- | --- | --- | --- |\n"
+        "| CPU, µs | 1.00 | 2.00 | 2.00 (2.00 to 2.00) |"
+    )
+
+
+def test_numbers():
+    assert (number([1, 3, 1_234_567], 1), number([0.06, 0.04], 2), number([], 0)) == (
+        "3.0",
+        "0.05",
+        "-",
+    )
+
+
+def run(cpu_us=1.0, connection_bytes=0.0):
+    return Run(cpu_us, 1.0, 2.0, 3.0, 4.0, 5.0, 250.4, connection_bytes, 100.0)
+
+
+def test_figures_of_pairs_of_runs():
+    pairs = [(run(2.0), run(3.0)), (run(4.0), run(8.0))]
+    assert compared("CPU", "µs", pairs, "cpu_us", asked=RATIO) == Figure(
+        "CPU", "µs", [3.0, 8.0], [2.0, 4.0], RATIO
+    )
+    whole, each = memory.memory_figures([(run(), run(connection_bytes=2000.0))])
+    assert (whole.ours, whole.verdict, each.ours) == ([250.4], Verdict.LEAST_MET, [2000.0])
+
+
+def test_a_table_of_brokers():
+    rounds = [(run(5.0), run(10.0)), (run(6.0), run(9.0)), (run(7.0, 2000.0), run(7.0, 9.0))]
+    assert brokers_table(["Tickstorm", "Redis"], rounds).splitlines()[2:] == [
+        "| Tickstorm | 6.00 | 1 | 1.0 | 3.0 | 0 |",
+        "| Redis | 9.00 | 1.50 (1.00 to 2.00) | 1.0 | 3.0 | 0 |",
+    ]
+
+
+def test_the_page_links_its_sections():
+    section = Section("Fan-out: 10,000 of them", "About.", "| |", "Limits.", "python -m x")
+    text = page(date(2026, 1, 2), "one core", [section])
+    assert anchor(section.title) == "fan-out-10000-of-them"
+    assert "- [Fan-out: 10,000 of them](#fan-out-10000-of-them)\n" in text
+    assert "Measured on 2026-01-02: one core, loopback" in text
+    assert (
+        "## Fan-out: 10,000 of them\n\nAbout.\n\n| |\n\nLimits.\n\nTo repeat it: `python -m x`.\n"
+    ) in text
+
+
+# Rows.
+
+
+def test_rows_are_named_for_their_modules():
+    assert [row.measure.__module__ for row in ROWS] == [f"benchmarks.{row.name}" for row in ROWS]
+    assert all(row.full.pairs >= 3 for row in ROWS)
+
+
+def test_a_size_can_be_changed_in_parts():
+    parsing = parser("A row.")
+    parsing.add_argument("--quick", action="store_true")
+    for field in Size._fields:
+        parsing.add_argument(f"--{field}", type=int)
+    row = ROWS[0]
+    assert size_of(row, parsing.parse_args([])) == row.full
+    assert size_of(row, parsing.parse_args(["--quick", "--pairs", "7"])) == (
+        row.quick._replace(pairs=7)
+    )
+
+
+# What is exact.
+
+
+def test_nothing_lost():
+    assert (fault(ALIGNED, FINE), miscount(ALIGNED, FINE)) == (None, None)
+
+
+@pytest.mark.parametrize("field", ["closed", "refused", "errors", "badcrc"])
+def test_a_run_that_lost_something_is_refused(field):
+    outcome = FINE._replace(**{field: 1})
+    assert fault(ALIGNED, outcome) == f"the load generator saw {field} 1 times"
+
+
+def test_everybody_must_be_subscribed():
+    said = "999 of 1,000 connections were subscribed"
+    assert fault(ALIGNED, FINE._replace(subscribed=999)) == said
+    gave_up = FINE._replace(connect_s=-1.0)
+    assert fault(ALIGNED, gave_up) == "1,000 of 1,000 connections were subscribed"
+
+
+@pytest.mark.parametrize("timed", [9_999, 10_001])
+def test_aligned_batches_are_counted_to_the_last(timed):
+    said = f"{timed:,} batches came instead of 10,000"
+    assert miscount(ALIGNED, FINE._replace(timed=timed)) == said
+
+
+@pytest.mark.parametrize(
+    ("max_ms", "timed", "exact"),
+    [
+        (20.0, 10_070, True),
+        (20.0, 9_930, True),
+        (20.0, 9_929, False),
+        (20.0, 10_071, False),
+        (2000.0, 9_800, True),
+        (2000.0, 9_799, False),
+    ],
+)
+def test_spread_batches_may_be_under_way_at_the_ends(max_ms, timed, exact):
+    outcome = FINE._replace(max_ms=max_ms, timed=timed)
+    assert (miscount(SPREAD, outcome) is None) is exact
+
+
+def test_what_is_not_counted_cannot_be_wrong():
+    load = ALIGNED._replace(counting=Counting.NOT)
+    assert miscount(load, FINE._replace(timed=0)) is None
+    assert (edge(load, FINE), edge(ALIGNED, FINE), edge(SPREAD, FINE)) == (0, 0, 70)
+
+
+def test_the_last_connection_comes_when_a_second_is_out():
+    # 2 s of connecting, to end 0.7 s into a second
+    assert wait_until_start(ALIGNED, 100.5) == pytest.approx(0.2)
+    assert wait_until_start(ALIGNED, 100.8) == pytest.approx(0.9)
+    assert wait_until_start(SPREAD, 100.8) == 0
+    assert wait_until_start(ALIGNED._replace(ramp=0), 100.8) == 0
+
+
+@pytest.mark.parametrize(
+    ("load", "steady", "quiet"),
+    [
+        (ALIGNED, 7.7, True),
+        (ALIGNED, 7.49, False),
+        (ALIGNED, 7.98, False),
+        (SPREAD, 7.0, True),
+    ],
+)
+def test_when_the_steady_time_may_begin(load, steady, quiet):
+    assert begins_quietly(load, steady) is quiet
+
+
+def test_the_load_generator_as_a_command():
+    tools = Tools("limit", "storm")
+    load = Load(48_000, 10, ramp=0)
+    assert command(tools, 8080, load) == ["storm", "ts", "8080", "48000", "10", "3", "0", "1"]
+    assert Load(19_000, 1).processes == 1
+    assert "CRC" in environment(load)
+    assert "CRC" not in environment(load._replace(check=False))
+
+
+def test_what_the_load_generator_says():
+    line = json.dumps({**FINE._asdict(), "proto": "ts", "pongs": 3})
+    assert parse_outcome(line) == FINE
+    with pytest.raises(KeyError):
+        parse_outcome('{"proto": "ts"}')
+
+
+# The kernel's tables.
+
+
+def test_a_process_whose_name_has_brackets():
+    text = f"42 (a) b (c)) S 7 {' '.join('0' * 9)} 150 50 0 0"
+    assert parse_stat(text, 100) == Stat(42, 7, 2.0)
+
+
+def test_memory_is_pss():
+    text = "00400000-7fff ---p 00000000 00:00 0 [rollup]\nRss: 900 kB\nPss: 12 kB\nPss_Anon: 8 kB\n"
+    assert parse_pss_bytes(text) == 12_288
+    with pytest.raises(ValueError, match="no Pss"):
+        parse_pss_bytes("Rss: 900 kB\n")
+
+
+def test_a_family_is_all_descendants():
+    stats = [Stat(3, 2, 0), Stat(2, 1, 0), Stat(4, 3, 0), Stat(5, 0, 0), Stat(1, 0, 0)]
+    assert family([2], stats) == [2, 3, 4]
+    assert family([5, 3], stats) == [3, 4, 5]
+
+
+def test_busy_is_what_is_not_idle():
+    assert busy_seconds("cpu  100 10 50 9999 888 1 2 0 0 0\ncpu0 1 1 1 1\n", 100) == 1.63
+
+
+@pytest.mark.parametrize(("when", "value"), [(0.0, 5.0), (1.0, 5.0), (1.5, 6.0), (9.0, 7.0)])
+def test_values_between_samples(when, value):
+    assert interpolated([Sample(1.0, 5.0), Sample(2.0, 7.0)], when) == value
+
+
+def test_who_listens():
+    table = [
+        "  sl  local_address rem_address   st",
+        "   0: 0100007F:1F90 00000000:0000 0A",
+        "   1: 0100007F:1F90 00000000:0000 0A",
+        "   2: 0100007F:1F91 00000000:0000 0A",
+        "   3: 0100007F:1F90 0100007F:8000 01",
+    ]
+    assert [listeners(table, port) for port in (8080, 8081, 8082)] == [2, 1, 0]
+
+
+# Publishers.
+
+
+def test_messages_as_brokers_take_them():
+    payload = message(1_795_263_532_221_927_600)
+    assert (len(payload), payload[:20]) == (116, b"T=1795263532221927xx")
+    redis = b"*3\r\n$7\r\nPUBLISH\r\n$1\r\nt\r\n$116\r\n" + payload + b"\r\n"
+    assert publication(REDIS, payload) == redis
+    assert publication(NATS, payload) == b"PUB t 116\r\n" + payload + b"\r\n"
+    assert publication(MQTT, payload) == b"\x30\x77\x00\x01t" + payload
+    assert publication(MQTT, payload * 2) == b"\x30\xeb\x01\x00\x01t" + payload * 2
+    assert MQTT.hello == b"\x10\x0f\x00\x04MQTT\x04\x02\x00\x00\x00\x03pub"
+
+
+# The flood, latency and the soak.
+
+
+def test_a_flood_is_one_frame_a_batch():
+    frame = batch(flood_ticks(), 1)
+    assert 60_000 < len(frame) <= MAX_PAYLOAD_BYTES + OVERHEAD_BYTES
+    assert len({tick.symbol for tick in flood_ticks()}) == 1000
+
+
+def test_a_flood_is_told_in_a_line():
+    told = Flood(7, 1.5, 2.5)
+    assert from_line(to_line(told)) == told
+
+
+@pytest.mark.parametrize(("part", "value"), [(0.0, 1), (0.5, 3), (0.99, 4), (1.0, 4)])
+def test_percentiles(part, value):
+    assert latency.percentile([4, 1, 3, 2], part) == value
+
+
+METRICS = """# HELP tickstorm_loop_lag_seconds How late.
+tickstorm_loop_lag_seconds{worker="0"} 0.002
+tickstorm_loop_lag_seconds{worker="1"} 3e-05
+tickstorm_loop_lag_seconds_other 9.0
+tickstorm_last_sweep_age_seconds 0.5
+"""
+
+
+def test_the_worst_worker_counts():
+    assert soak.gauge(METRICS, soak.LOOP_LAG) == 0.002
+    assert soak.gauge(METRICS, soak.SWEEP_AGE) == 0.5
+    with pytest.raises(ValueError, match="empty"):
+        soak.gauge(METRICS, "tickstorm_symbols")
+
+
+def test_drift_is_between_the_first_and_the_last_fifth():
+    assert soak.drift_percent([100, 100, 50, 60, 70, 80, 90, 100, 110, 110]) == pytest.approx(10)
+    with pytest.raises(ValueError, match="4 values"):
+        soak.drift_percent([1, 2, 3, 4])
+
+
+def test_the_report_of_a_soak():
+    samples = [soak.Sample(100.0 + at, 0.5, 0.001 * at) for at in range(5)]
+    assert soak.report(SPREAD, samples, FINE._replace(timed=9_990)).splitlines() == [
+        "1,000 connections, 10 s, 5 samples",
+        "memory: 100.0 MB at first, 104.0 MB at last, drift +4.00 % from the first to the last "
+        "fifth",
+        "oldest sweep: 0.50 s, latest 4.0 ms late",
+        "latency: median 1.00 ms, 99th percentile 3.00 ms, longest 20.0 ms",
+        "batches: 9,990 of 10,000, +10 lost or under way at the ends",
+    ]

@@ -1,0 +1,128 @@
+"""A place: what is known of its worker, and nothing of the one before it."""
+
+import socket
+from collections import Counter
+from contextlib import closing
+
+import pytest
+from places import Filled, Link
+
+from tickstorm.metrics import Metrics
+from tickstorm.reading import NOTHING, Reading
+from tickstorm.serving import WorkerReading
+from tickstorm.workers.handover import pair
+from tickstorm.workers.link import Load, Report
+from tickstorm.workers.place import Place
+
+
+@pytest.fixture(name="filled")
+def make_filled():
+    """A place for 10 connections whose worker serves."""
+    with closing(Filled(number=3, share=10)) as filled:
+        yield filled
+
+
+def hand(place, count=1, first_id=1):
+    sockets = [socket.socket() for _ in range(count)]
+    taken = place.hand(2, socket.AF_INET, first_id, sockets)
+    still_open = [each.fileno() >= 0 for each in sockets]
+    for each in sockets:
+        each.close()
+    assert len(set(still_open)) == 1
+    return taken, still_open[0]
+
+
+def report(**fields):
+    return Report(Reading(7, 0, 0, {}, Metrics()), cpu_seconds=1.5, resident_bytes=4096, **fields)
+
+
+def test_an_empty_place():
+    place = Place(3, 10)
+    assert (place.link, place.placements, place.takes, place.room) == (None, None, False, 10)
+    assert place.reading is NOTHING
+    assert place.describe() == WorkerReading(3, 0, False, 0, 0, 0.0, 0)
+    assert hand(place) == (False, True)
+
+
+def test_a_worker_takes_once_it_serves():
+    place = Place(1, 10)
+    connections, taker = pair()
+    with taker:
+        link = Link()
+        place.fill(link, connections, 5.0)
+        assert (place.link, place.placements.link) == (link, link.outlet)
+        assert (place.born_at, place.reported_at, place.takes) == (5.0, 5.0, False)
+        place.up = True
+        assert place.takes
+        place.let_go()
+        assert (place.takes, place.leaving, place.link) == (False, True, link)
+        place.empty()
+
+
+def test_what_is_handed_over_is_closed_here_and_takes_room(filled):
+    assert hand(filled.place, 4, first_id=7) == (True, False)
+    assert filled.place.room == 6
+    assert filled.take() == [(2, socket.AF_INET, [7, 8, 9, 10])]
+
+
+def test_room_is_what_its_worker_says_less_what_is_on_its_way(filled):
+    hand(filled.place, 4)
+    hand(filled.place, 2)
+    filled.place.take_load(Load(handed=4, open=3))  # one is closed, two have not arrived
+    assert filled.place.room == 10 - 3 - 2
+    filled.place.take_load(Load(handed=6, open=5))
+    assert filled.place.room == 5
+    filled.place.take_load(Load(handed=6, open=0))
+    assert filled.place.room == 10
+
+
+def test_a_worker_may_be_more_than_full(filled):
+    hand(filled.place, 12)
+    assert filled.place.room == -2
+
+
+def test_what_is_not_taken_stays_open_and_takes_no_room(filled):
+    filled.block()
+    assert hand(filled.place, 3) == (False, True)
+    assert filled.place.room == 10
+
+
+def test_nor_when_its_worker_is_gone(filled):
+    filled.taker.close()
+    assert hand(filled.place, 3) == (False, True)
+    assert filled.place.room == 10
+
+
+def test_how_it_is(filled):
+    filled.place.pid = 1234
+    filled.place.take_load(Load(9, 7))
+    assert filled.place.describe() == WorkerReading(3, 1234, True, 0, 7, 0.0, 0)
+    filled.place.take_report(report(), now=8.0)
+    assert filled.place.describe() == WorkerReading(3, 1234, True, 0, 7, 1.5, 4096)
+    assert (filled.place.reading, filled.place.reported_at) == (
+        report()[0]._replace(metrics=filled.place.reading.metrics),
+        8.0,
+    )
+
+
+def test_nothing_is_left_of_a_worker_that_is_gone(filled):
+    place = filled.place
+    place.pid = 1234
+    place.by_address["10.0.0.1"] += 2
+    place.restarts, place.wait = 3, 0.8
+    hand(place, 5)
+    place.take_load(Load(5, 5))
+    place.take_report(report(), now=8.0)
+    place.let_go()
+    place.empty()
+    assert (place.link, place.placements, place.room, place.takes) == (None, None, 10, False)
+    assert (place.by_address, place.reading, place.leaving) == (Counter(), NOTHING, False)
+    assert place.describe() == WorkerReading(3, 0, False, 3, 0, 0.0, 0)
+    assert place.wait == 0.8  # it is the place's, not the worker's
+
+
+def test_the_way_to_a_worker_is_closed_with_it(filled):
+    taker = filled.taker
+    filled.place.empty()
+    with pytest.raises(BrokenPipeError):
+        taker.send(b"nobody")

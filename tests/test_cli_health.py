@@ -84,11 +84,10 @@ def answering(answer):
         def serve():
             connection = server.accept()[0]
             kept.append(connection)
-            request = connection.recv(65536)
+            kept.append(connection.recv(65536))
             if answer is not None:
                 connection.sendall(answer)
                 connection.close()
-            kept.append(request)
 
         Thread(target=serve, daemon=True).start()
         yield f"tcp:{server.getsockname()[1]}:interface=127.0.0.1", kept

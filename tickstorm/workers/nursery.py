@@ -112,7 +112,11 @@ class Nursery:
 
 def main() -> None:
     """Load what workers need, and serve."""
-    import tickstorm.workers.process  # noqa: F401 - for the workers to come
+    # For the workers to come. Importing the reactor itself would be too early: it opens files.
+    import twisted.internet.default
+    import twisted.internet.epollreactor
+
+    import tickstorm.workers.process  # noqa: F401
 
     raise_limit()
     gc.collect()

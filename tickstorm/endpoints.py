@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorCore, IStreamServerEndpoint
 from twisted.protocols.haproxy import proxyEndpoint
 
 from tickstorm.errors import ConfigError
-from tickstorm.tls import TLSServerEndpoint, TLSSettings
+from tickstorm.tls import Read, TLSServerEndpoint, TLSSettings, read_file
 
 DEFAULT_BACKLOG = 4096
 """Connections that may wait to be accepted: after a cut, everybody comes back at once."""
@@ -32,13 +32,20 @@ _NAMED = re.compile(r"((?:[^=\\]|\\.)*)=(.*)", re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
-def server_endpoint(reactor: IReactorCore, description: str) -> IStreamServerEndpoint:
+def server_endpoint(
+    reactor: IReactorCore, description: str, read: Read = read_file
+) -> IStreamServerEndpoint:
     r"""Return what a description says, ready to listen.
 
     `tls:` and a port are ours: `tls:8080:cert=PATH:key=PATH`, with `interface=`, `backlog=`,
     `clientCA=PATH`, `clientAuth=require` (as it is with a clientCA) or `optional`, and `min=1.3` or
     `1.2`. `haproxy:` before it expects the PROXY header before TLS begins. Anything else is for
     `twisted.internet.endpoints.serverFromString`. A colon within a value is written `\:`.
+
+    Args:
+        reactor: accepts the connections.
+        description: as above.
+        read: reads the files that `tls:` names.
 
     Raises:
         ConfigError: the message says which part of the description cannot be used, and why.
@@ -51,7 +58,9 @@ def server_endpoint(reactor: IReactorCore, description: str) -> IStreamServerEnd
         if ours is None:
             return _endpoint_of_twisted(reactor, description, arguments, keywords)
         proxied = ours[1] is not None
-        return tls_endpoint(reactor, arguments[1 + proxied :], keywords, proxied=proxied)
+        return tls_endpoint(
+            reactor, arguments[1 + proxied :], keywords, proxied=proxied, read=read
+        )
     except ConfigError as error:
         raise ConfigError(f"{description!r}: {error}") from None
 
@@ -62,6 +71,7 @@ def tls_endpoint(
     keywords: Mapping[str, str],
     *,
     proxied: bool = False,
+    read: Read = read_file,
 ) -> TLSServerEndpoint:
     """Return the endpoint that the parts of a `tls:` description describe.
 
@@ -70,6 +80,7 @@ def tls_endpoint(
         arguments: the parts without a name: the port alone.
         keywords: the others, by name.
         proxied: whether the PROXY protocol comes before TLS.
+        read: reads the files.
 
     Raises:
         ConfigError: the message begins with the part that cannot be used.
@@ -90,7 +101,7 @@ def tls_endpoint(
     )
     if proxied:
         accepting = proxyEndpoint(accepting)
-    return TLSServerEndpoint(reactor, accepting, _tls_settings(keywords))
+    return TLSServerEndpoint(reactor, accepting, _tls_settings(keywords), read)
 
 
 def _tls_settings(keywords: Mapping[str, str]) -> TLSSettings:

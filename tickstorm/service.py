@@ -31,7 +31,13 @@ from tickstorm.fanout import FanOut
 from tickstorm.interfaces import ISourceMaker
 from tickstorm.serving import InProcess, Serving
 from tickstorm.sources import make_source
-from tickstorm.tls import TLSServerEndpoint, certificate_expiry
+from tickstorm.tls import (
+    KeptFiles,
+    Read,
+    TLSServerEndpoint,
+    certificate_expiry,
+    server_context,
+)
 from tickstorm.web.health import Health, HealthLimits
 from tickstorm.web.observation import Observation
 from tickstorm.web.site import site
@@ -91,18 +97,19 @@ class TickstormService(MultiService):
         self._drain_timeout = settings.drain_timeout
         self._scheduler = clock.scheduler
         self._health = Health(clock.monotonic(), HealthLimits(feed_timeout=settings.feed_timeout))
+        kept = KeptFiles()
         self._endpoints = [
-            (description, server_endpoint(reactor, description))
+            (description, server_endpoint(reactor, description, kept.read))
             for description in settings.port_descriptions
         ]
         self._page_endpoints = [
-            (description, server_endpoint(reactor, description))
+            (description, server_endpoint(reactor, description, kept.read))
             for description in settings.http_descriptions
         ]
         self._certificates = _certificates(
             (*settings.port_descriptions, *settings.http_descriptions)
         )
-        self._expiry = _expiry(self._certificates)
+        self._expiry = _expiry(self._certificates, kept.read)
         self._site = site(
             Observation(self.hub, self._serving, self._health, clock), lambda: self._expiry
         )
@@ -157,14 +164,16 @@ class TickstormService(MultiService):
         What cannot be used is logged, and all stays as it was.
         """
         endpoints = (endpoint for _, endpoint in (*self._endpoints, *self._page_endpoints))
+        encrypted = [endpoint for endpoint in endpoints if isinstance(endpoint, TLSServerEndpoint)]
+        kept = KeptFiles()
         try:
-            for endpoint in endpoints:
-                if isinstance(endpoint, TLSServerEndpoint):
-                    endpoint.reload()
-            self._expiry = _expiry(self._certificates)
+            contexts = [server_context(endpoint.settings, kept.read) for endpoint in encrypted]
+            self._expiry = _expiry(self._certificates, kept.read)
         except ConfigError as error:
             self._log.error("the certificates stay as they were: {reason}", reason=error)
             return
+        for endpoint, context in zip(encrypted, contexts, strict=True):
+            endpoint.connections.context = context
         self._serving.reload()
         self._log.info("the certificates are read anew")
 
@@ -229,8 +238,8 @@ def _certificates(descriptions: Iterable[str]) -> set[str]:
     return {description.named["cert"] for description in parsed if description.is_own_tls}
 
 
-def _expiry(paths: Iterable[str]) -> dict[str, float]:
-    return {path: certificate_expiry(path) for path in paths}
+def _expiry(paths: Iterable[str], read: Read) -> dict[str, float]:
+    return {path: certificate_expiry(path, read) for path in paths}
 
 
 def _listen_all(endpoints: Iterable[_Listener]) -> list[IListeningPort]:

@@ -3,6 +3,7 @@
 No key's contents are ever in an error.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,8 +64,38 @@ class TLSSettings(NamedTuple):
     minimum: int = TLS1_3_VERSION
 
 
-def server_context(settings: TLSSettings) -> Context:
+Read = Callable[[str], bytes]
+"""Returns the contents of the file at a path; raises OSError or ValueError."""
+
+
+def read_file(path: str) -> bytes:
+    """Return the contents of the file at a path, as they are now."""
+    return Path(path).read_bytes()
+
+
+class KeptFiles:
+    """Files as they were when they were first read, so that all judge and use the same bytes.
+
+    Attributes:
+        contents: by their paths.
+    """
+
+    def __init__(self) -> None:
+        self.contents: dict[str, bytes] = {}
+
+    def read(self, path: str) -> bytes:
+        """Return the contents of the file at a path."""
+        if path not in self.contents:
+            self.contents[path] = read_file(path)
+        return self.contents[path]
+
+
+def server_context(settings: TLSSettings, read: Read = read_file) -> Context:
     """Read the files, and return what the connections of a port share.
+
+    Args:
+        settings: which files, and the rules.
+        read: reads them.
 
     Raises:
         ConfigError: a file cannot be read or used; the message begins with its keyword.
@@ -80,23 +111,23 @@ def server_context(settings: TLSSettings) -> Context:
     context.set_session_cache_mode(SESS_CACHE_OFF)
     # Most connections are idle most of the time, and then have no need of buffers.
     context.set_mode(MODE_RELEASE_BUFFERS)
-    _use_certificate(context, settings)
-    _use_key(context, settings)
-    _verify_clients(context, settings)
+    _use_certificate(context, settings, read)
+    _use_key(context, settings, read)
+    _verify_clients(context, settings, read)
     return context
 
 
-def certificate_expiry(path: str) -> float:
+def certificate_expiry(path: str, read: Read = read_file) -> float:
     """Return when the first certificate in a PEM file stops being valid, in Unix seconds.
 
     Raises:
         ConfigError: there is none that can be read.
     """
-    return _certificates("cert", path)[0].not_valid_after_utc.timestamp()
+    return _certificates("cert", path, read)[0].not_valid_after_utc.timestamp()
 
 
-def _use_certificate(context: Context, settings: TLSSettings) -> None:
-    certificate, *chain = _certificates("cert", settings.cert)
+def _use_certificate(context: Context, settings: TLSSettings, read: Read) -> None:
+    certificate, *chain = _certificates("cert", settings.cert, read)
     try:
         context.use_certificate(certificate)
         for issuer in chain:
@@ -105,8 +136,8 @@ def _use_certificate(context: Context, settings: TLSSettings) -> None:
         raise ConfigError(f"cert: {settings.cert!r} is refused: {_reason(error)}") from None
 
 
-def _use_key(context: Context, settings: TLSSettings) -> None:
-    pem = _read("key", settings.key)
+def _use_key(context: Context, settings: TLSSettings, read: Read) -> None:
+    pem = _contents("key", settings.key, read)
     try:
         key: Any = load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -122,13 +153,13 @@ def _use_key(context: Context, settings: TLSSettings) -> None:
         ) from None
 
 
-def _verify_clients(context: Context, settings: TLSSettings) -> None:
+def _verify_clients(context: Context, settings: TLSSettings, read: Read) -> None:
     if settings.client_ca is None:
         context.set_verify(VERIFY_NONE)
         return
     store = context.get_cert_store()
     assert store is not None  # only a context without memory has none
-    for authority in _certificates("clientCA", settings.client_ca):
+    for authority in _certificates("clientCA", settings.client_ca, read):
         store.add_cert(X509.from_cryptography(authority))
         context.add_client_ca(authority)
     # An intermediate CA stands for those it signed, without trust in its whole root.
@@ -137,17 +168,17 @@ def _verify_clients(context: Context, settings: TLSSettings) -> None:
     context.set_verify(VERIFY_PEER | required)
 
 
-def _certificates(keyword: str, path: str) -> list[Certificate]:
-    pem = _read(keyword, path)
+def _certificates(keyword: str, path: str, read: Read) -> list[Certificate]:
+    pem = _contents(keyword, path, read)
     try:
         return load_pem_x509_certificates(pem)
     except ValueError:
         raise ConfigError(f"{keyword}: {path!r} is not a certificate in PEM") from None
 
 
-def _read(keyword: str, path: str) -> bytes:
+def _contents(keyword: str, path: str, read: Read) -> bytes:
     try:
-        return Path(path).read_bytes()
+        return read(path)
     except OSError as error:
         raise ConfigError(f"{keyword}: cannot read {path!r}: {error.strerror}") from None
     except ValueError as error:
@@ -195,6 +226,7 @@ class TLSServerEndpoint:
         reactor: the one that accepts.
         accepting: the other endpoint.
         settings: the files, which are read now, and the rules.
+        read: reads them.
 
     Attributes:
         settings: as given.
@@ -205,12 +237,16 @@ class TLSServerEndpoint:
     """
 
     def __init__(
-        self, reactor: IReactorCore, accepting: IStreamServerEndpoint, settings: TLSSettings
+        self,
+        reactor: IReactorCore,
+        accepting: IStreamServerEndpoint,
+        settings: TLSSettings,
+        read: Read = read_file,
     ) -> None:
         self._reactor = reactor
         self._accepting = accepting
         self.settings = settings
-        self.connections = TLSConnections(server_context(settings))
+        self.connections = TLSConnections(server_context(settings, read))
 
     def reload(self) -> None:
         """Read the files anew, for the connections to come.

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import (
     IListeningPort,
     IProtocolFactory,
+    IReactorTime,
     IStreamServerEndpoint,
 )
 from twisted.protocols.haproxy import proxyEndpoint
@@ -53,7 +54,10 @@ def port_factory(reactor: Any, description: str, factory: IProtocolFactory) -> P
         endpoint = proxyEndpoint(_NotingEndpoint(noting))
     else:
         endpoint = _NotingEndpoint(noting)
-    endpoint.listen(factory)
+    failures: list[Any] = []
+    endpoint.listen(factory).addErrback(failures.append)
+    if failures:
+        raise ConfigError(f"{description!r}: {failures[0].getErrorMessage()}")
     if noting.factory is None:
         raise ConfigError(f"{description!r}: this kind of port cannot be shared by workers")
     return PortFactory(noting.factory, endpoint)
@@ -87,7 +91,9 @@ class _NotingReactor:
         **___: Any,
     ) -> None:
         """Note the factory, with TLS around it, as the reactor itself would have it."""
-        self.factory = TLSMemoryBIOFactory(contextFactory, False, factory)
+        self.factory = TLSMemoryBIOFactory(
+            contextFactory, False, factory, IReactorTime(self._reactor)
+        )
 
 
 @implementer(IStreamServerEndpoint)

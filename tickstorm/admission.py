@@ -179,6 +179,8 @@ class LoginFailures:
         Raises:
             RateLimited: it has failed too often; says when the next try will be heard.
         """
+        if not self._forgotten_at:  # as nearly always, and then the address need not be read
+            return
         key = counted_as(address)
         times = self._forgotten_at.get(key)
         if times is None:

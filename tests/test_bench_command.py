@@ -10,9 +10,13 @@ from tickstorm.cli import main
 
 MODULES = [
     "batches",
+    "clock_offset",
     "connections",
+    "cpu_log",
     "crew",
     "cutting",
+    "doubts",
+    "heartbeats",
     "latencies",
     "load",
     "login",
@@ -25,6 +29,8 @@ MODULES = [
     "receipts",
     "report",
     "run",
+    "saving",
+    "sequences",
     "server_process",
     "table",
     "tally",
@@ -64,12 +70,32 @@ def test_without_histograms_it_is_one_line():
     )
 
 
+def test_an_interrupt_while_it_is_loading():
+    program = (
+        "import sys, types\n"
+        "class Loading(types.ModuleType):\n"
+        "    def __getattr__(self, name):\n"
+        "        raise KeyboardInterrupt\n"
+        "sys.modules['tickstorm.bench.run'] = Loading('run')\n"
+        "from tickstorm.cli import main\n"
+        "main(['bench', '--user', 'u', '--password', 'p'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("-n", "0"), "0 is not in the range"),
         (("--ramp", "0"), "0.0 is not in the range"),
         (("--heartbeat", "0"), "0.0 is not in the range"),
+        (("--seconds", "nan"), "nan is no number"),
+        (("--ramp", "nan"), "nan is no number"),
+        (("--heartbeat", "nan"), "nan is no number"),
+        (("--picture", "-"), "a picture goes to a file"),
         (("--source-address", "localhost"), "'localhost' does not appear to be an IPv4"),
         (("--count", "3"), "No such option '--count'"),
         (("--user", "u"), "No password: give --password or set STREAM_PASS."),

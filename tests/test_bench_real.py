@@ -8,15 +8,15 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from certificates import authority
 
-from tickstorm.frames import FrameType
-from tickstorm.messages import ack_frame, batch_frame
+from tickstorm.frames import FrameDecoder, FrameType
+from tickstorm.messages import ack_frame, batch_frame, decode_heartbeat, pong_frame
 
 pytestmark = pytest.mark.real
 
@@ -109,7 +109,18 @@ def test_every_batch_of_every_connection_is_counted(server, tmp_path):
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["connections"] == {"asked": 200, "subscribed": 200, "refused": 0, "closed": 0}
     assert report["batches"] == {"received": 600, "per_s": 200.0} | dict.fromkeys(
-        ("missing", "gaps", "lost", "repeats", "restarts", "crc_failures", "garbled", "early"), 0
+        (
+            "missing",
+            "overdue",
+            "gaps",
+            "lost",
+            "repeats",
+            "restarts",
+            "crc_failures",
+            "garbled",
+            "early",
+        ),
+        0,
     )
     assert report["ticks"] == {"received": 1200, "per_s": 400.0}
     assert (report["errors"], report["refusals"]) == ({}, {})
@@ -126,11 +137,15 @@ def test_every_batch_of_every_connection_is_counted(server, tmp_path):
     ElementTree.fromstring((tmp_path / "p.svg").read_text())
 
 
-def test_json_alone_on_standard_output(server):
-    code, output, _ = run(
+def test_json_alone_on_standard_output(server, tmp_path):
+    path = tmp_path / "p.svg"
+    path.write_text("an old one")
+    code, output, errors = run(
         server[1], "-n", "20", "--seconds", "1", "--mode", "tick", "--symbols", "nope",
-        "--json", "-", "--pid", str(server[0]), "--ramp", "100",
+        "--json", "-", "--pid", str(server[0]), "--ramp", "100", "--picture", str(path),
     )  # fmt: skip
+    assert errors.endswith(f"tickstorm: no latencies: no picture in {path}\n")
+    assert path.read_text() == "an old one"
     report = json.loads(output)
     assert (code, report["mode"], report["symbols"]) == (0, "TICK", ["NOPE"])
     assert report["batches"]["received"] == 0
@@ -167,12 +182,19 @@ def test_tls(tmp_path):
         assert report["errors"] == {"SHUTTING_DOWN": 50}
 
 
-def test_a_wrong_password_is_one_line(server):
-    assert run(server[1], "--password", "wrong") == (
+def test_a_wrong_password_is_one_line_and_leaves_no_file(server, tmp_path):
+    assert run(server[1], "--password", "wrong", "--json", str(tmp_path / "r.json")) == (
         1,
         "",
         "tickstorm: INVALID_AUTH: the name or the password is wrong\n",
     )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_source_address_of_another_family_is_named(server):
+    code, output, errors = run(server[1], "--source-address", "::1")
+    assert (code, output, errors.count("\n")) == (1, "", 1)
+    assert errors.startswith("tickstorm: --source-address ::1: ")
 
 
 def test_no_server_is_one_line():
@@ -237,6 +259,30 @@ def test_a_server_that_dies_in_the_middle_ends_it():
     assert process.returncode == report["exit_code"] == 3
     assert report["connections"]["closed"] == 50
     assert report["seconds"] < 20
+    used = report["server"]
+    assert (used["pids"], used["ended"], used["memory_bytes"]) == ([], 1, None)
+    assert used["cpu_percent"] >= 0
+    assert "1 process of the server ended in the measured time" in report["warnings"]
+
+
+def test_a_process_of_the_load_that_is_held_up_says_so(server):
+    with started(server[1], "-n", "20", "--seconds", "3", "--json", "-") as process:
+        subscribed(process, 20)
+        time.sleep(0.6)  # the measured time has begun then
+        (load,) = loads_of(process)
+        # Over the turn of a second, when the batches come.
+        while process.poll() is None:
+            time.sleep(0.85 - time.time() % 1 if time.time() % 1 < 0.8 else 0)
+            try:
+                os.kill(load, signal.SIGSTOP)
+                time.sleep(0.4)
+                os.kill(load, signal.SIGCONT)
+            except ProcessLookupError:
+                break
+            time.sleep(0.2)
+        report = json.loads(process.communicate(timeout=PATIENCE)[0])
+    assert report["load_generator"]["lag_ms"]["p99"] > 100
+    assert any(" read up to " in line for line in report["warnings"])
 
 
 def test_an_interrupt_gives_what_there_is(server):
@@ -302,8 +348,8 @@ class Scripted:
             pass
 
 
-def now_frame(sequence):
-    now_ns = time.time_ns()
+def now_frame(sequence, ahead_ns=0):
+    now_ns = time.time_ns() + ahead_ns
     return batch_frame(
         [b"\x0a\x00"], timestamp_ms=now_ns // 10**6, sequence=sequence, publish_time_ns=now_ns
     )
@@ -330,6 +376,30 @@ def test_what_is_wrong_with_a_stream_is_counted():
     assert code == 3
     assert (batches["received"], batches["repeats"]) == (9, 3)
     assert (batches["gaps"], batches["lost"], batches["crc_failures"]) == (3, 6, 3)
+
+
+def stream_of_another_clock(connection):
+    """A batch each tenth of a second, and answers to heartbeats, by a clock that is 5 s ahead."""
+    ahead_ns, decoder, sequence = 5 * 10**9, FrameDecoder(65536), 0
+    connection.settimeout(0.1)
+    while True:
+        sequence += 1
+        connection.sendall(now_frame(sequence, ahead_ns))
+        with suppress(TimeoutError):
+            decoder.feed(connection.recv(65536))
+        while (frame := decoder.next_frame()) is not None:
+            wall_ms = (time.time_ns() + ahead_ns) // 10**6
+            heartbeat = decode_heartbeat(frame.payload, wall_ms)
+            connection.sendall(pong_frame(heartbeat, wall_ms))
+
+
+def test_a_server_whose_clock_is_ahead_loses_nothing():
+    server = Scripted(stream_of_another_clock)
+    _, output, _ = run(server.address, "-n", "1", "--seconds", "2", "--mode", "tick", "--json", "-")
+    report = json.loads(output)
+    assert abs(report["server_clock_ahead_ms"] - 5000) < 50
+    assert report["batches"]["received"] > 0
+    assert report["latency_ms"]["p50"] < 1000
 
 
 def test_a_stream_that_stops_being_one_is_ended():

@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tickstorm.bench.latencies import rounded
-from tickstorm.bench.receipts import MAX_FRAMES_KEPT, MAX_TIMES_KEPT, OVERDUE_NS, Receipts
+from tickstorm.bench.receipts import (
+    MAX_ARRIVALS_KEPT,
+    MAX_FRAMES_KEPT,
+    MAX_LATE_NS,
+    MAX_TIMES_KEPT,
+    OVERDUE_NS,
+    Receipts,
+)
 from tickstorm.bench.tally import Tally
 from tickstorm.errors import InvalidMessage
 from tickstorm.frames import FrameType, encode_frame
@@ -27,9 +34,9 @@ def frame(sequence, due_ns, publish_ns=None, ticks=1):
 class Setting:
     """Receipts of connections 0 to 3, subscribed half a second before a measured time of 10 s."""
 
-    def __init__(self, period=S, seconds=10, next_sequence=1, connections=4):
+    def __init__(self, period=S, seconds=10, next_sequence=1, connections=4, ahead=0):
         self.tally = Tally()
-        self.receipts = Receipts(self.tally, period, 4)
+        self.receipts = Receipts(self.tally, period, 4, ahead)
         self.receipts.measure(START, START + seconds * S)
         for connection in range(connections):
             self.receipts.subscribe(connection, next_sequence, START - S // 2)
@@ -56,7 +63,10 @@ class Setting:
 
 
 def counts(**expected):
-    return {**dict.fromkeys(("gaps", "lost", "repeats", "restarts", "missing"), 0), **expected}
+    return {
+        **dict.fromkeys(("gaps", "lost", "repeats", "restarts", "missing", "overdue"), 0),
+        **expected,
+    }
 
 
 def wrong(tally):
@@ -94,9 +104,37 @@ def test_latency_is_from_publishing_and_corrected_from_when_it_was_due():
 
 def test_a_due_time_that_can_not_be_right_is_the_publish_time():
     setting = Setting(seconds=2)
-    setting.take(0, frame(1, START - S, publish_ns=START + 30 * MS), START + 31 * MS)
+    early_ns = START + 30 * MS - MAX_LATE_NS - MS
+    setting.take(0, frame(1, early_ns, publish_ns=START + 30 * MS), START + 31 * MS)
     setting.take(1, frame(1, START + S, publish_ns=START + 30 * MS), START + 31 * MS)
     assert setting.end().corrected[1000] == 2
+
+
+def test_a_server_that_is_always_late_by_more_than_a_period():
+    setting = Setting(seconds=3)
+    late = 1300 * MS
+    for number in range(3):
+        due = START + number * S
+        for connection in range(4):
+            batch = frame(number + 1, due, publish_ns=due + late)
+            setting.take(connection, batch, due + late + MS)
+    tally = setting.end(seconds=5)
+    assert tally.latencies == {1000: 12}
+    assert tally.corrected == {rounded(1_301_000): 12}
+    assert wrong(tally) == counts()
+
+
+@pytest.mark.parametrize("ahead", [5 * S, -5 * S, 1200 * MS])
+def test_a_server_whose_clock_is_another(ahead):
+    setting = Setting(ahead=ahead)
+    for number in range(12):
+        due = START + number * S
+        for connection in range(4):
+            batch = frame(number + 1, due + ahead, publish_ns=due + ahead + MS)
+            setting.take(connection, batch, due + 2 * MS)
+    tally = setting.end()
+    assert (tally.latencies, tally.corrected) == ({1000: 40}, {2000: 40})
+    assert (wrong(tally), tally.early) == (counts(), 0)
 
 
 def test_a_server_that_does_not_say_when_it_published():
@@ -106,7 +144,7 @@ def test_a_server_that_does_not_say_when_it_published():
 
 
 def test_without_a_period_there_is_nothing_to_correct():
-    setting = Setting(period=0)
+    setting = Setting(period=0, connections=1)
     setting.take(0, frame(1, START, publish_ns=START + 1 * MS), START + 2 * MS)
     setting.take(0, frame(2, START + 9 * S), START + 9 * S + MS)
     tally = setting.end()
@@ -223,6 +261,65 @@ def test_a_time_from_long_ago_counts_no_more_than_what_is_measured():
     for connection in (1, 2, 3):
         setting.receipts.last[connection] = 0
     assert setting.end().missing == 10_000
+
+
+def ticks(setting, sequences, connections=range(4)):
+    """Batches of TICK, one each tenth of a second from the start."""
+    for sequence in sequences:
+        at = START + sequence * S // 10
+        for connection in connections:
+            setting.take(connection, frame(sequence, at), at + MS)
+
+
+def test_ticks_that_only_others_had_are_overdue():
+    setting = Setting(period=0)
+    ticks(setting, range(1, 41))
+    ticks(setting, range(41, 96), connections=(0, 1))
+    setting.receipts.pause(1)
+    setting.receipts.leave(3)
+    # At 10 s those up to 89 are overdue, and 90 to 95 may still come.
+    assert wrong(setting.end(seconds=10)) == counts(overdue=49 + 49)
+
+
+def test_ticks_from_which_one_never_had_any_are_overdue_from_its_subscription_on():
+    setting = Setting(period=0, next_sequence=11)
+    ticks(setting, range(11, 21), connections=(0,))
+    setting.receipts.subscribe(1, 16, START + 1500 * MS)
+    setting.receipts.subscribe(2, None, START)
+    setting.receipts.subscribe(3, 21, START + 2 * S)
+    assert wrong(setting.end()) == counts(overdue=5)
+
+
+def test_ticks_are_overdue_over_the_wrap_and_whatever_comes_again():
+    setting = Setting(period=0, next_sequence=2**32 - 3, connections=2)
+    for number in range(MAX_FRAMES_KEPT + 9):
+        at = START + number * S // 100
+        setting.take(0, frame((number - 3) % 2**32, at), at + MS)
+    setting.take(1, frame(2**32 - 3, START), START + 4 * S)  # one that was forgotten
+    assert wrong(setting.end()) == counts(overdue=MAX_FRAMES_KEPT + 8)
+
+
+def test_how_many_arrivals_are_known_is_bounded():
+    setting = Setting(period=0, connections=1)
+    for number in range(1, MAX_ARRIVALS_KEPT + 10):
+        setting.take(0, frame(number, START + number), START + number)
+    assert len(setting.receipts._arrived) == MAX_ARRIVALS_KEPT
+
+
+def test_ticks_without_numbers_are_neither_twice_nor_overdue():
+    setting = Setting(period=0, next_sequence=None)
+    for number in range(5):
+        for connection in range(4):
+            setting.take(connection, frame(0, START + number * S), START + number * S + MS)
+    tally = setting.end()
+    assert (tally.batches, wrong(tally)) == (20, counts())
+
+
+def test_when_the_last_batch_came():
+    setting = Setting()
+    for number in range(4):
+        setting.second(number, late=MS)
+    assert setting.end().last_received_ns == START + 3 * S + MS
 
 
 def test_a_paused_connection_takes_nothing():

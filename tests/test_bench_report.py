@@ -6,13 +6,15 @@ import json
 import pytest
 from rich.console import Console
 
-from tickstorm.bench.outcome import Outcome, ServerUse
+from tickstorm.bench.outcome import MachineUse, Outcome, ServerUse
 from tickstorm.bench.report import Asked, Report
 from tickstorm.bench.table import fact_rows, latency_rows, picture, print_report
 from tickstorm.bench.tally import Tally
 
-ASKED = Asked("127.0.0.1:8080", "SECOND", 1.0, None, 10, 2, local=True, cores=2)
-SERVER = ServerUse((7, 8), 2.0, 50_000_000, 10.0, 10.0)
+ASKED = Asked("127.0.0.1:8080", "SECOND", 1.0, None, 10, 2, local=True, ahead_ms=0.0, cores=2)
+SERVER = ServerUse((7, 8), 0, 2.0, 50_000_000)
+END = 20 * 10**9
+MACHINE = MachineUse(10.0, 10.0)
 
 
 def tally(**fields):
@@ -30,6 +32,9 @@ def tally(**fields):
             "lags": {50: 50},
             "first_begun_ns": 10**9,
             "last_subscribed_ns": 3 * 10**9,
+            "last_received_ns": END - 10**9,
+            "connecting_cpu_ns": 10**9,
+            "connecting_wall_ns": 25 * 10**8,
             "cpu_ns": 10**9,
             "wall_ns": 10**10,
             **fields,
@@ -37,9 +42,11 @@ def tally(**fields):
     )
 
 
-def report(*changes, asked=ASKED, server=SERVER, interrupted=False, endings=(), seconds=10.0):
+def report(*changes, asked=ASKED, **outcome):
     tallies = tuple(tally(**fields) for fields in changes or ({}, {}))
-    return Report(asked, Outcome(tallies, endings, seconds, server, interrupted))
+    return Report(
+        asked, Outcome(tallies, (), 10.0, END, MACHINE, SERVER, False)._replace(**outcome)
+    )
 
 
 def test_everything_as_json():
@@ -61,6 +68,7 @@ def test_everything_as_json():
         "interrupted": False,
         "exit_code": 0,
         "connections": {"asked": 10, "subscribed": 10, "refused": 0, "closed": 0},
+        "heartbeats": {"answered": 4, "unanswered": 0},
         "refusals": {},
         "errors": {},
         "handshakes_per_s": 5.0,
@@ -68,6 +76,7 @@ def test_everything_as_json():
             "received": 100,
             "per_s": 10.0,
             "missing": 0,
+            "overdue": 0,
             "gaps": 0,
             "lost": 0,
             "repeats": 0,
@@ -87,15 +96,19 @@ def test_everything_as_json():
         "server": {
             "processes": 2,
             "pids": [7, 8],
+            "ended": 0,
             "cpu_percent": 20.0,
             "cpu_us_per_batch": 20_000.0,
             "memory_bytes": 50_000_000,
         },
+        "server_clock_ahead_ms": 0.0,
+        "machine_busy_percent": 50.0,
         "load_generator": {
             "processes": 2,
             "cpu_percent": 20.0,
             "cpu_us_per_batch": 20_000.0,
             "busiest_percent": 10.0,
+            "busiest_connecting_percent": 40.0,
             "lag_ms": same(0.05, 100),
         },
         "warnings": [],
@@ -103,7 +116,7 @@ def test_everything_as_json():
 
 
 def test_nothing_at_all_as_json():
-    nothing = Report(ASKED, Outcome((), (), 0.0, None, interrupted=False)).as_json()
+    nothing = Report(ASKED, Outcome((), (), 0.0, 0, None, None, interrupted=False)).as_json()
     assert (nothing["exit_code"], nothing["handshakes_per_s"]) == (1, 0.0)
     assert (nothing["latency_ms"], nothing["server"], nothing["warnings"]) == (None, None, [])
 
@@ -120,6 +133,9 @@ def test_nothing_at_all_as_json():
         ({"repeats": 1}, 3),
         ({"restarts": 1}, 3),
         ({"missing": 1}, 3),
+        ({"newest": 9, "tails": {9: 4}}, 0),
+        ({"newest": 9, "tails": {9: 4, 8: 1}}, 3),
+        ({"unanswered": 1}, 3),
         ({"crc_failures": 1}, 3),
         ({"garbled": 1}, 3),
         ({"subscribed": 0, "refusals": {"OVERLOADED": 5}}, 1),
@@ -136,6 +152,7 @@ def test_an_interrupt_has_a_code_of_its_own():
 def test_a_process_that_died_is_a_loss():
     died = report(endings=("process 1 of the load was ended by SIGKILL",))
     assert died.exit_code == 3
+    assert dict(fact_rows(died))["lost"] == "1 processes of the load, with what they saw"
     assert died.warnings == ("process 1 of the load was ended by SIGKILL",)
 
 
@@ -151,9 +168,29 @@ def test_a_process_that_died_is_a_loss():
             "the load generator read up to 6 ms late (p99): latencies are upper bounds",
         ),
         (
-            report(server=SERVER._replace(machine_busy=19.6)),
+            report(machine=MACHINE._replace(busy=19.6), server=None),
             "this machine, which has the server and the load generator, was busy 98 % of the "
             "time: latencies are upper bounds",
+        ),
+        (
+            report(machine=MACHINE._replace(busy=19.6), asked=ASKED._replace(local=False)),
+            "this machine was busy 98 % of the time: latencies are upper bounds",
+        ),
+        (
+            report({}, {"connecting_cpu_ns": 24 * 10**8}),
+            "the load generator was busy 96 % of the time while it connected: the server may be",
+        ),
+        (
+            report(server=SERVER._replace(pids=(), ended=2)),
+            "2 processes of the server ended in the measured time",
+        ),
+        (
+            report(asked=ASKED._replace(ahead_ms=-1200.4)),
+            "the server's clock is 1,200 ms behind this one: latencies are put right by that",
+        ),
+        (
+            report(asked=ASKED._replace(ahead_ms=60.0)),
+            "the server's clock is 60 ms ahead of this one: latencies are put right by that",
         ),
         (report({"early": 1200}), "1,200 batches came before they were published, as the clocks"),
         (
@@ -161,6 +198,10 @@ def test_a_process_that_died_is_a_loss():
             "a batch comes once in 60 s: measure for longer",
         ),
         (report({"batches": 0}), "no batch arrived in the measured time"),
+        (
+            report({"last_received_ns": END - 4 * 10**9}, asked=ASKED._replace(period=0.0)),
+            "no batch arrived in the last 4 s of the measured time",
+        ),
     ],
 )
 def test_warnings(made, words):
@@ -174,7 +215,9 @@ def test_warnings(made, words):
         report(),
         report({"lags": {4000: 50}}),  # late, but not by much
         report({"lags": {6000: 50}, "latencies": {13_000: 50}}),  # late, but not much of it
-        report(asked=ASKED._replace(local=False), server=SERVER._replace(machine_busy=20.0)),
+        report(machine=None),
+        report({"last_received_ns": END - 4 * 10**9}),  # what is missing by the period is counted
+        report({"last_received_ns": END - 2 * 10**9}, asked=ASKED._replace(period=0.0)),
         report({"batches": 0}, seconds=0.0, interrupted=True),
     ],
 )
@@ -204,8 +247,14 @@ def test_rows():
     ]
 
 
+def test_cpu_time_too_short_to_be_seen():
+    made = report(server=SERVER._replace(cpu=0.0))
+    assert dict(fact_rows(made))["server"] == "2 processes, 0 % of a core, - µs a batch, 50 MB"
+    assert made.as_json()["server"]["cpu_us_per_batch"] is None
+
+
 def test_rows_of_nothing():
-    nothing = Report(ASKED, Outcome((), (), 0.0, None, interrupted=False))
+    nothing = Report(ASKED, Outcome((), (), 0.0, 0, None, None, interrupted=False))
     assert latency_rows(nothing) == []
     assert fact_rows(nothing) == [
         ("connections", "0 of 10 subscribed"),

@@ -8,10 +8,10 @@ import pytest
 from tickstorm.bench.server_process import (
     Process,
     Server,
-    Use,
     ancestors,
     descendants,
     find_server,
+    machine_busy,
     processes,
     root_of,
 )
@@ -48,6 +48,8 @@ def test_the_root(pid, ours, root):
 def test_descendants():
     assert descendants(TABLE, [11]) == (11, 12, 13, 14, 15)
     assert descendants(TABLE, [13, 20, 99]) == (13, 20)
+    assert descendants(TABLE, [11], without=[14, 20]) == (11, 12, 13)
+    assert descendants(TABLE, [14], without=[14]) == ()
 
 
 def write(path, text):
@@ -88,9 +90,36 @@ def test_the_processes(proc):
 
 def test_who_listens_is_found_with_its_whole_tree(proc):
     server = find_server("127.0.0.1", 8080, proc)
-    use = server.use()
-    assert use == Use((60, 61, 62), pytest.approx(331 / TICKS), 160 / TICKS)
+    assert server.cpu() == {60: 30 / TICKS, 61: 300 / TICKS, 62: 1 / TICKS}
     assert server.memory() == (60 + 61 + 62) * 1024
+
+
+def test_some_processes_are_looked_at_without_the_others(proc):
+    (proc / "60" / "stat").unlink()
+    (proc / "50" / "stat").unlink()
+    assert Server([60], proc).cpu_of([60, 61, 99]) == {61: 300 / TICKS}
+
+
+def test_one_that_has_ended_is_gone_but_what_it_used_is_known(proc):
+    stat = (proc / "61" / "stat").read_text()
+    (proc / "61" / "stat").write_text(stat.replace(") S ", ") Z "))
+    server = Server([60], proc)
+    assert sorted(server.cpu()) == [60]
+    assert server.cpu_of([60, 61]) == {60: 30 / TICKS, 61: 300 / TICKS}
+
+
+def test_the_whole_machine(proc):
+    assert machine_busy(proc) == 160 / TICKS
+
+
+def test_processes_that_have_all_ended_take_nothing_that_is_known(proc):
+    assert (Server([99], proc).cpu(), Server([99], proc).memory()) == ({}, None)
+
+
+def test_a_server_without_some_that_it_has_started(proc):
+    server = Server([50], proc, without=[61])
+    assert server.cpu().keys() == {50, 60}
+    assert server.memory() == (50 + 60) * 1024
 
 
 def test_nobody_listens(proc):
@@ -109,7 +138,7 @@ def test_nobody_listens(proc):
 def test_who_listens_at_every_address(proc, file, address):
     row = f"  0: {address}:0050 0:0 0A 0:0 00:00 0 0 0 777 1\n"
     write(proc / "net" / file, f"header\n{row}")
-    assert find_server("127.0.0.1", 80, proc).use().pids == (60, 61, 62)
+    assert find_server("127.0.0.1", 80, proc).cpu().keys() == {60, 61, 62}
 
 
 def test_a_listener_of_another_user_is_not_known(proc):
@@ -132,6 +161,6 @@ def test_memory_that_may_not_be_known(proc):
 def test_this_machine():
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = find_server(*listening.getsockname())
-        assert os.getpid() in server.use().pids
-        assert server.use().cpu > 0
+        assert os.getpid() in server.cpu()
+        assert server.cpu()[os.getpid()] > 0
         assert server.memory() > 2**20

@@ -49,6 +49,15 @@ def test_a_sum():
     assert one.latencies == {1: 2, 9: 1}
 
 
+def test_what_connections_of_other_processes_had_is_overdue():
+    silent = Tally(newest=3, tails={3: 2, 4: 1})
+    assert silent.overdue == 0
+    total = sum_of([silent, Tally(newest=10, tails={10: 5, 3: 1}), Tally()])
+    assert (total.newest, total.tails) == (10, {3: 3, 4: 1, 10: 5})
+    assert total.overdue == 3 * 7 + 6
+    assert Tally(tails={3: 2}).overdue == 0
+
+
 def test_nothing_and_one():
     assert sum_of([]) == Tally()
     assert sum_of([Tally(subscribed=1)]) == Tally(subscribed=1)

@@ -11,8 +11,10 @@ import os
 import select
 import ssl
 import time
+from collections.abc import Callable
 
 from tickstorm.bench.cutting import cut_frames
+from tickstorm.bench.heartbeats import Heartbeats
 from tickstorm.bench.jobs import Job
 from tickstorm.bench.latencies import add_latency
 from tickstorm.bench.login import Login
@@ -38,19 +40,32 @@ class Connections:
         epoll: watches them.
         tally: takes what happens.
         receipts: takes the batches.
+        wall_ns: nanoseconds since the Unix epoch.
+        monotonic: seconds that never go back.
     """
 
     def __init__(
-        self, job: Job, wire: Wire, epoll: select.epoll, tally: Tally, receipts: Receipts
+        self,
+        job: Job,
+        wire: Wire,
+        epoll: select.epoll,
+        tally: Tally,
+        receipts: Receipts,
+        *,
+        wall_ns: Callable[[], int] = time.time_ns,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._job = job
         self._wire = wire
         self._epoll = epoll
         self._tally = tally
         self._receipts = receipts
+        self._wall_ns = wall_ns
+        self._monotonic = monotonic
         self._logins: dict[int, Login] = {}
         self._numbers: dict[int, int] = {}
         self._partial: dict[int, bytes] = {}
+        self._heartbeats = Heartbeats(tally)
         self._wheel: HeartbeatWheel | None = None
 
     @property
@@ -80,7 +95,7 @@ class Connections:
         except OSError as error:
             self.failed(connection, error)
         else:
-            self.received(connection, data, time.time_ns())
+            self.received(connection, data, self._wall_ns())
 
     def received(self, connection: int, data: bytes, now_ns: int) -> None:
         """Take any data that arrived; empty is the end."""
@@ -102,26 +117,30 @@ class Connections:
         """Send those that are due; to a connection that takes nothing now, none is sent."""
         if self._wheel is None:
             return
-        for connection in self._wheel.due(time.monotonic()):
-            # The server gives the number back, which saves keeping the time here.
-            now_ns = time.time_ns()
-            frame = heartbeat_frame(now_ns // 1_000_000, sequence=now_ns)
+        for connection in self._wheel.due(self._monotonic()):
+            now_ns = self._wall_ns()
+            # A server may refuse a time that is far from its own.
+            server_ms = (now_ns + self._job.ahead_ns) // 1_000_000
+            frame = heartbeat_frame(server_ms, sequence=now_ns)
             try:
                 self._wire.write(connection, frame)
             except OSError as error:
                 self.failed(connection, error)
+            else:
+                self._heartbeats.sent(connection, now_ns)
 
     def give_up_late_logins(self) -> None:
         """End the logins that have been under way for too long."""
-        late_ns = time.time_ns() - int(LOGIN_SECONDS * 1e9)
+        late_ns = self._wall_ns() - int(LOGIN_SECONDS * 1e9)
         while self._logins:
             oldest = next(iter(self._logins))
             if self._logins[oldest].began_ns > late_ns:
                 return
             self._lose(oldest, f"no answer within {LOGIN_SECONDS:g} s")
 
-    def close(self) -> None:
-        """Close them all, without counting that."""
+    def end(self, now_ns: int) -> None:
+        """Count what is unanswered, and close them all without counting that."""
+        self._heartbeats.end(now_ns)
         for connection in (*self._logins, *self._numbers):
             self._wire.close(connection)
 
@@ -129,7 +148,7 @@ class Connections:
         job, tally = self._job, self._tally
         index = tally.connections
         source = job.sources[index % len(job.sources)] if job.sources else ""
-        now_ns = time.time_ns()
+        now_ns = self._wall_ns()
         tally.connections += 1
         tally.first_begun_ns = tally.first_begun_ns or now_ns
         try:
@@ -176,7 +195,7 @@ class Connections:
 
     def _wheel_of(self, interval: float) -> HeartbeatWheel:
         if self._wheel is None:
-            self._wheel = HeartbeatWheel(self._job.heartbeat or interval, time.monotonic())
+            self._wheel = HeartbeatWheel(self._job.heartbeat or interval, self._monotonic())
         return self._wheel
 
     def _stream(self, connection: int, data: bytes, now_ns: int) -> None:
@@ -209,8 +228,7 @@ class Connections:
         if frame.type is FrameType.DATA_BATCH:
             self._receipts.batch(connection, raw, now_ns)
         elif frame.type is FrameType.PONG:
-            sent_ns = decode_pong(frame.payload).sequence
-            add_latency(self._tally.round_trips, (now_ns - sent_ns) // 1000)
+            self._heartbeats.answered(connection, decode_pong(frame.payload).sequence, now_ns)
         elif frame.type is FrameType.ERROR:
             count(self._tally.errors, decode_error(frame.payload).error.code.name)
 
@@ -220,6 +238,7 @@ class Connections:
         else:
             self._tally.closed += 1
             self._receipts.leave(connection)
+            self._heartbeats.leave(connection, self._wall_ns())
             self._partial.pop(connection, None)
             number = self._numbers.pop(connection)
             if self._wheel is not None:

@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from tickstorm.bench.jobs import Begin, Job, Progress, Stop
+from tickstorm.bench.jobs import Begin, Job, Progress, Stop, together
 from tickstorm.bench.load import run_job
 from tickstorm.bench.tally import Tally
 
@@ -27,7 +27,6 @@ class Member:
     """One process of a crew, and what it has told so far.
 
     Attributes:
-        progress: the last that it told.
         tally: what it counted; None until it told that.
         gone: whether it will tell nothing more.
     """
@@ -35,14 +34,14 @@ class Member:
     def __init__(self, process: SpawnProcess, control: Connection) -> None:
         self.process = process
         self.control = control
-        self.progress = Progress(0, 0, ready=False)
+        self._told = Progress(0, 0, ready=False)
         self.tally: Tally | None = None
         self.gone = False
 
     @property
-    def settled(self) -> bool:
-        """Whether there is nothing to be awaited before the measured time."""
-        return self.gone or self.progress.ready
+    def progress(self) -> Progress:
+        """How far it is. Of one that is gone nothing is to be awaited."""
+        return self._told._replace(ready=True, deserted=True) if self.gone else self._told
 
     def hear(self) -> None:
         """Take what it tells."""
@@ -55,7 +54,7 @@ class Member:
             self.tally = told
             self.gone = True
         elif isinstance(told, Progress):
-            self.progress = told
+            self._told = told
 
     def tell(self, order: Begin | Stop) -> None:
         """Give it an order, if there is still anybody."""
@@ -109,11 +108,7 @@ class Crew:
     @property
     def progress(self) -> Progress:
         """How far they are, all together."""
-        return Progress(
-            sum(member.progress.subscribed for member in self._members),
-            sum(member.progress.refused for member in self._members),
-            all(member.settled for member in self._members),
-        )
+        return together(member.progress for member in self._members)
 
     @property
     def gone(self) -> bool:
@@ -127,8 +122,8 @@ class Crew:
             tell()
 
     def await_time(self, time_ns: int, tell: Callable[[], None]) -> None:
-        """Wait until a time since the Unix epoch, or until none is left."""
-        while not self.gone and (left := (time_ns - time.time_ns()) / 1e9) > 0:
+        """Wait until a time since the Unix epoch, or until none of them has a connection."""
+        while not self.progress.deserted and (left := (time_ns - time.time_ns()) / 1e9) > 0:
             self._hear(min(left, LOOK_SECONDS))
             tell()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from tickstorm.bench.login import Requests
@@ -28,6 +29,7 @@ class Job(NamedTuple):
         sources: addresses to connect from, in turn; none leaves them to the kernel.
         per_second: connections to begin a second, at most; infinity for no limit.
         heartbeat: seconds between those of a connection; None for what the server says.
+        ahead_ns: how far the server's clock is ahead of the one here.
     """
 
     place: Place
@@ -39,6 +41,7 @@ class Job(NamedTuple):
     sources: tuple[str, ...]
     per_second: float
     heartbeat: float | None
+    ahead_ns: int = 0
 
 
 class Begin(NamedTuple):
@@ -59,8 +62,21 @@ class Progress(NamedTuple):
         subscribed: connections so far.
         refused: connections so far.
         ready: whether each of its connections is one or the other.
+        deserted: whether it has no connection any more, and will have none.
     """
 
     subscribed: int
     refused: int
     ready: bool
+    deserted: bool = False
+
+
+def together(all_progress: Iterable[Progress]) -> Progress:
+    """Return how far several processes are: ready, or deserted, if each of them is."""
+    found = tuple(all_progress)
+    return Progress(
+        sum(progress.subscribed for progress in found),
+        sum(progress.refused for progress in found),
+        all(progress.ready for progress in found),
+        all(progress.deserted for progress in found),
+    )

@@ -11,7 +11,7 @@ import resource
 import select
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
@@ -61,34 +61,48 @@ class Load:
         wire: opens and reads the connections.
         epoll: watches them.
         files: every file descriptor is below this.
+        wall_ns: nanoseconds since the Unix epoch.
+        monotonic: seconds that never go back.
     """
 
     def __init__(
-        self, job: Job, control: Connection, wire: Wire, epoll: select.epoll, files: int
+        self,
+        job: Job,
+        control: Connection,
+        wire: Wire,
+        epoll: select.epoll,
+        files: int,
+        *,
+        wall_ns: Callable[[], int] = time.time_ns,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._control = control
         self._wire = wire
         self._epoll = epoll
         self._tally = Tally()
-        self._receipts = Receipts(self._tally, job.period_ns, files)
-        self._connections = Connections(job, wire, epoll, self._tally, self._receipts)
-        self._ramp = Ramp(job.connections, job.per_second, MAX_OUTSTANDING, time.monotonic())
-        self._meter = Meter(self._tally, time.process_time_ns)
+        self._receipts = Receipts(self._tally, job.period_ns, files, job.ahead_ns)
+        self._connections = Connections(
+            job, wire, epoll, self._tally, self._receipts, wall_ns=wall_ns, monotonic=monotonic
+        )
+        self._wall_ns = wall_ns
+        self._monotonic = monotonic
+        self._ramp = Ramp(job.connections, job.per_second, MAX_OUTSTANDING, monotonic())
+        self._meter = Meter(self._tally, time.process_time_ns, MAX_EVENTS)
         self._window: Begin | None = None
         self._stopped = False
         self._tell_at = 0.0
-        self._ready = False
+        self._told = Progress(0, 0, ready=False)
         epoll.register(control.fileno(), _CONTROL)
 
     def run(self) -> Tally:
         """Return what was counted once the time is over, or somebody says stop."""
         keep_house_ns = 0
         while not self._stopped:
+            asked_ns = self._wall_ns()
             events = self._epoll.poll(POLL_SECONDS, MAX_EVENTS)
-            woken_ns = time.time_ns()
-            if events:
-                self._take(events)
-                self._meter.turned(woken_ns, time.time_ns(), len(events))
+            woken_ns = self._wall_ns()
+            self._take(events)
+            self._meter.turned(asked_ns, woken_ns, self._wall_ns(), len(events))
             # With many connections a turn is about a few of them: what is not about them can wait.
             if not keep_house_ns - HOUSE_NS <= woken_ns < keep_house_ns:
                 keep_house_ns = woken_ns + HOUSE_NS
@@ -98,23 +112,22 @@ class Load:
     def _keep_house(self, now_ns: int) -> None:
         """Do what is to be done now and then."""
         under_way = self._connections.logging_in
-        self._connections.begin(self._ramp.take(time.monotonic(), under_way))
+        self._connections.begin(self._ramp.take(self._monotonic(), under_way))
         self._connections.send_heartbeats()
         self._connections.give_up_late_logins()
-        self._meter.turned(now_ns, now_ns, 0)
         self._tell()
         self._stopped = self._stopped or self._over(now_ns)
 
     def _end(self) -> Tally:
-        now_ns = time.time_ns()
+        now_ns = self._wall_ns()
         self._meter.end(now_ns)
         self._receipts.end(now_ns)
-        self._connections.close()
+        self._connections.end(now_ns)
         return self._tally
 
     def _take(self, events: Iterable[tuple[int, int]]) -> None:
         """Read every connection that has something: all the cost of a load is here."""
-        read, clock, readable = self._wire.read, time.time_ns, select.EPOLLIN
+        read, clock, readable = self._wire.read, self._wall_ns, select.EPOLLIN
         receipts, last = self._receipts, self._receipts.last
         frame, seen, append = receipts.current
         for connection, mask in events:
@@ -153,19 +166,23 @@ class Load:
             self._stopped = True
 
     def _over(self, now_ns: int) -> bool:
-        if self._window is None:
-            return False
-        nobody = not (self._connections.subscribed or self._connections.logging_in)
-        return nobody or now_ns >= self._window.end_ns + OVERDUE_NS
+        return self._window is not None and now_ns >= self._window.end_ns + OVERDUE_NS
 
     def _tell(self) -> None:
-        now = time.monotonic()
-        if self._ready or now < self._tell_at:
+        """Tell how far this is, if that has changed and was not told just before."""
+        now = self._monotonic()
+        progress = self._progress()
+        if progress == self._told or now < self._tell_at:
             return
         self._tell_at = now + PROGRESS_SECONDS
-        self._ready = self._ramp.done and not self._connections.logging_in
-        told = Progress(self._tally.subscribed, self._tally.refused, self._ready)
+        self._told = progress
         try:
-            self._control.send(told)
+            self._control.send(progress)
         except OSError:
             self._stopped = True
+
+    def _progress(self) -> Progress:
+        # Without a connection it goes on all the same: what others still get is missing here.
+        ready = self._ramp.done and not self._connections.logging_in
+        deserted = ready and not self._connections.subscribed
+        return Progress(self._tally.subscribed, self._tally.refused, ready, deserted)

@@ -10,16 +10,26 @@ class ServerUse(NamedTuple):
 
     Attributes:
         pids: of its processes at the end.
-        cpu: user and system seconds.
+        ended: how many of those that it had at the beginning were gone then.
+        cpu: user and system seconds, of those that ended up to when they were last seen.
         memory: bytes at the end; None if that may not be known.
-        machine_busy: seconds that all cores of its machine together were not idle.
-        wall: seconds in which it did.
     """
 
     pids: tuple[int, ...]
+    ended: int
     cpu: float
     memory: int | None
-    machine_busy: float
+
+
+class MachineUse(NamedTuple):
+    """What was used of the machine of the load in the measured time, by whomever.
+
+    Attributes:
+        busy: seconds that all cores together were not idle.
+        wall: seconds in which they were not.
+    """
+
+    busy: float
     wall: float
 
 
@@ -30,6 +40,8 @@ class Outcome(NamedTuple):
         tallies: of each process that gave one.
         endings: of each that did not, how it ended.
         seconds: that were measured; 0 if it did not come to that.
+        ended_ns: when they were over, since the Unix epoch.
+        machine: what was used of this machine; None if it did not come to that.
         server: what the server used; None if that is not known.
         interrupted: whether it was ended from outside.
     """
@@ -37,5 +49,7 @@ class Outcome(NamedTuple):
     tallies: tuple[Tally, ...]
     endings: tuple[str, ...]
     seconds: float
+    ended_ns: int
+    machine: MachineUse | None
     server: ServerUse | None
     interrupted: bool

@@ -10,7 +10,7 @@ Two latencies are counted of each batch that was due within the measured time:
   `batch_timestamp_ms` if the server does not send the first.
 - Corrected for coordinated omission, in SECOND and MINUTE, where a subscriber is promised a batch
   each period: from when the batch was due to receipt. It was due at `batch_timestamp_ms`, which is
-  the end of its period, if that is less than a period before its publishing; else when it was
+  the end of its period, if that is at most MAX_LATE_NS before its publishing; else when it was
   published. A period without a batch counts as well. If a batch was due k > 1 periods (rounded)
   after the one before it on that connection, or after the subscription, then k - 1 are missing, due
   a period apart before it, and count as received when it was: a server that leaves out two seconds
@@ -18,16 +18,21 @@ Two latencies are counted of each batch that was due within the measured time:
   OVERDUE_NS or more before the end and has not come by then is missing as well, also on a
   connection that was closed, and counts with the time until the end.
 
+In TICK nothing is due. But what one connection had all others should have: what came to one
+OVERDUE_NS or more before the end, and is behind the last that another one had, is overdue there.
+
 HDR's own correction, which adds the values below a long one in steps of the interval, is not
 applied: batches that were sent in time and arrive late together are all there, and would count
 twice.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from tickstorm.bench.batches import BatchFacts, read_batch
 from tickstorm.bench.latencies import add_latencies, add_latency
+from tickstorm.bench.sequences import ahead, newest
 from tickstorm.bench.tally import Tally
 from tickstorm.client.events import Gap, Repeated, Restarted
 from tickstorm.client.sequence import SequenceTracker
@@ -36,6 +41,10 @@ from tickstorm.stream import SEQUENCE_MODULUS
 
 OVERDUE_NS = 1_000_000_000
 """How late a batch is before it is missing at the end."""
+MAX_LATE_NS = 3_600_000_000_000
+"""How long after it was due a batch may be published: that it was still later is not believed."""
+MAX_ARRIVALS_KEPT = 65_536
+"""Batches of TICK of which it is known when they came first, as long as they are not overdue."""
 MAX_FRAMES_KEPT = 256
 """Distinct frames that are known by their bytes."""
 MAX_TIMES_KEPT = 256
@@ -91,18 +100,21 @@ class Receipts:
         tally: takes the counts.
         period_ns: between two batches of a connection; 0 if there is no such promise.
         connections: numbers below this stand for connections.
+        ahead_ns: how far the server's clock is ahead of the one here.
     """
 
-    def __init__(self, tally: Tally, period_ns: int, connections: int) -> None:
+    def __init__(self, tally: Tally, period_ns: int, connections: int, ahead_ns: int = 0) -> None:
         self.last: list[Seen | int] = [0] * connections
         """By connection: the batch it had last; 0 for one that can have no whole one next."""
         nothing = Seen(None, 0)
         self.current = Current(None, nothing, nothing.times.append)
         self._tally = tally
         self._period_ns = period_ns
+        self._ahead_ns = ahead_ns
         self._frames: dict[bytes, Seen] = {}
         self._paused: dict[int, Seen] = {}
         self._ended: list[Seen] = []
+        self._arrived: deque[tuple[int, int]] = deque(maxlen=MAX_ARRIVALS_KEPT)
         self._start_ns = self._end_ns = 0
 
     def measure(self, start_ns: int, end_ns: int) -> None:
@@ -142,6 +154,7 @@ class Receipts:
         if seen is None:
             seen = self._read(frame)
             self._keep(frame, seen)
+            self._arrive(seen, now_ns)
         last = self.last[connection]
         if not isinstance(last, Seen):
             return
@@ -162,22 +175,53 @@ class Receipts:
             self._count(seen)
         self._count(self.current.seen)
         if not self._period_ns:
+            self._keep_tails(now_ns - OVERDUE_NS)
             return
         until = min(self._end_ns, now_ns - OVERDUE_NS)
-        for last in (*self.last, *self._paused.values(), *self._ended):
-            if isinstance(last, Seen):
-                self._count_missing(last.due_ns + self._period_ns, until, now_ns)
+        for last in self._lasts():
+            self._count_missing(last.due_ns + self._period_ns, until, now_ns)
 
     def _read(self, frame: bytes) -> Seen:
         facts = read_batch(frame[HEADER_BYTES : len(frame) - _CRC_BYTES])
         publish_ns = facts.publish_time_ns or facts.timestamp_ms * 1_000_000
+        ahead_ns = self._ahead_ns
         return Seen(
-            facts.sequence, self._due_ns(facts, publish_ns), publish_ns, facts.ticks, len(frame)
+            facts.sequence,
+            self._due_ns(facts, publish_ns) - ahead_ns,
+            publish_ns - ahead_ns,
+            facts.ticks,
+            len(frame),
         )
 
     def _due_ns(self, facts: BatchFacts, publish_ns: int) -> int:
         due_ns = facts.timestamp_ms * 1_000_000
-        return due_ns if 0 <= publish_ns - due_ns < self._period_ns else publish_ns
+        believed = self._period_ns and 0 <= publish_ns - due_ns <= MAX_LATE_NS
+        return due_ns if believed else publish_ns
+
+    def _arrive(self, seen: Seen, now_ns: int) -> None:
+        """Keep when a batch of TICK came first, and of all that are overdue the last."""
+        arrived = self._arrived
+        if self._period_ns or not seen.sequence:
+            return
+        if arrived and not ahead(seen.sequence, arrived[-1][1]):
+            return
+        arrived.append((now_ns, seen.sequence))
+        while len(arrived) > 1 and arrived[1][0] <= now_ns - OVERDUE_NS:
+            arrived.popleft()
+
+    def _keep_tails(self, until_ns: int) -> None:
+        """Keep what had come to any connection by then, and what came to each last."""
+        tally = self._tally
+        tally.newest = newest(sequence for at_ns, sequence in self._arrived if at_ns <= until_ns)
+        for last in self._lasts():
+            if last.sequence is not None:
+                tally.tails[last.sequence] = tally.tails.get(last.sequence, 0) + 1
+
+    def _lasts(self) -> Iterator[Seen]:
+        """Yield what each connection had last, those that have ended included."""
+        for last in (*self.last, *self._paused.values(), *self._ended):
+            if isinstance(last, Seen):
+                yield last
 
     def _keep(self, frame: bytes, seen: Seen) -> None:
         if len(self._frames) >= MAX_FRAMES_KEPT:
@@ -223,6 +267,8 @@ class Receipts:
     def _count(self, seen: Seen) -> None:
         times = seen.times
         tally = self._tally
+        if times:
+            tally.last_received_ns = max(tally.last_received_ns, times[-1])
         if self._start_ns <= seen.due_ns < self._end_ns:
             tally.batches += len(times)
             tally.ticks += len(times) * seen.ticks
@@ -236,8 +282,11 @@ class Receipts:
 
 
 def _judge(last: Seen, seen: Seen) -> Gap | Restarted | Repeated | None:
+    assert seen.sequence is not None
     tracker = SequenceTracker()
     if last.sequence is not None:
-        tracker.subscribed("", (last.sequence + 1) % SEQUENCE_MODULUS)
-    assert seen.sequence is not None
+        expected = (last.sequence + 1) % SEQUENCE_MODULUS
+        if seen.sequence == 0 != expected:
+            return None  # the server does not number its batches
+        tracker.subscribed("", expected)
     return tracker.received(seen.sequence)

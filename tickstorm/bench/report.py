@@ -1,4 +1,4 @@
-"""What a measurement says: figures, warnings, and whether anything was lost. Pure.
+"""What a measurement says: its figures, and whether anything was lost. Pure.
 
 Everything that is shown is in `as_json`; the table has a choice of it.
 """
@@ -8,15 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from tickstorm.bench.doubts import doubts
 from tickstorm.bench.latencies import Summary, summarise
-from tickstorm.bench.outcome import Outcome, ServerUse
+from tickstorm.bench.outcome import Outcome
 from tickstorm.bench.tally import Tally, sum_of
 
-BUSY = 0.9
-"""A process of the load that ran for this part of the time may have been what took the time."""
-MACHINE_BUSY = 0.95
-LAG_MS, LAG_SHARE = 5.0, 0.5
-"""The same of one that read so late at its p99, and for such a part of the p99 of the latency."""
 NOTHING_LOST, NOT_RUN, SOMETHING_LOST, INTERRUPTED = 0, 1, 3, 130
 """The exit codes."""
 
@@ -32,6 +28,7 @@ class Asked(NamedTuple):
         connections: how many.
         processes: how many the load has.
         local: whether the server is on this machine.
+        ahead_ms: how far the server's clock is ahead of this machine's; that is put right.
         cores: of this machine.
     """
 
@@ -42,6 +39,7 @@ class Asked(NamedTuple):
     connections: int
     processes: int
     local: bool
+    ahead_ms: float
     cores: int
 
 
@@ -69,6 +67,25 @@ class Report:
         return max((tally.busy for tally in self.outcome.tallies), default=0.0)
 
     @property
+    def busiest_connecting(self) -> float:
+        """The same while it connected."""
+        return max((tally.busy_connecting for tally in self.outcome.tallies), default=0.0)
+
+    @property
+    def machine_busy(self) -> float:
+        """Which part of the time the cores of this machine were not idle, 0 to 1."""
+        use = self.outcome.machine
+        return min(1.0, _rate(use.busy, use.wall * self.asked.cores)) if use is not None else 0.0
+
+    @property
+    def server_cpu(self) -> float:
+        """Which part of the time the server ran, 0 to 1 for each core; 0 if it is not known."""
+        server, machine = self.outcome.server, self.outcome.machine
+        return (
+            _rate(server.cpu, machine.wall) if server is not None and machine is not None else 0.0
+        )
+
+    @property
     def handshakes_per_second(self) -> float:
         """From the first beginning to the last subscription; 0 for none."""
         span = self.total.last_subscribed_ns - self.total.first_begun_ns
@@ -87,8 +104,11 @@ class Report:
             "repeats": total.repeats,
             "restarts": total.restarts,
             "missing": total.missing,
+            "overdue": total.overdue,
+            "unanswered": total.unanswered,
             "crc_failures": total.crc_failures,
             "garbled": total.garbled,
+            "processes": len(self.outcome.endings),
         }
 
     @property
@@ -98,14 +118,12 @@ class Report:
             return INTERRUPTED
         if not self.total.subscribed:
             return NOT_RUN
-        lost = any(self.losses.values()) or self.outcome.endings
-        return SOMETHING_LOST if lost else NOTHING_LOST
+        return SOMETHING_LOST if any(self.losses.values()) else NOTHING_LOST
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """Why not all figures are to be believed, a line each."""
-        found = (*self.outcome.endings, *self._load_warnings(), self._clock_warning())
-        return tuple(line for line in (*found, self._quiet_warning()) if line)
+        return doubts(self)
 
     def as_json(self) -> dict[str, Any]:
         """Return everything, as JSON has it."""
@@ -124,6 +142,10 @@ class Report:
                 "refused": total.refused,
                 "closed": total.closed,
             },
+            "heartbeats": {
+                "answered": sum(total.round_trips.values()) - total.unanswered,
+                "unanswered": total.unanswered,
+            },
             "refusals": total.refusals,
             "errors": total.errors,
             "handshakes_per_s": self.handshakes_per_second,
@@ -131,6 +153,7 @@ class Report:
                 "received": total.batches,
                 "per_s": _rate(total.batches, seconds),
                 "missing": total.missing,
+                "overdue": total.overdue,
                 "gaps": total.gaps,
                 "lost": total.lost,
                 "repeats": total.repeats,
@@ -145,50 +168,32 @@ class Report:
             "corrected_latency_ms": _figures(self.corrected),
             "handshake_ms": _figures(self.handshake),
             "round_trip_ms": _figures(self.round_trip),
-            "server": _server(self.outcome.server, total),
+            "server": self._server(),
+            "server_clock_ahead_ms": self.asked.ahead_ms,
+            "machine_busy_percent": 100 * self.machine_busy,
             "load_generator": {
                 "processes": self.asked.processes,
                 "cpu_percent": 100 * _rate(total.cpu_ns, total.wall_ns),
                 "cpu_us_per_batch": _rate(total.cpu_ns / 1e3, total.batches),
                 "busiest_percent": 100 * self.busiest,
+                "busiest_connecting_percent": 100 * self.busiest_connecting,
                 "lag_ms": _figures(self.lag),
             },
             "warnings": list(self.warnings),
         }
 
-    def _load_warnings(self) -> tuple[str, ...]:
-        bounds = "latencies are upper bounds"
-        lines = []
-        if self.busiest >= BUSY:
-            lines.append(
-                f"the load generator was busy {100 * self.busiest:.0f} % of the time: {bounds}"
-            )
-        if self.lag is not None and self.latency is not None:
-            lag, latency = self.lag.percentiles[99.0], self.latency.percentiles[99.0]
-            if lag >= max(LAG_MS, LAG_SHARE * latency):
-                lines.append(f"the load generator read up to {lag:.0f} ms late (p99): {bounds}")
-        server = self.outcome.server
-        if server is not None and self.asked.local:
-            busy = min(1.0, server.machine_busy / (server.wall * self.asked.cores))
-            if busy >= MACHINE_BUSY:
-                lines.append(
-                    f"this machine, which has the server and the load generator, was busy "
-                    f"{100 * busy:.0f} % of the time: {bounds}"
-                )
-        return tuple(lines)
-
-    def _clock_warning(self) -> str:
-        early = self.total.early
-        if not early:
-            return ""
-        return f"{early:,} batches came before they were published, as the clocks have it"
-
-    def _quiet_warning(self) -> str:
-        if not self.total.subscribed or self.total.batches or not self.outcome.seconds:
-            return ""
-        if self.asked.period > self.outcome.seconds:
-            return f"a batch comes once in {self.asked.period:g} s: measure for longer"
-        return "no batch arrived in the measured time"
+    def _server(self) -> dict[str, Any] | None:
+        use = self.outcome.server
+        if use is None:
+            return None
+        return {
+            "processes": len(use.pids),
+            "pids": list(use.pids),
+            "ended": use.ended,
+            "cpu_percent": 100 * self.server_cpu,
+            "cpu_us_per_batch": _rate(use.cpu * 1e6, self.total.batches) or None,
+            "memory_bytes": use.memory,
+        }
 
 
 def _figures(summary: Summary | None) -> dict[str, Any] | None:
@@ -196,18 +201,6 @@ def _figures(summary: Summary | None) -> dict[str, Any] | None:
         return None
     by_name = {f"p{percentile:g}": value for percentile, value in summary.percentiles.items()}
     return {"count": summary.total, **by_name, "max": summary.max, "hdr_us": summary.encoded}
-
-
-def _server(use: ServerUse | None, total: Tally) -> dict[str, Any] | None:
-    if use is None:
-        return None
-    return {
-        "processes": len(use.pids),
-        "pids": list(use.pids),
-        "cpu_percent": 100 * _rate(use.cpu, use.wall),
-        "cpu_us_per_batch": _rate(use.cpu * 1e6, total.batches),
-        "memory_bytes": use.memory,
-    }
 
 
 def _rate(amount: float, over: float) -> float:

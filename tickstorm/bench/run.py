@@ -13,7 +13,13 @@ from tickstorm.bench.login import Requests
 from tickstorm.bench.measurement import Measurement, Watcher
 from tickstorm.bench.plan import Machine, Wish, make_plan
 from tickstorm.bench.report import Asked, Report
-from tickstorm.bench.server_process import PROC, Server, find_server, processes
+from tickstorm.bench.server_process import (
+    PROC,
+    Server,
+    find_server,
+    machine_busy,
+    processes,
+)
 from tickstorm.bench.trial import Trial, try_login
 from tickstorm.cadence import INTERVAL_MS
 from tickstorm.client.address import TCPAddress, TLSAddress, UnixAddress, parse_address
@@ -75,10 +81,11 @@ def run_bench(target: Target, size: Size, watcher: Watcher) -> Report:
         sources=(),
         per_second=inf if size.ramp is None else size.ramp / len(shares),
         heartbeat=size.heartbeat,
+        ahead_ns=trial.ahead_ns,
     )
     jobs = [job._replace(**share._asdict()) for share in shares]
     with Crew(jobs) as crew:
-        outcome = Measurement(crew, size.seconds, server, watcher).run()
+        outcome = Measurement(crew, size.seconds, machine_busy, server, watcher).run()
     return Report(_asked(target, size, len(jobs), trial), outcome)
 
 
@@ -101,7 +108,8 @@ def _server(trial: Trial, pid: int | None) -> Server | None:
         return find_server(host, port) if trial.local else None
     if pid not in processes():
         raise ConfigError(f"--pid {pid}: there is no such process")
-    return Server((pid,))
+    # An ancestor of this process is not the server by what it measures with.
+    return Server((pid,), without=(os.getpid(),))
 
 
 def _wish(size: Size, trial: Trial) -> Wish:
@@ -129,5 +137,6 @@ def _asked(target: Target, size: Size, processes: int, trial: Trial) -> Asked:
         size.connections,
         processes,
         trial.local,
+        trial.ahead_ns / 1e6,
         os.cpu_count() or 1,
     )

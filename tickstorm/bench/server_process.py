@@ -12,6 +12,8 @@ from typing import NamedTuple
 PROC = Path("/proc")
 _LISTEN = "0A"
 """TCP_LISTEN of net/tcp_states.h, as proc_pid_net(5) writes it."""
+_ENDED = {"Z", "X"}
+"""States of proc_pid_stat(5): zombie, and dead."""
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -32,53 +34,56 @@ class Process(NamedTuple):
     program: str = ""
 
 
-class Use(NamedTuple):
-    """What processes had used at one moment.
-
-    Attributes:
-        pids: which processes.
-        cpu: their user and system seconds.
-        busy: seconds that the cores of the whole machine were not idle.
-    """
-
-    pids: tuple[int, ...]
-    cpu: float
-    busy: float
-
-
 class Server:
     """The processes of a server: some, and all their descendants.
 
     Args:
         roots: some.
         proc: where the proc file system is.
+        without: processes that do not belong to it, and neither do their descendants.
     """
 
-    def __init__(self, roots: Collection[int], proc: Path = PROC) -> None:
+    def __init__(
+        self, roots: Collection[int], proc: Path = PROC, without: Collection[int] = ()
+    ) -> None:
         self._roots = roots
         self._proc = proc
+        self._without = without
 
-    def use(self) -> Use:
-        """Return what they have used by now."""
+    def cpu(self) -> dict[int, float]:
+        """Return the user and system seconds that each of its processes has used by now."""
         table = processes(self._proc)
-        pids = descendants(table, self._roots)
-        return Use(pids, sum(table[pid].cpu for pid in pids), machine_busy(self._proc))
+        return {pid: table[pid].cpu for pid in self._pids(table)}
+
+    def cpu_of(self, pids: Iterable[int]) -> dict[int, float]:
+        """Return the same of some processes, as far as there are such, without a look at others."""
+        found = {}
+        for pid in pids:
+            with suppress(OSError):
+                found[pid] = _process(pid, (self._proc / str(pid) / "stat").read_text(), "").cpu
+        return found
 
     def memory(self) -> int | None:
-        """Return the bytes of memory they take, shared pages divided; None if it may not be known.
+        """Return the bytes of memory they take, shared pages divided.
+
+        None if that may not be known, or there is no process.
 
         It is the sum of Pss in smaps_rollup, see proc_pid_smaps(5).
         """
         total = 0
-        for pid in descendants(processes(self._proc), self._roots):
+        for pid in self._pids(processes(self._proc)):
             try:
                 rollup = (self._proc / str(pid) / "smaps_rollup").read_text()
             except (FileNotFoundError, ProcessLookupError):
                 continue  # it has ended meanwhile
             except OSError:
                 return None
-            total += int(rollup.partition("\nPss:")[2].split(maxsplit=1)[0]) * 1024
-        return total
+            pss = rollup.partition("\nPss:")[2].split(maxsplit=1)
+            total += int(pss[0]) * 1024 if pss else 0  # a process that is ending has none
+        return total or None
+
+    def _pids(self, table: dict[int, Process]) -> tuple[int, ...]:
+        return descendants(table, self._roots, self._without)
 
 
 def find_server(host: str, port: int, proc: Path = PROC) -> Server | None:
@@ -103,13 +108,14 @@ def find_server(host: str, port: int, proc: Path = PROC) -> Server | None:
 
 
 def processes(proc: Path = PROC) -> dict[int, Process]:
-    """Return the process table."""
+    """Return the process table, without those that have ended and only wait for their parent."""
     table = {}
     for folder in proc.iterdir():
         if folder.name.isdigit():
             with suppress(OSError):
-                pid = int(folder.name)
-                table[pid] = _process(pid, (folder / "stat").read_text(), _link(folder / "exe"))
+                pid, stat = int(folder.name), (folder / "stat").read_text()
+                if not _has_ended(stat):
+                    table[pid] = _process(pid, stat, _link(folder / "exe"))
     return table
 
 
@@ -130,15 +136,20 @@ def root_of(table: dict[int, Process], pid: int, ours: Collection[int]) -> int:
     return root
 
 
-def descendants(table: dict[int, Process], roots: Iterable[int]) -> tuple[int, ...]:
-    """Return those of `roots` that there are, and all that came of them, in order."""
-    found = {root for root in roots if root in table}
+def descendants(
+    table: dict[int, Process], roots: Iterable[int], without: Collection[int] = ()
+) -> tuple[int, ...]:
+    """Return those of `roots` that there are, and all that came of them, in order.
+
+    Not those of `without`, nor what came of these.
+    """
+    found = {root for root in roots if root in table and root not in without}
     waiting = list(found)
     children: dict[int, list[int]] = {}
     for process in table.values():
         children.setdefault(process.parent, []).append(process.pid)
     while waiting:
-        new = [pid for pid in children.get(waiting.pop(), ()) if pid not in found]
+        new = set(children.get(waiting.pop(), ())).difference(found, without)
         found.update(new)
         waiting += new
     return tuple(sorted(found))
@@ -154,6 +165,10 @@ def machine_busy(proc: Path = PROC) -> float:
 
 def _kin(process: Process) -> tuple[int, str]:
     return process.group, process.program
+
+
+def _has_ended(stat: str) -> bool:
+    return stat.rpartition(")")[2].split(maxsplit=1)[0] in _ENDED
 
 
 def _process(pid: int, stat: str, program: str) -> Process:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tickstorm.bench.latencies import PERCENTILES, Summary
 from tickstorm.bench.picture import Curve, draw
 from tickstorm.bench.report import Report
-from tickstorm.commands.text import counted, milliseconds, printable
+from tickstorm.commands.text import NONE, counted, milliseconds, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,8 +23,11 @@ _LOSS_WORDS = {
     "repeats": "batches twice",
     "restarts": "sequences begun anew",
     "missing": "batches missing by the period",
+    "overdue": "batches that only others had",
+    "unanswered": "heartbeats unanswered",
     "crc_failures": "checksums wrong",
     "garbled": "connections garbled",
+    "processes": "processes of the load, with what they saw",
 }
 
 
@@ -124,9 +127,11 @@ def _server(report: Report) -> str:
     if use is None:
         return ""
     words = [counted(len(use.pids), "process", "processes")]
-    words.append(f"{100 * use.cpu / use.wall:.0f} % of a core")
+    words.append(f"{100 * report.server_cpu:.0f} % of a core")
     if report.total.batches:
-        words.append(f"{use.cpu * 1e6 / report.total.batches:.1f} µs a batch")
+        # The kernel counts in hundredths of a second: below that, nothing is known.
+        each = f"{use.cpu * 1e6 / report.total.batches:.1f}" if use.cpu else NONE
+        words.append(f"{each} µs a batch")
     if use.memory is not None:
         words.append(f"{use.memory / 1e6:,.0f} MB")
     return ", ".join(words)

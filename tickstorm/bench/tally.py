@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from tickstorm.bench.latencies import Counts, merged
+from tickstorm.bench.sequences import ahead, newest
 
 
 @dataclass(slots=True)
@@ -30,14 +31,21 @@ class Tally:
         ticks: in these.
         bytes: of these, headers and checksums included.
         missing: batches that were due by the period, and did not come as batches of their own.
+        newest: number of the last batch of TICK that any connection had OVERDUE_NS before the end;
+            0 for none.
+        tails: how many connections of TICK had which number last.
+        unanswered: heartbeats without a PONG.
         early: batches that came before their time, as far as the clocks agree.
         latencies: from publishing to receipt.
         corrected: from when a batch was due to its receipt, missing ones included.
         handshakes: from the beginning to connect until subscribed.
         round_trips: from a heartbeat to its PONG.
-        lags: how long after the kernel said so a connection was read, at most.
+        lags: how long after a connection had something it was read, at most.
         first_begun_ns: when the first connection began; 0 for none.
         last_subscribed_ns: when the last subscription began; 0 for none.
+        last_received_ns: when the last batch arrived; 0 for none.
+        connecting_cpu_ns: CPU time that the process used until its last subscription.
+        connecting_wall_ns: how long that took it.
         cpu_ns: CPU time that the process used in the measured time.
         wall_ns: the measured time.
     """
@@ -57,6 +65,9 @@ class Tally:
     ticks: int = 0
     bytes: int = 0
     missing: int = 0
+    newest: int = 0
+    tails: dict[int, int] = field(default_factory=dict)
+    unanswered: int = 0
     early: int = 0
     latencies: Counts = field(default_factory=dict)
     corrected: Counts = field(default_factory=dict)
@@ -65,6 +76,9 @@ class Tally:
     lags: Counts = field(default_factory=dict)
     first_begun_ns: int = 0
     last_subscribed_ns: int = 0
+    last_received_ns: int = 0
+    connecting_cpu_ns: int = 0
+    connecting_wall_ns: int = 0
     cpu_ns: int = 0
     wall_ns: int = 0
 
@@ -74,13 +88,29 @@ class Tally:
         return sum(self.refusals.values())
 
     @property
+    def overdue(self) -> int:
+        """How many batches of TICK others had long before the end, and a connection had not."""
+        if not self.newest:
+            return 0
+        return sum(ahead(self.newest, last) * times for last, times in self.tails.items())
+
+    @property
     def busy(self) -> float:
         """Which part of the measured time the process ran, 0 to 1 for each of its threads."""
         return self.cpu_ns / self.wall_ns if self.wall_ns else 0.0
 
+    @property
+    def busy_connecting(self) -> float:
+        """The same of the time until its last subscription."""
+        wall_ns = self.connecting_wall_ns
+        return self.connecting_cpu_ns / wall_ns if wall_ns else 0.0
+
+
+_LATEST = ("last_subscribed_ns", "last_received_ns", "connecting_wall_ns", "wall_ns")
+
 
 def sum_of(tallies: Iterable[Tally]) -> Tally:
-    """Return the sum: of the first beginnings the first, of the last the last, else the total."""
+    """Return the sum: of the first beginnings the first, of _LATEST the last, else the total."""
     tallies = tuple(tallies)
     total = Tally()
     for each in fields(Tally):
@@ -88,8 +118,9 @@ def sum_of(tallies: Iterable[Tally]) -> Tally:
         setattr(total, each.name, _sum(values) if values else getattr(total, each.name))
     begun = [tally.first_begun_ns for tally in tallies if tally.first_begun_ns]
     total.first_begun_ns = min(begun, default=0)
-    total.last_subscribed_ns = max((tally.last_subscribed_ns for tally in tallies), default=0)
-    total.wall_ns = max((tally.wall_ns for tally in tallies), default=0)
+    total.newest = newest(tally.newest for tally in tallies)
+    for name in _LATEST:
+        setattr(total, name, max((getattr(tally, name) for tally in tallies), default=0))
     return total
 
 

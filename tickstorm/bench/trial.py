@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import socket
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
+from tickstorm.bench.clock_offset import Exchange, clock_ahead_ns
+from tickstorm.bench.cutting import MAX_PAYLOAD_BYTES
 from tickstorm.bench.jobs import Place
 from tickstorm.bench.login import Login, Requests
 from tickstorm.bench.wire import tls_context
 from tickstorm.client.address import TCPAddress, TLSAddress
-from tickstorm.errors import TickstormError
+from tickstorm.client.messages import decode_pong, heartbeat_frame
+from tickstorm.errors import ConfigError, ProtocolError, TickstormError
+from tickstorm.frames import FrameDecoder, FrameType
 
 TRIAL_SECONDS = 10.0
 """For each step of the login."""
+CLOCK_SECONDS = 1.0
+"""For each answer to a heartbeat: what comes later says nothing of a clock."""
+HEARTBEATS = 3
 _READ_BYTES = 65536
+_WRONG_SOURCE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, socket.EAI_ADDRFAMILY}
 
 
 class NotSubscribed(TickstormError):
@@ -26,10 +38,12 @@ class Trial(NamedTuple):
     Attributes:
         place: which of the addresses of the server's name answered.
         local: whether that is this machine.
+        ahead_ns: how far the server's clock is ahead of the one here; 0 if it may be the same.
     """
 
     place: Place
     local: bool
+    ahead_ns: int
 
 
 def try_login(address: TCPAddress | TLSAddress, requests: Requests, source: str) -> Trial:
@@ -37,23 +51,35 @@ def try_login(address: TCPAddress | TLSAddress, requests: Requests, source: str)
 
     Raises:
         OSError: the server cannot be reached.
-        ConfigError: the certificates of the address cannot be used.
+        ConfigError: the certificates of the address, or `source`, cannot be used.
         TickstormError: it refuses, or is none.
     """
-    origin = (source, 0) if source else None
-    connection = socket.create_connection((address.host, address.port), TRIAL_SECONDS, origin)
-    with connection:
+    with _connect(address, source) as connection:
         here, there = connection.getsockname(), connection.getpeername()
-        trial = Trial(Place(connection.family, there), here[0] == there[0] or _loopback(there[0]))
-        if not isinstance(address, TLSAddress):
-            _log_in(connection, requests)
-            return trial
-        with tls_context(address).wrap_socket(connection, server_hostname=address.host) as tls:
-            _log_in(tls, requests)
-        return trial
+        local = here[0] == there[0] or _loopback(there[0])
+        return Trial(Place(connection.family, there), local, _try(address, connection, requests))
 
 
-def _log_in(connection: socket.socket, requests: Requests) -> None:
+def _connect(address: TCPAddress | TLSAddress, source: str) -> socket.socket:
+    origin = (source, 0) if source else None
+    try:
+        return socket.create_connection((address.host, address.port), TRIAL_SECONDS, origin)
+    except OSError as error:
+        if not source or error.errno not in _WRONG_SOURCE:
+            raise
+        raise ConfigError(f"--source-address {source}: {error.strerror or error}") from error
+
+
+def _try(address: TCPAddress | TLSAddress, connection: socket.socket, requests: Requests) -> int:
+    """Log in, and return how far the server's clock is ahead."""
+    if not isinstance(address, TLSAddress):
+        return _clock_ahead_ns(connection, _log_in(connection, requests))
+    with tls_context(address).wrap_socket(connection, server_hostname=address.host) as tls:
+        return _clock_ahead_ns(tls, _log_in(tls, requests))
+
+
+def _log_in(connection: socket.socket, requests: Requests) -> bytes:
+    """Return what came behind the last answer."""
     login = Login(requests)
     connection.sendall(requests.auth)
     while login.subscribed is None:
@@ -63,6 +89,34 @@ def _log_in(connection: socket.socket, requests: Requests) -> None:
         answer = login.received(data)
         if answer:
             connection.sendall(answer)
+    return login.rest
+
+
+def _clock_ahead_ns(connection: socket.socket, rest: bytes) -> int:
+    exchanges: list[Exchange] = []
+    # A server that does not answer heartbeats can be measured all the same; what it did answer
+    # stays in the list.
+    with suppress(OSError, ProtocolError):
+        connection.settimeout(CLOCK_SECONDS)
+        exchanges.extend(_exchanges(connection, rest))
+    return clock_ahead_ns(exchanges)
+
+
+def _exchanges(connection: socket.socket, rest: bytes) -> Iterator[Exchange]:
+    """Send heartbeats, one after the other, and yield each with its answer."""
+    decoder = FrameDecoder(MAX_PAYLOAD_BYTES)
+    decoder.feed(rest)
+    for _ in range(HEARTBEATS):
+        sent_ns = time.time_ns()
+        # Without the time here: a server may refuse one that is far from its own.
+        connection.sendall(heartbeat_frame(0, sequence=sent_ns))
+        while (frame := decoder.next_frame()) is None or frame.type is not FrameType.PONG:
+            if frame is None:
+                data = connection.recv(_READ_BYTES)
+                if not data:
+                    return
+                decoder.feed(data)
+        yield Exchange(sent_ns, time.time_ns(), decode_pong(frame.payload).server_timestamp_ms)
 
 
 def _loopback(host: str) -> bool:

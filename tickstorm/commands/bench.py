@@ -6,10 +6,12 @@ import json
 import sys
 import time
 from ipaddress import ip_address
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from tickstorm.commands.finite_range import FiniteRange
 from tickstorm.commands.stream_options import (
     ADDRESS_HELP,
     DEFAULT_ADDRESS,
@@ -24,12 +26,24 @@ if TYPE_CHECKING:
 
 MAX_CONNECTIONS = 10_000_000
 DEFAULT_CONNECTIONS, DEFAULT_SECONDS = 1000, 10.0
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as shells have it."""
 
 
-def _without_count(command: click.Command) -> click.Command:
+def _adapted(command: click.Command) -> click.Command:
     # Whom and what to subscribe to is asked for as everywhere, but this ends after a time only.
     command.params = [option for option in command.params if option.name != "count"]
     return command
+
+
+def _file(
+    context: click.Context,  # noqa: ARG001 - click's
+    option: click.Parameter,  # noqa: ARG001
+    path: str | None,
+) -> str | None:
+    if path != "-":
+        return path
+    raise click.BadParameter("a picture goes to a file, not to standard output")
 
 
 def _ip_addresses(
@@ -55,7 +69,6 @@ def _require_histograms() -> None:
 def _measured(target: Target, size: Size) -> Report:
     from rich.console import Console
 
-    from tickstorm.bench.report import INTERRUPTED
     from tickstorm.bench.run import run_bench
     from tickstorm.bench.watching import watching
     from tickstorm.commands.event_text import error_line
@@ -69,8 +82,6 @@ def _measured(target: Target, size: Size) -> Report:
         _give_up(error_line(error))
     except OSError as error:
         _give_up(f"{target.address}: {error.strerror or error}")
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
 
 
 def _give_up(why: str) -> NoReturn:
@@ -78,12 +89,22 @@ def _give_up(why: str) -> NoReturn:
     sys.exit(1)
 
 
-def _save(path: str, text: str) -> None:
+def _check(path: str | None) -> None:
+    from tickstorm.bench.saving import check_writable
+
+    if path in (None, "-"):
+        return
     try:
-        with open(path, "a", encoding="utf-8") as file:
-            if text and file.seekable():
-                file.truncate(0)
-            file.write(text)
+        check_writable(Path(path))
+    except OSError as error:
+        raise click.ClickException(f"{path}: {error.strerror}") from None
+
+
+def _save(path: str, text: str) -> None:
+    from tickstorm.bench.saving import save
+
+    try:
+        save(Path(path), text)
     except OSError as error:
         raise click.ClickException(f"{path}: {error.strerror}") from None
 
@@ -100,11 +121,15 @@ def _publish(report: Report, json_path: str | None, picture_path: str | None) ->
         print_report(report, Console(highlight=False))
     if json_path not in (None, "-"):
         _save(json_path, as_json)
-    if picture_path is not None and report.latency is not None:
+    if picture_path is None:
+        return
+    if report.latency is None:
+        click.echo(f"tickstorm: no latencies: no picture in {picture_path}", err=True)
+    else:
         _save(picture_path, picture(report))
 
 
-@_without_count
+@_adapted
 @click.command(
     short_help="Put a load on a server, and measure it.",
     help=f"""Open many subscriptions to a server, and measure what arrives on them.
@@ -118,8 +143,8 @@ def _publish(report: Report, json_path: str | None, picture_path: str | None) ->
     too.
 
     The exit code is 0 if nothing was lost; 3 if connections were refused or closed, or there were
-    errors, or batches were lost, missing, doubled or damaged; 130 after Ctrl-C, with the results
-    so far; and 1 if it could not run.
+    errors, or batches were lost, missing, doubled or damaged, or heartbeats stayed unanswered; 130
+    after Ctrl-C, with the results so far; and 1 if it could not run.
     """,
 )
 @click.argument("address", default=DEFAULT_ADDRESS)
@@ -135,13 +160,13 @@ def _publish(report: Report, json_path: str | None, picture_path: str | None) ->
 @stream_options("second")
 @click.option(
     "--ramp",
-    type=click.FloatRange(0, 10**6, min_open=True),
+    type=FiniteRange(0, 10**6, min_open=True),
     metavar="N",
     help="Connections to begin a second, at most; as fast as the server answers unless given.",
 )
 @click.option(
     "--heartbeat",
-    type=click.FloatRange(0.01, 86_400),
+    type=FiniteRange(0.01, 86_400),
     metavar="S",
     help="Seconds between the heartbeats of a connection; what the server says unless given.",
 )
@@ -166,7 +191,12 @@ def _publish(report: Report, json_path: str | None, picture_path: str | None) ->
     help="Of the server; the process that listens on the port unless given.",
 )
 @click.option("--json", "json_path", metavar="FILE", help="Write all figures there; - is stdout.")
-@click.option("--picture", metavar="FILE", help="Draw the latencies there, as SVG.")
+@click.option(
+    "--picture",
+    metavar="FILE",
+    callback=_file,
+    help="Draw the latencies there, as SVG.",
+)
 def bench(
     *,
     address: str,
@@ -187,21 +217,16 @@ def bench(
     """Put a load on a server, and measure it."""
     _require_histograms()
     target = make_target(address, user, password, mode, symbols)
-    for path in (json_path, picture):
-        if path not in (None, "-"):
-            _save(path, "")  # before the measurement, if it cannot be done after it
+    seconds = DEFAULT_SECONDS if seconds is None else seconds
+    try:
+        for path in (json_path, picture):
+            _check(path)  # before the measurement, if it cannot be written after it
 
-    from tickstorm.bench.run import Size
+        from tickstorm.bench.run import Size
 
-    size = Size(
-        connections,
-        DEFAULT_SECONDS if seconds is None else seconds,
-        ramp,
-        heartbeat,
-        processes,
-        sources,
-        pid,
-    )
-    report = _measured(target, size)
-    _publish(report, json_path, picture)
+        size = Size(connections, seconds, ramp, heartbeat, processes, sources, pid)
+        report = _measured(target, size)
+        _publish(report, json_path, picture)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     sys.exit(report.exit_code)

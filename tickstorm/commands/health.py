@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 import click
 
+from tickstorm.commands.finite_range import FiniteRange
+
 if TYPE_CHECKING:
     from http.client import HTTPConnection
 
@@ -189,7 +191,7 @@ def _report(page: Page, timeout: float) -> str:
 @click.option("--live", is_flag=True, help="Ask only whether it is alive, not whether it is ready.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, 3600, min_open=True),
+    type=FiniteRange(0, 3600, min_open=True),
     metavar="SECONDS",
     default=3.0,
     show_default=True,

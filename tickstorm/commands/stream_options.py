@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
+from tickstorm.commands.finite_range import FiniteRange
+
 if TYPE_CHECKING:
     from tickstorm.messages import Mode
 
@@ -71,7 +73,7 @@ def stream_options(mode: str) -> Callable[[_Command], _Command]:
         ),
         click.option(
             "--seconds",
-            type=click.FloatRange(0, 10**8, min_open=True),
+            type=FiniteRange(0, 10**8, min_open=True),
             metavar="S",
             help="End after so long.",
         ),

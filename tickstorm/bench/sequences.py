@@ -1,0 +1,26 @@
+"""Numbers of batches that wrap, compared. Pure.
+
+Of two numbers that one stream had, the one that is less than half of all numbers behind is behind.
+"""
+
+from collections.abc import Iterable
+from functools import reduce
+
+from tickstorm.stream import SEQUENCE_MODULUS
+
+
+def ahead(sequence: int, of: int) -> int:
+    """Return how many batches a number is ahead of another one; 0 if it is not."""
+    distance = (sequence - of) % SEQUENCE_MODULUS
+    return distance if distance < SEQUENCE_MODULUS // 2 else 0
+
+
+def newest(sequences: Iterable[int]) -> int:
+    """Return the number that is behind none of these; 0 stands for no number."""
+    return reduce(_newer, sequences, 0)
+
+
+def _newer(one: int, other: int) -> int:
+    if not (one and other):
+        return one or other
+    return other if ahead(other, one) else one

@@ -35,11 +35,14 @@ check-proto: proto
 check-wheel: $(READY)
 	$(BIN)/python tests/check_wheel.py
 
+# limit.c and storm.c are no part of this project.
+TOOLS ?= ../shared/tools
+
 bench: $(READY)
-	$(BIN)/python -m benchmarks --write docs/benchmarks.md
+	$(BIN)/python -m benchmarks --tools '$(TOOLS)' --write docs/benchmarks.md
 
 bench-quick: $(READY)
-	$(BIN)/python -m benchmarks --quick
+	$(BIN)/python -m benchmarks --tools '$(TOOLS)' --quick
 
 # What the tests with real servers need beside Python packages, each from Debian's package of that
 # name where apt-get can install it; otherwise one line says what to install.

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from benchmarks import (
 from benchmarks.figures import Unusable
 from benchmarks.page import machine, page
 from benchmarks.rows import Row, parser
+from benchmarks.signals import ending_in_order
 from benchmarks.table import Section
 from benchmarks.yardsticks import Tools, compiled
 
@@ -46,22 +48,24 @@ def measure(tools: Tools, row: Row, quick: bool) -> Section | None:
     return section
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure everything; write the page if all of it is of use."""
     parsing = parser(__doc__)
     parsing.add_argument("--quick", action="store_true", help="reduced sizes, held against nothing")
     parsing.add_argument("--write", type=Path, metavar="FILE", help="write the page there")
-    options = parsing.parse_args()
+    options = parsing.parse_args(arguments)
+    if options.quick and options.write is not None:
+        parsing.error("reduced sizes make no page: leave out --quick or --write")
     try:
-        with compiled(options.tools) as tools:
+        with ending_in_order(), compiled(options.tools) as tools:
             measured = [measure(tools, row, options.quick) for row in ROWS]
     except Unusable as reason:
         sys.exit(str(reason))
     sections = [section for section in measured if section is not None]
-    if options.write is not None and not options.quick and len(sections) == len(ROWS):
-        options.write.write_text(page(datetime.now(UTC).date(), machine(), sections))
     if len(sections) < len(ROWS):
-        sys.exit("something could not be measured: the page is not written")
+        sys.exit("something could not be measured: there is no page of it")
+    if options.write is not None:
+        options.write.write_text(page(datetime.now(UTC).date(), machine(), sections))
 
 
 if __name__ == "__main__":

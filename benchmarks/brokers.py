@@ -13,18 +13,12 @@ from benchmarks.rows import Row, run_row
 from benchmarks.runs import Run, Size, compared, in_turn, run
 from benchmarks.servers import Server, batch_bytes, free_port, tickstorm
 from benchmarks.storm import Load
-from benchmarks.table import Section, markdown, number
+from benchmarks.table import Section, counted, markdown, number
 from benchmarks.yardsticks import Tools
 
 SEARCHED = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
 RAMP = 2500
 """Connections a second: what the slowest of them takes while it sends."""
-
-LIMITED_BY = (
-    "Profiles (perf): the kernel, and in it the sending, has 79 % of Redis's CPU and 61 % of that"
-    " of NATS, which has a goroutine and its switches for each connection; Mosquitto spends 44 % "
-    "on comparing strings, and asks epoll twice for every message."
-)
 
 
 class Broker(NamedTuple):
@@ -35,12 +29,14 @@ class Broker(NamedTuple):
         program: what is run, and Debian's package.
         dialect: how it is spoken to.
         arguments: makes the command's, of a port and a folder.
+        limited_by: what its CPU goes to, from a profile (perf).
     """
 
     name: str
     program: str
     dialect: Dialect
     arguments: Callable[[int, Path], Sequence[str]]
+    limited_by: str
 
 
 def _redis(port: int, folder: Path) -> Sequence[str]:
@@ -61,10 +57,29 @@ def _mosquitto(port: int, folder: Path) -> Sequence[str]:
 
 
 BROKERS = (
-    Broker("Redis", "redis-server", REDIS, _redis),
-    Broker("NATS", "nats-server", NATS, _nats),
-    Broker("Mosquitto", "mosquitto", MQTT, _mosquitto),
+    Broker(
+        "Redis",
+        "redis-server",
+        REDIS,
+        _redis,
+        "Redis spends 79 % of its CPU in the kernel, and in it on sending.",
+    ),
+    Broker(
+        "NATS",
+        "nats-server",
+        NATS,
+        _nats,
+        "NATS spends 61 % in the kernel, and has a goroutine and its switches for each connection.",
+    ),
+    Broker(
+        "Mosquitto",
+        "mosquitto",
+        MQTT,
+        _mosquitto,
+        "Mosquitto spends 44 % on comparing strings, and asks epoll twice for every message.",
+    ),
 )
+NONE_INSTALLED = "None of the brokers is installed."
 
 
 def installed() -> list[Broker]:
@@ -113,12 +128,21 @@ def measure(tools: Tools, size: Size, judged: bool) -> Section:  # noqa: ARG001 
         f"load; a publisher sends each of them a message of {MESSAGE_BYTES} bytes at the second, "
         f"which is fire and forget in all of them. Tickstorm makes its batch of {batch_bytes()} "
         f"bytes itself. Versions and settings are Debian's, without persistence. CPU is that of "
-        f"all threads; the ratio is the broker's to Tickstorm's in the same round. {size.pairs} "
-        f"rounds of {size.seconds} s.",
-        brokers_table(names, rounds),
-        LIMITED_BY,
+        f"all threads; the ratio is the broker's to Tickstorm's in the same round. A broker's "
+        f"latency begins as the publisher sends, so that the way to the broker is in it; "
+        f"Tickstorm's begins with its fan-out. {counted(size.pairs, 'round')} of {size.seconds} s.",
+        brokers_table(names, rounds.taken),
+        limited_by(brokers),
         "python -m benchmarks.brokers",
+        rounds.busy,
     )
+
+
+def limited_by(brokers: Sequence[Broker]) -> str:
+    """Say what limits those brokers that were measured."""
+    if not brokers:
+        return NONE_INSTALLED
+    return " ".join(["Profiles (perf):", *(broker.limited_by for broker in brokers)])
 
 
 def brokers_table(names: Sequence[str], rounds: Sequence[tuple[Run, ...]]) -> str:

@@ -5,7 +5,7 @@ from benchmarks.rows import Row, run_row
 from benchmarks.runs import Size, compared, in_turn, run
 from benchmarks.servers import batch_bytes, limit, tickstorm
 from benchmarks.storm import Load
-from benchmarks.table import Section, figures_table
+from benchmarks.table import Section, counted, figures_table
 from benchmarks.yardsticks import Tools
 
 CPU = Asked(Bound(1.30, of_ratio=True), Bound(1.10, of_ratio=True))
@@ -23,7 +23,7 @@ LIMITED_BY = (
 def measure(tools: Tools, size: Size, judged: bool) -> Section:
     """Measure pairs of limit.c and Tickstorm."""
     load = Load(size.connections, size.seconds)
-    pairs = in_turn(
+    rounds = in_turn(
         [
             lambda: run(tools, limit(tools, "aligned"), load),
             lambda: run(tools, tickstorm("aligned"), load),
@@ -31,17 +31,18 @@ def measure(tools: Tools, size: Size, judged: bool) -> Section:
         size.pairs,
     )
     figures = [
-        compared("CPU per delivered batch", "µs", pairs, "cpu_us", asked=CPU),
-        compared("latency, median", "ms", pairs, "p50_ms"),
-        compared("latency, 99th percentile", "ms", pairs, "p99_ms", asked=P99),
+        compared("CPU per delivered batch", "µs", rounds.taken, "cpu_us", asked=CPU),
+        compared("latency, median", "ms", rounds.taken, "p50_ms"),
+        compared("latency, 99th percentile", "ms", rounds.taken, "p99_ms", asked=P99),
     ]
     return Section(
         f"Fan-out: one batch a second to each of {size.connections:,} subscribers, aligned",
         f"One worker. All batches of a second are due at the second. A batch is "
-        f"{batch_bytes()} bytes; {size.pairs} pairs of runs of {size.seconds} s.",
+        f"{batch_bytes()} bytes; {counted(size.pairs, 'pair')} of runs of {size.seconds} s.",
         figures_table(figures, "limit.c", judged),
         LIMITED_BY,
         "python -m benchmarks.fanout",
+        rounds.busy,
     )
 
 

@@ -109,8 +109,8 @@ class Figure(NamedTuple):
 
     @property
     def ratio(self) -> Ratio | None:
-        """The ratios of the pairs; None without a yardstick."""
-        if not self.yardstick:
+        """The ratios of the pairs; None without a yardstick, or if it is 0 in one of them."""
+        if not self.yardstick or 0 in self.yardstick:
             return None
         pairs = zip(self.ours, self.yardstick, strict=True)
         ratios = [mine / theirs for mine, theirs in pairs]

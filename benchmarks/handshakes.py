@@ -5,7 +5,7 @@ from benchmarks.rows import Row, run_row
 from benchmarks.runs import Size, compared, in_turn, run
 from benchmarks.servers import limit, tickstorm
 from benchmarks.storm import Counting, Load
-from benchmarks.table import Section, figures_table
+from benchmarks.table import Section, counted, figures_table
 from benchmarks.yardsticks import Tools
 
 RATE = Asked(Bound(5000, "a second", at_least=True), Bound(8000, "a second", at_least=True))
@@ -21,7 +21,7 @@ LIMITED_BY = (
 def measure(tools: Tools, size: Size, judged: bool) -> Section:
     """Measure pairs of limit.c and Tickstorm."""
     load = Load(size.connections, size.seconds, Counting.NOT, ramp=0)
-    pairs = in_turn(
+    rounds = in_turn(
         [
             lambda: run(tools, limit(tools, "aligned"), load),
             lambda: run(tools, tickstorm("aligned"), load),
@@ -29,17 +29,18 @@ def measure(tools: Tools, size: Size, judged: bool) -> Section:
         size.pairs,
     )
     figures = [
-        compared("handshakes", "a second", pairs, "handshakes_per_s", asked=RATE, digits=0),
-        compared("CPU per handshake", "µs", pairs, "handshake_cpu_us", digits=0),
+        compared("handshakes", "a second", rounds.taken, "handshakes_per_s", asked=RATE, digits=0),
+        compared("CPU per handshake", "µs", rounds.taken, "handshake_cpu_us", digits=0),
     ]
     return Section(
         f"Handshakes: {size.connections:,} connections at once, one worker",
         f"Accept, AUTH, ACK, SUBSCRIBE, ACK, until the last of {size.connections:,} is subscribed, "
         f"never more than 200 of them begun and not done. Those who are in get their batch each "
-        f"second meanwhile, and that is in the figures. {size.pairs} pairs.",
+        f"second meanwhile, and that is in the figures. {counted(size.pairs, 'pair')}.",
         figures_table(figures, "limit.c", judged),
         LIMITED_BY,
         "python -m benchmarks.handshakes",
+        rounds.busy,
     )
 
 

@@ -10,7 +10,7 @@ from benchmarks.figures import Asked, Bound, Figure, Unusable
 from benchmarks.rows import Row, run_row
 from benchmarks.runs import Size, in_turn
 from benchmarks.servers import LOGIN, Server, free_port, running, tickstorm
-from benchmarks.table import Section, figures_table
+from benchmarks.table import Section, counted, figures_table
 from benchmarks.yardsticks import Tools
 from tickstorm.client.messages import (
     decode_batch,
@@ -121,20 +121,20 @@ def latency(server: Server, seconds: int) -> Latency:
         Unusable: something was lost.
     """
     with running(server):
-        counted = receive(server.port, WARM_UP + seconds * TICKS_PER_S)[WARM_UP:]
-    return Latency(percentile(counted, 0.5), percentile(counted, 0.99))
+        timed = receive(server.port, WARM_UP + seconds * TICKS_PER_S)[WARM_UP:]
+    return Latency(percentile(timed, 0.5), percentile(timed, 0.99))
 
 
 def measure(tools: Tools, size: Size, judged: bool) -> Section:  # noqa: ARG001 - as every row
     """Measure pairs of plain sockets and Tickstorm."""
-    pairs = in_turn(
+    rounds = in_turn(
         [
             lambda: latency(plain(), size.seconds),
             lambda: latency(whole(), size.seconds),
         ],
         size.pairs,
     )
-    plain_runs, ours = zip(*pairs, strict=True)
+    plain_runs, ours = zip(*rounds.taken, strict=True)
     figures = [
         Figure(name, "µs", _field(ours, field), _field(plain_runs, field), asked, 0)
         for name, field, asked in (
@@ -147,10 +147,11 @@ def measure(tools: Tools, size: Size, judged: bool) -> Section:  # noqa: ARG001 
         f"With a batch window of 0, {TICKS_PER_S} ticks a second: from the moment the hub takes "
         f"a tick to the return of the subscriber's recv. Beside it is a loop of blocking sockets "
         f"in Python that encodes and sends; limit.c has no TICK. No batch is missing, by its "
-        f"number. {size.pairs} pairs of runs of {size.seconds} s.",
+        f"number. {counted(size.pairs, 'pair')} of runs of {size.seconds} s.",
         figures_table(figures, "plain sockets", judged),
         LIMITED_BY,
         "python -m benchmarks.latency",
+        rounds.busy,
     )
 
 

@@ -1,4 +1,4 @@
-"""Processes as the kernel counts them: a server's whole family, its CPU time and its memory.
+"""Processes as the kernel counts them: their CPU time and their memory, sampled at little cost.
 
 CPU time is user and system time; memory is Pss, which counts a page that several processes share
 only once.
@@ -13,17 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.figures import Unusable
+from tickstorm.bench.server_process import machine_busy
 
 SAMPLE_SECONDS = 0.05
 MEMORY_SECONDS = 1.0
-
-
-class Stat(NamedTuple):
-    """One line of /proc/PID/stat."""
-
-    pid: int
-    parent: int
-    cpu_s: float
 
 
 class Sample(NamedTuple):
@@ -33,12 +26,10 @@ class Sample(NamedTuple):
     value: float
 
 
-def parse_stat(text: str, ticks_per_second: int) -> Stat:
+def parse_cpu_s(text: str, ticks_per_second: int) -> float:
     """Read /proc/PID/stat; the name in it may have spaces and brackets."""
-    head, _, tail = text.rpartition(")")
-    fields = tail.split()
-    ticks = int(fields[11]) + int(fields[12])
-    return Stat(int(head.split(" ", 1)[0]), int(fields[1]), ticks / ticks_per_second)
+    fields = text.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / ticks_per_second
 
 
 def parse_pss_bytes(text: str) -> int:
@@ -54,23 +45,6 @@ def parse_pss_bytes(text: str) -> int:
     raise ValueError("there is no Pss in it")
 
 
-def busy_seconds(text: str, ticks_per_second: int) -> float:
-    """Read from /proc/stat how long all cores together were not idle."""
-    user, nice, system, _idle, _iowait, *rest = map(int, text.splitlines()[0].split()[1:8])
-    return (user + nice + system + sum(rest)) / ticks_per_second
-
-
-def family(roots: Collection[int], stats: Iterable[Stat]) -> list[int]:
-    """Return the roots and all that descend from them, by process id."""
-    parents = {stat.pid: stat.parent for stat in stats}
-    members = set(roots)
-    while True:
-        born = {pid for pid, parent in parents.items() if parent in members} - members
-        if not born:
-            return sorted(members)
-        members |= born
-
-
 def interpolated(samples: Sequence[Sample], when: float) -> float:
     """Return the value at a moment between the samples; before and behind them, the nearest."""
     at = bisect_left(samples, when, key=lambda sample: sample.at)
@@ -81,25 +55,13 @@ def interpolated(samples: Sequence[Sample], when: float) -> float:
     return before.value + part * (after.value - before.value)
 
 
-def all_stats() -> list[Stat]:
-    """Return the processes that there are now."""
-    stats = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdecimal():
-            try:
-                stats.append(_stat(int(folder.name)))
-            except OSError:  # it has ended since the folder was listed
-                continue
-    return stats
-
-
 def cpu_seconds(pids: Iterable[int]) -> float:
     """Return the CPU time that some processes have used.
 
     Raises:
         OSError: one of them is gone.
     """
-    return sum(_stat(pid).cpu_s for pid in pids)
+    return sum(_cpu_s(pid) for pid in pids)
 
 
 def pss_bytes(pids: Iterable[int]) -> int:
@@ -113,17 +75,13 @@ def pss_bytes(pids: Iterable[int]) -> int:
 
 def busy_cores(seconds: float) -> float:
     """Return how many cores were busy over the next seconds, whatever with."""
-
-    def now() -> float:
-        return busy_seconds(Path("/proc/stat").read_text(), os.sysconf("SC_CLK_TCK"))
-
-    before = now()
+    before = machine_busy()
     time.sleep(seconds)
-    return (now() - before) / seconds
+    return (machine_busy() - before) / seconds
 
 
-def _stat(pid: int) -> Stat:
-    return parse_stat(Path(f"/proc/{pid}/stat").read_text(), os.sysconf("SC_CLK_TCK"))
+def _cpu_s(pid: int) -> float:
+    return parse_cpu_s(Path(f"/proc/{pid}/stat").read_text(), os.sysconf("SC_CLK_TCK"))
 
 
 class Usage:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from benchmarks.figures import Unusable
 from benchmarks.runs import Size
 from benchmarks.servers import ROOT
+from benchmarks.signals import ending_in_order
 from benchmarks.table import Section
 from benchmarks.yardsticks import Tools, compiled
 
@@ -47,16 +48,32 @@ def size_of(row: Row, options: argparse.Namespace) -> Size:
     return size._replace(**{field: value for field, value in given.items() if value is not None})
 
 
-def run_row(row: Row, description: str | None, arguments: Sequence[str] | None = None) -> None:
-    """Measure one row, and print its section."""
+def positive(text: str) -> int:
+    """Read a whole number of at least 1.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"not a whole number of at least 1: {text!r}")
+    return int(text)
+
+
+def row_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser of what the command of one row takes."""
     parsing = parser(description)
     parsing.add_argument("--quick", action="store_true", help="a reduced size")
     for field in Size._fields:
-        parsing.add_argument(f"--{field}", type=int, metavar="N")
-    options = parsing.parse_args(arguments)
+        parsing.add_argument(f"--{field}", type=positive, metavar="N")
+    return parsing
+
+
+def run_row(row: Row, description: str | None, arguments: Sequence[str] | None = None) -> None:
+    """Measure one row, and print its section."""
+    options = row_parser(description).parse_args(arguments)
     size = size_of(row, options)
     try:
-        with compiled(options.tools) as tools:
+        with ending_in_order(), compiled(options.tools) as tools:
             print(row.measure(tools, size, size == row.full))
     except Unusable as reason:
         sys.exit(f"no figure is of use: {reason}")

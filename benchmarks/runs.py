@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple, TypeVar
+from functools import partial
+from typing import Generic, NamedTuple, TypeVar
 
 from benchmarks.figures import NOTHING_ASKED, Asked, Figure
 from benchmarks.processes import Usage, busy_cores, pss_bytes
 from benchmarks.servers import Server, running
 from benchmarks.storm import Load, put
+from benchmarks.table import QUIET_CORES
 from benchmarks.yardsticks import Tools
 
 MEGABYTE = 1_000_000
-QUIET_SECONDS, QUIET_CORES = 0.5, 0.2
-"""How long to look at the machine before a round, and what passes for nothing."""
+QUIET_SECONDS = 0.5
+"""How long to look at the machine before a round."""
 MIN_CONNECT_S = 0.01
 """What storm.c can tell apart."""
 
@@ -41,6 +43,18 @@ class Run(NamedTuple):
     memory_mb: float
     connection_bytes: float
     counted_percent: float
+
+
+class Rounds(NamedTuple, Generic[T]):
+    """Measures taken in turn.
+
+    Attributes:
+        taken: those of each round, in the order in which they were asked for.
+        busy: how many cores something else kept busy as each round began.
+    """
+
+    taken: Sequence[tuple[T, ...]]
+    busy: Sequence[float]
 
 
 class Size(NamedTuple):
@@ -90,18 +104,32 @@ def run(
         )
 
 
-def in_turn(measures: Sequence[Callable[[], T]], rounds: int) -> list[tuple[T, ...]]:
-    """Return the measures of each round, taken one after the other.
+def in_turn(
+    measures: Sequence[Callable[[], T]],
+    rounds: int,
+    busy_now: Callable[[], float] = partial(busy_cores, QUIET_SECONDS),
+) -> Rounds[T]:
+    """Take measures one after the other, and so again; every other round begins with the last.
 
     It says so when something else keeps the machine busy as a round begins.
+
+    Args:
+        measures: each makes one.
+        rounds: how often.
+        busy_now: tells how many cores are busy.
     """
-    taken = []
+    taken, busy = [], []
     for round in range(1, rounds + 1):
-        busy = busy_cores(QUIET_SECONDS)
-        note = f": {busy:.1f} cores are busy with something else" if busy > QUIET_CORES else ""
-        print(f"  round {round} of {rounds}{note}", flush=True)
-        taken.append(tuple(measure() for measure in measures))
-    return taken
+        busy.append(busy_now())
+        note = f": {busy[-1]:.1f} cores are busy with something else"
+        print(f"  round {round} of {rounds}{note if busy[-1] > QUIET_CORES else ''}", flush=True)
+        taken.append(_in_order(measures, backwards=round % 2 == 0))
+    return Rounds(taken, busy)
+
+
+def _in_order(measures: Sequence[Callable[[], T]], backwards: bool) -> tuple[T, ...]:
+    step = -1 if backwards else 1
+    return tuple([measure() for measure in measures[::step]][::step])
 
 
 def compared(

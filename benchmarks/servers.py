@@ -13,9 +13,9 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from benchmarks.figures import Unusable
-from benchmarks.processes import all_stats, family
 from benchmarks.yardsticks import Tools
 from tickstorm.bars import Bar
+from tickstorm.bench.server_process import descendants, processes
 from tickstorm.frames import OVERHEAD_BYTES
 from tickstorm.messages import Mode, bar_record, batch_frame
 from tickstorm.ticks import Tick
@@ -30,6 +30,8 @@ PROCESSES_BESIDE_WORKERS = 2
 """Tickstorm's parent, and the one that forks the workers."""
 SETTLE_SECONDS = 0.5
 """What a worker has to get ready, once its process is there."""
+EARLY = 60
+"""A batch's number in the first two minutes of a stream: no run is longer."""
 _LISTENING = "0A"
 _TRAILER_BYTES = 11
 """Of a batch of limit.c: key and length of its one tick, key and value of publish_time_ns."""
@@ -62,13 +64,16 @@ class Server(NamedTuple):
 
 
 def batch_bytes() -> int:
-    """Return the size of the frame that a subscriber of one symbol's bars gets each second."""
-    bar = Bar(Tick("S1", 100.0, 10.0, time.time_ns(), 99.99, 100.01, 100, 100))
+    """Return the size of nearly every frame that a subscriber of the walk's one symbol gets.
+
+    A volume of one lot, and a batch's number of another length, are a byte off.
+    """
+    bar = Bar(Tick("SIM1", 100.0, 1000.0, time.time_ns(), 99.99, 100.01, 1000, 1000))
     now_ns = time.time_ns()
     frame = batch_frame(
         [bar_record(bar, Mode.SECOND)],
         timestamp_ms=now_ns // 1_000_000,
-        sequence=1000,
+        sequence=EARLY,
         publish_time_ns=now_ns,
     )
     return len(frame)
@@ -120,7 +125,7 @@ def listeners(table: Iterable[str], port: int) -> int:
 
 
 @contextmanager
-def running(server: Server) -> Iterator[list[int]]:
+def running(server: Server) -> Iterator[Sequence[int]]:
     """Run a server until the block ends; the ids of all its processes, once it is ready.
 
     Raises:
@@ -152,12 +157,12 @@ def started(server: Server) -> Iterator[subprocess.Popen[bytes]]:
                 process.kill()
 
 
-def _await_ready(server: Server, copies: Sequence[subprocess.Popen[bytes]]) -> list[int]:
+def _await_ready(server: Server, copies: Sequence[subprocess.Popen[bytes]]) -> Sequence[int]:
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
         if any(copy.poll() is not None for copy in copies):
             raise Unusable(f"{server.name} ended before it was ready: {' '.join(server.command)}")
-        pids = family([copy.pid for copy in copies], all_stats())
+        pids = descendants(processes(), [copy.pid for copy in copies])
         if len(pids) >= server.processes and _listeners_now(server.port) >= server.listeners:
             if server.processes > server.copies:
                 time.sleep(SETTLE_SECONDS)

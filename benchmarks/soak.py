@@ -8,16 +8,19 @@ It samples every SAMPLE_SECONDS after a settling time, and stops by itself.
 import subprocess
 import sys
 import time
-import urllib.request
+from argparse import ArgumentTypeError
 from collections.abc import Collection, Iterator, Sequence
+from math import inf
 from statistics import median
 from typing import NamedTuple
 
 from benchmarks.figures import Unusable
+from benchmarks.operators_page import page_text, values
 from benchmarks.processes import pss_bytes
-from benchmarks.rows import parser
+from benchmarks.rows import parser, positive
 from benchmarks.runs import MEGABYTE
 from benchmarks.servers import Server, running, tickstorm
+from benchmarks.signals import ending_in_order
 from benchmarks.storm import (
     CONNECT_SECONDS,
     Counting,
@@ -33,9 +36,10 @@ from benchmarks.yardsticks import Tools, compiled
 SAMPLE_SECONDS = 10.0
 SETTLING_PART = 0.1
 """Of the whole time, before the first sample; no less than that of the ramp."""
-PAGE_SECONDS = 10.0
 PARTS = 5
 """The first and the last of so many parts are compared."""
+LEAST_MINUTES = 1.0
+"""So much of it is behind the settling that each part has a sample, and one is to spare."""
 SWEEP_AGE, LOOP_LAG = "tickstorm_last_sweep_age_seconds", "tickstorm_loop_lag_seconds"
 
 
@@ -45,20 +49,6 @@ class Sample(NamedTuple):
     memory_mb: float
     sweep_age_s: float
     loop_lag_s: float
-
-
-def gauge(text: str, name: str) -> float:
-    """Return the highest value of a metric in Prometheus' text, whatever its labels.
-
-    Raises:
-        ValueError: it is not there.
-    """
-    values = [
-        float(line.rsplit(" ", 1)[1])
-        for line in text.splitlines()
-        if line.startswith((f"{name} ", f"{name}{{"))
-    ]
-    return max(values)
 
 
 def drift_percent(values: Sequence[float]) -> float:
@@ -98,10 +88,9 @@ def look(server: Server, pids: Collection[int]) -> Sample:
     Raises:
         OSError: its page does not answer, or a process of it is gone.
     """
-    url = f"http://127.0.0.1:{server.page}/metrics"
-    with urllib.request.urlopen(url, timeout=PAGE_SECONDS) as answer:
-        text = answer.read().decode()
-    return Sample(pss_bytes(pids) / MEGABYTE, gauge(text, SWEEP_AGE), gauge(text, LOOP_LAG))
+    text = page_text(server)
+    sweep_age, loop_lag = (max(values(text, name)) for name in (SWEEP_AGE, LOOP_LAG))
+    return Sample(pss_bytes(pids) / MEGABYTE, sweep_age, loop_lag)
 
 
 def samples(
@@ -139,23 +128,35 @@ def soak(tools: Tools, load: Load, workers: int) -> str:
     if not line:
         raise Unusable(f"the load generator failed, with exit code {storm.returncode}")
     outcome = parse_outcome(line)
-    text = report(load, seen, outcome)
     lost = fault(load, outcome) or miscount(load, outcome)
     if lost is not None:
-        raise Unusable(f"{lost}\n{text}")
-    return text
+        raise Unusable(lost)
+    return report(load, seen, outcome)
 
 
-def main() -> None:
+def minutes(text: str) -> float:
+    """Read how long to soak: long enough for a sample in each part.
+
+    Raises:
+        ArgumentTypeError: it is too short.
+        ValueError: it is no number.
+    """
+    number = float(text)
+    if not LEAST_MINUTES <= number < inf:
+        raise ArgumentTypeError(f"less than {LEAST_MINUTES:g} would show no drift: {text}")
+    return number
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Soak a server."""
     parsing = parser(__doc__)
-    parsing.add_argument("--minutes", type=float, default=30.0, metavar="N")
-    parsing.add_argument("--connections", type=int, default=20_000, metavar="N")
-    parsing.add_argument("--workers", type=int, default=2, metavar="N")
-    options = parsing.parse_args()
+    parsing.add_argument("--minutes", type=minutes, default=30.0, metavar="N")
+    parsing.add_argument("--connections", type=positive, default=20_000, metavar="N")
+    parsing.add_argument("--workers", type=positive, default=2, metavar="N")
+    options = parsing.parse_args(arguments)
     load = Load(options.connections, round(options.minutes * 60), Counting.SPREAD)
     try:
-        with compiled(options.tools) as tools:
+        with ending_in_order(), compiled(options.tools) as tools:
             print(soak(tools, load, options.workers))
     except (Unusable, OSError, ValueError) as reason:
         sys.exit(f"no figure is of use: {reason}")

@@ -8,7 +8,7 @@ from benchmarks.figures import Asked, Bound, Figure, Unusable
 from benchmarks.rows import Row, run_row
 from benchmarks.runs import Size, in_turn
 from benchmarks.servers import Server, free_port, started, tickstorm
-from benchmarks.table import Section, figures_table
+from benchmarks.table import Section, counted, figures_table
 from benchmarks.yardsticks import Tools
 
 SECONDS = Asked(Bound(1.0, "s"), Bound(0.5, "s"))
@@ -52,20 +52,21 @@ def start_seconds(server: Server) -> float:
 def measure(tools: Tools, size: Size, judged: bool) -> Section:  # noqa: ARG001 - as every row
     """Measure pairs of Twisted alone and Tickstorm; the first start is not counted."""
     start_seconds(tickstorm("aligned"))
-    pairs = in_turn(
+    rounds = in_turn(
         [lambda: start_seconds(twisted_alone()), lambda: start_seconds(tickstorm("aligned"))],
         size.pairs,
     )
-    alone, whole = zip(*pairs, strict=True)
+    alone, whole = zip(*rounds.taken, strict=True)
     figures = [Figure("import and start to listening", "s", whole, alone, SECONDS)]
     return Section(
         "Starting",
         f"From the start of the process to a port that takes a connection, with compiled bytecode "
         f"and files that were read before. Beside it Python and Twisted alone, with a port and no "
-        f"protocol: limit.c has nothing to load. {size.pairs} pairs.",
+        f"protocol: limit.c has nothing to load. {counted(size.pairs, 'pair')}.",
         figures_table(figures, "Twisted alone", judged),
         LIMITED_BY,
         "python -m benchmarks.startup",
+        rounds.busy,
     )
 
 

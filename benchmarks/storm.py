@@ -9,7 +9,9 @@ number of seconds, so that it holds as many periods of each connection. Exact me
   rate, and from a moment at which the last of them comes when a second's batches are out;
 - spread: there is no such moment, so a batch under way at either end is counted or not by chance.
   The sum may differ by those that EDGE_SECONDS and the longest latency of the run have room for,
-  but by no more than LONGEST_EDGE_SECONDS of batches.
+  but by no more than LONGEST_EDGE_SECONDS of batches; and
+- of a server that says how many batches it sent: no more came than that, and less only by those
+  that it sent to clients that had ended and that it had not yet seen go, see `unread`.
 """
 
 import json
@@ -20,9 +22,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
+from math import ceil, floor
 from typing import NamedTuple
 
 from benchmarks.figures import Unusable
+from benchmarks.operators_page import sent as sent_by
 from benchmarks.servers import LOGIN, Server
 from benchmarks.yardsticks import Tools
 from tickstorm.messages import Mode
@@ -154,6 +158,33 @@ def edge(load: Load, outcome: Outcome) -> int:
     return round(load.connections * late_s)
 
 
+def missent(load: Load, weather: Weather, sent: int, gone: float) -> str | None:
+    """Return how what came is not what was sent.
+
+    Args:
+        load: what was put on the server.
+        weather: what came.
+        sent: how many batches the server sent for it.
+        gone: the time.time() by which it had seen everybody go.
+    """
+    came = weather.outcome.batches
+    if 0 <= sent - came <= unread(load, weather.ended, gone):
+        return None
+    return f"{came:,} batches came of {sent:,} that were sent"
+
+
+def unread(load: Load, ended: float, gone: float) -> int:
+    """Return how many batches a server may have sent that the load generator did not read.
+
+    A batch may still be under way when the load ends, and a server goes on until it has seen a
+    client go. If it sends to all at once, that is what it sent at each second from where those of
+    the second before are out; else a connection may have had one in each second that has begun.
+    """
+    if load.counting is Counting.SPREAD:
+        return load.connections * ceil(gone - ended + LONGEST_EDGE_SECONDS)
+    return load.connections * (floor(gone) - floor(ended - QUIET[0]))
+
+
 def begins_quietly(load: Load, steady: float) -> bool:
     """Whether the steady time begins at a moment from which batches can be counted."""
     if load.counting is not Counting.ALIGNED:
@@ -178,9 +209,13 @@ def put(tools: Tools, server: Server, load: Load) -> Weather:
         Unusable: something was lost, or the steady time never began at a moment to count from.
     """
     for _ in range(ATTEMPTS):
+        before = sent_by(server) if server.page else None
         weather = _attempt(tools, server, load)
         outcome = weather.outcome
         lost = fault(load, outcome)
+        if lost is None and before is not None:
+            after = sent_by(server)
+            lost = missent(load, weather, after.batches - before.batches, after.at)
         wrong = miscount(load, outcome)
         if lost is None and wrong is None:
             return weather

@@ -9,6 +9,8 @@ from benchmarks.figures import Bound, Figure
 
 LINE_WIDTH = 120
 """Of the page's text."""
+QUIET_CORES = 0.2
+"""How many cores may be busy with something else: it passes for nothing."""
 
 
 class Section(NamedTuple):
@@ -20,6 +22,7 @@ class Section(NamedTuple):
         table: the figures.
         limited_by: what keeps the figures from being better, from a profile.
         command: repeats it.
+        busy: how many cores something else kept busy as each round began.
     """
 
     title: str
@@ -27,19 +30,20 @@ class Section(NamedTuple):
     table: str
     limited_by: str
     command: str
+    busy: Sequence[float] = ()
 
     def __str__(self) -> str:
         return (
-            f"## {self.title}\n\n{_wrapped(self.about)}\n\n{self.table}\n\n"
-            f"{_wrapped(self.limited_by)}\n\n"
+            f"## {self.title}\n\n{wrapped(self.about)}\n\n{self.table}\n\n"
+            f"{wrapped(self.limited_by)}\n\n"
             f"To repeat it: `{self.command}`.\n"
         )
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    lines = [_line(header), "|---" * len(header) + "|", *map(_line, rows)]
+    return "\n".join(lines)
 
 
 def figures_table(figures: Iterable[Figure], yardstick: str, judged: bool = True) -> str:
@@ -64,8 +68,29 @@ def number(values: Sequence[float], digits: int) -> str:
     return f"{median(values):,.{digits}f}" if values else "-"
 
 
-def _wrapped(text: str) -> str:
+def disturbance(busy: Sequence[float]) -> str:
+    """Say how much something else kept the machine busy as rounds began; nothing if it did not."""
+    disturbed = [cores for cores in busy if cores > QUIET_CORES]
+    if not disturbed:
+        return ""
+    return (
+        f"As {counted(len(disturbed), 'round')} of {len(busy):,} began, something else kept the "
+        f"machine busy, with up to {max(disturbed):.1f} cores: their figures tell less."
+    )
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number and what it counts, in words: "1 pair", "3 pairs"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def wrapped(text: str) -> str:
+    """Return a paragraph in lines of the page's width."""
     return fill(text, LINE_WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"|{'|'.join(f' {cell} ' if cell else ' ' for cell in cells)}|"
 
 
 def _measured(figure: Figure) -> list[str]:

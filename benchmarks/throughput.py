@@ -13,7 +13,7 @@ from benchmarks.rows import Row, run_row
 from benchmarks.runs import MEGABYTE, Size, in_turn
 from benchmarks.servers import Server, free_port, running
 from benchmarks.storm import Counting, Load, put
-from benchmarks.table import Section, figures_table
+from benchmarks.table import Section, counted, figures_table
 from benchmarks.yardsticks import Tools
 from tickstorm.messages import Mode
 
@@ -94,13 +94,13 @@ def _flood(output: Path) -> Flood:
 def measure(tools: Tools, size: Size, judged: bool) -> Section:
     """Measure pairs of plain sockets and Tickstorm, after one run that checks every checksum."""
     deliver(tools, "saturated", size._replace(seconds=CHECKED_S), check=True)
-    pairs = in_turn(
+    rounds = in_turn(
         [lambda: deliver(tools, "plain", size), lambda: deliver(tools, "saturated", size)],
         size.pairs,
     )
-    plain, ours = zip(*pairs, strict=True)
+    plain, ours = zip(*rounds.taken, strict=True)
     bytes = len(batch(flood_ticks(), 1))
-    gigabytes = [run.per_s * MILLION / TICKS_PER_BATCH * bytes / MEGABYTE for run in ours]
+    megabytes = [run.per_s * MILLION / TICKS_PER_BATCH * bytes / MEGABYTE for run in ours]
     figures = [
         Figure(
             "ticks delivered a second",
@@ -117,7 +117,7 @@ def measure(tools: Tools, size: Size, judged: bool) -> Section:
             [run.per_cpu_s for run in plain],
             digits=1,
         ),
-        Figure("bytes delivered a second", "MB", gigabytes, digits=0),
+        Figure("bytes delivered a second", "MB", megabytes, digits=0),
     ]
     return Section(
         f"Throughput: {size.connections:,} subscribers to every tick, one worker",
@@ -125,11 +125,12 @@ def measure(tools: Tools, size: Size, judged: bool) -> Section:
         f"published when the one before is with the kernel for everybody. Beside it is a loop of "
         f"blocking sockets in Python that encodes the same ticks and does nothing else; limit.c "
         f"has nothing of the kind. The load generator counts every tick; it checks the checksums "
-        f"in a run of its own before, as that takes it longer than anything else. {size.pairs} "
-        f"pairs of floods of {size.seconds} s.",
+        f"in a run of its own before, as that takes it longer than anything else. "
+        f"{counted(size.pairs, 'pair')} of floods of {size.seconds} s.",
         figures_table(figures, "plain sockets", judged),
         LIMITED_BY,
         "python -m benchmarks.throughput",
+        rounds.busy,
     )
 
 

@@ -1,6 +1,6 @@
 """The two C programs: the server that does the least the protocol allows, and the load generator.
 
-They are not part of this package; `--tools` says where limit.c and storm.c are.
+They are not part of this project; `--tools` says where limit.c and storm.c are.
 """
 
 import subprocess
@@ -34,7 +34,10 @@ def compiled(sources: Path) -> Iterator[Tools]:
 
 def _compile(source: Path, folder: Path) -> Path:
     if not source.exists():
-        raise Unusable(f"{source} is not there: say with --tools where limit.c and storm.c are")
+        raise Unusable(
+            f"{source} is not there: say where limit.c and storm.c are, with --tools DIR (or make "
+            f"TOOLS=DIR)"
+        )
     program = folder / source.stem
     try:
         subprocess.run(["gcc", "-O2", "-w", "-o", program, source], check=True)

@@ -1,46 +1,49 @@
 """The parts of the benchmarks that only calculate: ratios, verdicts, tables, and what is exact."""
 
 import json
+import signal
+from contextlib import ExitStack
 from datetime import date
+from statistics import median
 
 import pytest
+from conversation import SECOND, Server, heartbeat
 
-from benchmarks import latency, memory, soak
+from benchmarks import brokers, latency, memory, operators_page, soak
 from benchmarks.__main__ import ROWS
+from benchmarks.__main__ import main as suite
 from benchmarks.brokers import brokers_table
-from benchmarks.figures import Asked, Bound, Figure, Ratio, Verdict
+from benchmarks.figures import Asked, Bound, Figure, Ratio, Unusable, Verdict
 from benchmarks.flood import Flood, flood_ticks, from_line, to_line
+from benchmarks.operators_page import values
 from benchmarks.page import anchor, page
 from benchmarks.plain import batch
-from benchmarks.processes import (
-    Sample,
-    Stat,
-    busy_seconds,
-    family,
-    interpolated,
-    parse_pss_bytes,
-    parse_stat,
-)
+from benchmarks.processes import Sample, interpolated, parse_cpu_s, parse_pss_bytes
 from benchmarks.publishers import MQTT, NATS, REDIS, message, publication
-from benchmarks.rows import parser, size_of
-from benchmarks.runs import Run, Size, compared
-from benchmarks.servers import listeners
+from benchmarks.rows import row_parser, size_of
+from benchmarks.runs import Rounds, Run, compared, in_turn
+from benchmarks.servers import batch_bytes, limit, listeners, tickstorm
+from benchmarks.signals import ending_in_order
 from benchmarks.storm import (
     Counting,
     Load,
     Outcome,
+    Weather,
     begins_quietly,
     command,
     edge,
     environment,
     fault,
     miscount,
+    missent,
     parse_outcome,
+    unread,
     wait_until_start,
 )
-from benchmarks.table import Section, figures_table, markdown, number
-from benchmarks.yardsticks import Tools
-from tickstorm.frames import MAX_PAYLOAD_BYTES, OVERHEAD_BYTES
+from benchmarks.table import Section, counted, figures_table, markdown, number
+from benchmarks.yardsticks import Tools, compiled
+from tickstorm.frames import MAX_PAYLOAD_BYTES, OVERHEAD_BYTES, FrameType, encode_frame
+from tickstorm.sources.walk import makeSource
 
 RATIO = Asked(Bound(1.30, of_ratio=True), Bound(1.10, of_ratio=True))
 FINE = Outcome(1000, 0, 0, 0, 0, 2.0, 12_000, 12_000, 10_000, 1.0, 2.0, 3.0, 20.0)
@@ -60,6 +63,10 @@ def test_a_ratio_is_taken_in_each_pair():
 
 def test_without_a_yardstick_there_is_no_ratio():
     assert Figure("memory", "MB", (3.0,)).ratio is None
+
+
+def test_nothing_is_a_multiple_of_nothing():
+    assert Figure("memory", "MB", (3.0, 3.0), (1.0, 0.0)).ratio is None
 
 
 def test_pairs_must_be_pairs():
@@ -137,8 +144,8 @@ def test_a_table_of_figures():
 def test_reduced_sizes_are_held_against_nothing():
     figures = [Figure("CPU", "µs", (2.0,), (1.0,), RATIO)]
     assert figures_table(figures, "limit.c", judged=False) == (
-        "|  | limit.c | Tickstorm | ratio: median (lowest to highest) |\n"
-        "| --- | --- | --- | --- |\n"
+        "| | limit.c | Tickstorm | ratio: median (lowest to highest) |\n"
+        "|---|---|---|---|\n"
         "| CPU, µs | 1.00 | 2.00 | 2.00 (2.00 to 2.00) |"
     )
 
@@ -172,6 +179,19 @@ def test_a_table_of_brokers():
     ]
 
 
+def test_only_brokers_that_are_here_are_spoken_of():
+    redis, nats, mosquitto = brokers.BROKERS
+    assert brokers.limited_by([redis, mosquitto]) == (
+        f"Profiles (perf): {redis.limited_by} {mosquitto.limited_by}"
+    )
+    assert "NATS" in nats.limited_by
+    assert brokers.limited_by([]) == "None of the brokers is installed."
+
+
+def test_one_is_not_many():
+    assert [counted(n, "pair") for n in (1, 3, 1000)] == ["1 pair", "3 pairs", "1,000 pairs"]
+
+
 def test_the_page_links_its_sections():
     section = Section("Fan-out: 10,000 of them", "About.", "| |", "Limits.", "python -m x")
     text = page(date(2026, 1, 2), "one core", [section])
@@ -183,6 +203,39 @@ def test_the_page_links_its_sections():
     ) in text
 
 
+def test_what_else_ran_is_said_under_the_machine():
+    sections = [
+        Section("A", "About.", "| |", "Limits.", "python -m x", busy)
+        for busy in ((0.1, 0.2), (1.4, 0.3, 0.0))
+    ]
+    said = (
+        "As 2 rounds of 5 began, something else kept the machine busy, with up to 1.4 cores: their "
+        "figures tell less.\n\n- [A](#a)\n"
+    )
+    assert said in page(date(2026, 1, 2), "one core", sections)
+    assert "something else" not in page(date(2026, 1, 2), "one core", sections[:1])
+
+
+# Rounds.
+
+
+def test_every_other_round_begins_with_the_last(capsys):
+    order = []
+
+    def measure(name):
+        order.append(name)
+        return name + str(len(order))
+
+    busy = iter([0.1, 1.5, 0.0])
+    rounds = in_turn([lambda: measure("a"), lambda: measure("b")], 3, lambda: next(busy))
+    assert rounds == Rounds([("a1", "b2"), ("a4", "b3"), ("a5", "b6")], [0.1, 1.5, 0.0])
+    assert capsys.readouterr().out.splitlines() == [
+        "  round 1 of 3",
+        "  round 2 of 3: 1.5 cores are busy with something else",
+        "  round 3 of 3",
+    ]
+
+
 # Rows.
 
 
@@ -192,15 +245,71 @@ def test_rows_are_named_for_their_modules():
 
 
 def test_a_size_can_be_changed_in_parts():
-    parsing = parser("A row.")
-    parsing.add_argument("--quick", action="store_true")
-    for field in Size._fields:
-        parsing.add_argument(f"--{field}", type=int)
+    parsing = row_parser("A row.")
     row = ROWS[0]
     assert size_of(row, parsing.parse_args([])) == row.full
     assert size_of(row, parsing.parse_args(["--quick", "--pairs", "7"])) == (
         row.quick._replace(pairs=7)
     )
+
+
+@pytest.mark.parametrize("option", ["--connections", "--seconds", "--pairs", "--workers"])
+@pytest.mark.parametrize("number", ["0", "-1", "1.5", "many"])
+def test_sizes_are_at_least_one(option, number, capsys):
+    with pytest.raises(SystemExit):
+        row_parser("A row.").parse_args([f"{option}={number}"])
+    assert f"not a whole number of at least 1: '{number}'" in capsys.readouterr().err
+
+
+def test_reduced_sizes_make_no_page(tmp_path, capsys):
+    file = tmp_path / "page.md"
+    with pytest.raises(SystemExit):
+        suite(["--quick", "--write", str(file)])
+    assert "reduced sizes make no page" in capsys.readouterr().err
+    assert not file.exists()
+
+
+def test_the_programs_that_are_missing_are_named(tmp_path):
+    said = r"limit\.c is not there: .*--tools DIR .*TOOLS=DIR"
+    with pytest.raises(Unusable, match=said), compiled(tmp_path):
+        pass
+
+
+# Being ended.
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_leaves_the_block_as_an_error_does(number, code):
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as left, ending_in_order():
+        signal.raise_signal(number)
+    assert (left.value.code, signal.getsignal(number)) == (code, before)
+
+
+def test_the_way_out_is_not_cut_short_by_another_signal():
+    done = []
+    servers = ExitStack()
+    servers.callback(done.append, "ended")
+    servers.callback(signal.raise_signal, signal.SIGHUP)
+    with pytest.raises(SystemExit) as left, ending_in_order(), servers:
+        signal.raise_signal(signal.SIGTERM)
+    assert (left.value.code, done) == (143, ["ended"])
+
+
+def test_control_c_is_an_exit_code_and_no_traceback():
+    with pytest.raises(SystemExit) as left, ending_in_order():
+        raise KeyboardInterrupt
+    assert left.value.code == 130
+
+
+def test_what_nohup_ignores_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ending_in_order():
+            signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 # What is exact.
@@ -251,6 +360,37 @@ def test_what_is_not_counted_cannot_be_wrong():
     assert (edge(load, FINE), edge(ALIGNED, FINE), edge(SPREAD, FINE)) == (0, 0, 70)
 
 
+@pytest.mark.parametrize(
+    ("load", "ended", "gone", "most"),
+    [
+        (ALIGNED, 7.70, 7.95, 0),
+        (ALIGNED, 7.70, 8.10, 1000),
+        (ALIGNED, 7.20, 7.40, 1000),
+        (ALIGNED, 7.20, 9.10, 3000),
+        (SPREAD, 7.70, 7.71, 1000),
+        (SPREAD, 7.70, 8.60, 2000),
+    ],
+)
+def test_what_may_have_been_sent_to_those_who_had_gone(load, ended, gone, most):
+    assert unread(load, ended, gone) == most
+
+
+@pytest.mark.parametrize(
+    ("sent", "gone", "fine"),
+    [
+        (12_000, 7.9, True),
+        (12_001, 7.9, False),
+        (11_999, 7.9, False),
+        (13_000, 8.1, True),
+        (13_001, 8.1, False),
+    ],
+)
+def test_what_came_is_what_was_sent(sent, gone, fine):
+    weather = Weather(0.0, 5.7, 7.7, FINE)
+    said = None if fine else f"12,000 batches came of {sent:,} that were sent"
+    assert missent(ALIGNED, weather, sent, gone) == said
+
+
 def test_the_last_connection_comes_when_a_second_is_out():
     # 2 s of connecting, to end 0.7 s into a second
     assert wait_until_start(ALIGNED, 100.5) == pytest.approx(0.2)
@@ -293,7 +433,7 @@ def test_what_the_load_generator_says():
 
 def test_a_process_whose_name_has_brackets():
     text = f"42 (a) b (c)) S 7 {' '.join('0' * 9)} 150 50 0 0"
-    assert parse_stat(text, 100) == Stat(42, 7, 2.0)
+    assert parse_cpu_s(text, 100) == 2.0
 
 
 def test_memory_is_pss():
@@ -301,16 +441,6 @@ def test_memory_is_pss():
     assert parse_pss_bytes(text) == 12_288
     with pytest.raises(ValueError, match="no Pss"):
         parse_pss_bytes("Rss: 900 kB\n")
-
-
-def test_a_family_is_all_descendants():
-    stats = [Stat(3, 2, 0), Stat(2, 1, 0), Stat(4, 3, 0), Stat(5, 0, 0), Stat(1, 0, 0)]
-    assert family([2], stats) == [2, 3, 4]
-    assert family([5, 3], stats) == [3, 4, 5]
-
-
-def test_busy_is_what_is_not_idle():
-    assert busy_seconds("cpu  100 10 50 9999 888 1 2 0 0 0\ncpu0 1 1 1 1\n", 100) == 1.63
 
 
 @pytest.mark.parametrize(("when", "value"), [(0.0, 5.0), (1.0, 5.0), (1.5, 6.0), (9.0, 7.0)])
@@ -327,6 +457,36 @@ def test_who_listens():
         "   3: 0100007F:1F90 0100007F:8000 01",
     ]
     assert [listeners(table, port) for port in (8080, 8081, 8082)] == [2, 1, 0]
+
+
+# The batches that are compared.
+
+
+def test_the_yardsticks_batch_is_of_the_size_of_a_real_one():
+    server = Server()
+    arguments = command_of(tickstorm("aligned"), "--source").removeprefix("walk:")
+    makeSource(arguments, server.hub.publish, server.clock).startService()
+    client = server.subscribed(SECOND)
+    sizes = []
+    for _ in range(50):
+        server.advance(1, step=0.1)
+        sizes.append(len(client.transport.value()))
+        client.send(heartbeat())
+        client.transport.clear()
+    assert median(sizes[1:]) == batch_bytes()
+    yardstick = limit(Tools("limit", "storm"), "aligned")
+    assert len(opaque_batch(int(yardstick.command[3]))) == batch_bytes()
+
+
+def command_of(server, option):
+    return server.command[server.command.index(option) + 1]
+
+
+def opaque_batch(tick_bytes):
+    """A batch as limit.c makes it: one tick that nobody can read, and publish_time_ns."""
+    length = bytes([tick_bytes]) if tick_bytes < 128 else bytes([tick_bytes % 128 | 128, 1])
+    payload = b"\x0a" + length + b"x" * tick_bytes + b"\x31" + bytes(8)
+    return encode_frame(FrameType.DATA_BATCH, payload)
 
 
 # Publishers.
@@ -370,17 +530,50 @@ tickstorm_last_sweep_age_seconds 0.5
 """
 
 
-def test_the_worst_worker_counts():
-    assert soak.gauge(METRICS, soak.LOOP_LAG) == 0.002
-    assert soak.gauge(METRICS, soak.SWEEP_AGE) == 0.5
-    with pytest.raises(ValueError, match="empty"):
-        soak.gauge(METRICS, "tickstorm_symbols")
+def test_the_values_of_a_metric_whatever_its_labels():
+    assert list(values(METRICS, soak.LOOP_LAG)) == [0.002, 3e-05]
+    assert list(values(METRICS, soak.SWEEP_AGE)) == [0.5]
+    assert list(values(METRICS, "tickstorm_symbols")) == []
+
+
+def numbers(connected, sent):
+    return f"tickstorm_active_connections {connected}\ntickstorm_messages_sent_total {sent}\n"
+
+
+def test_what_was_sent_is_read_when_everybody_has_gone():
+    pages = iter([numbers(5.0, 100.0), numbers(1.0, 107.0), numbers(0.0, 109.0)])
+    waited = []
+    read = operators_page.sent(tickstorm("aligned"), lambda _: next(pages), waited.append)
+    assert (read.batches, waited) == (109, [operators_page.POLL_SECONDS] * 2)
+
+
+def test_clients_that_never_go_make_a_run_of_no_use():
+    waited = []
+    with pytest.raises(Unusable, match="has connections 30 s after its clients have gone"):
+        operators_page.sent(tickstorm("aligned"), lambda _: numbers(1, 7), waited.append)
+    assert sum(waited) == pytest.approx(operators_page.GONE_SECONDS)
+
+
+def test_a_page_that_does_not_answer_makes_a_run_of_no_use():
+    def refuse(_):
+        raise ConnectionRefusedError("nobody listens")
+
+    with pytest.raises(Unusable, match="page of Tickstorm does not answer: nobody listens"):
+        operators_page.sent(tickstorm("aligned"), refuse)
 
 
 def test_drift_is_between_the_first_and_the_last_fifth():
     assert soak.drift_percent([100, 100, 50, 60, 70, 80, 90, 100, 110, 110]) == pytest.approx(10)
     with pytest.raises(ValueError, match="4 values"):
         soak.drift_percent([1, 2, 3, 4])
+
+
+@pytest.mark.parametrize("minutes", ["0", "0.9", "nan", "inf"])
+def test_a_soak_that_can_show_no_drift_does_not_begin(minutes, capsys):
+    with pytest.raises(SystemExit):
+        soak.main(["--minutes", minutes])
+    assert f"less than 1 would show no drift: {minutes}" in capsys.readouterr().err
+    assert soak.minutes("1") == 1.0
 
 
 def test_the_report_of_a_soak():

@@ -3,7 +3,7 @@
 Nobody is always last: each broadcast begins further on in the order of the subscribers.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import chain, islice
 
 from twisted.logger import Logger
@@ -17,7 +17,7 @@ TIMED_RUN = 64
 """How many subscribers share one reading of the clock for the latency histogram."""
 
 STRIDE = 0.618_033_988_749_895
-"""How much further on each broadcast begins, as a part of the whole.
+"""How much further on the broadcast of each next batch begins, as a part of the whole.
 
 It is the golden ratio's: multiples of it, modulo 1, are spread evenly however many there are
 (D. E. Knuth, The Art of Computer Programming, volume 3, 6.4, theorem S).
@@ -37,7 +37,6 @@ class Broadcast:
     def __init__(self, clock: Clock, metrics: Metrics) -> None:
         self._clock = clock
         self._metrics = metrics
-        self._turn = 0.0
 
     def send(
         self, stream: Stream[Outlet], frames: Sequence[bytes], began: float | None = None
@@ -51,7 +50,7 @@ class Broadcast:
         """
         if began is None:
             began = self._clock.monotonic()
-        subscribers = self._in_turn(stream.subscribers)
+        subscribers = _in_turn(stream.subscribers, stream.next_sequence * STRIDE % 1)
         for at in range(0, len(subscribers), TIMED_RUN):
             run = subscribers[at : at + TIMED_RUN]
             for frame in frames:
@@ -69,11 +68,6 @@ class Broadcast:
             self._metrics.messages_sent += 1
             self._metrics.bytes_sent += len(frame)
 
-    def _in_turn(self, subscribers: dict[Outlet, None]) -> tuple[Outlet, ...]:
-        self._turn = (self._turn + STRIDE) % 1
-        first = int(self._turn * len(subscribers))
-        return tuple(chain(islice(subscribers, first, None), islice(subscribers, first)))
-
     def _deliver(self, frame: bytes, subscribers: Iterable[Outlet]) -> None:
         waiting = iter(subscribers)
         while True:
@@ -85,3 +79,8 @@ class Broadcast:
                 self._log.failure("a delivery failed")
             else:
                 return
+
+
+def _in_turn(subscribers: Collection[Outlet], beginning: float) -> tuple[Outlet, ...]:
+    first = int(beginning * len(subscribers))
+    return tuple(chain(islice(subscribers, first, None), islice(subscribers, first)))

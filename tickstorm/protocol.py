@@ -332,6 +332,9 @@ class Connection:
         feed.send_now(self._outlet, joined.snapshot)
 
     def _joined_later(self, joined: Joined) -> None:
+        if self._session.state is not State.SUBSCRIBING:
+            self._server.feed.leave(joined.subscription.mode, joined.stream, self._outlet)
+            return
         self._joined(joined)
         self._read_on()
 

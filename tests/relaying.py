@@ -1,6 +1,7 @@
 """A hub's relay and workers' feeds in memory: what is said is on its way until it is taken."""
 
 from collections import deque
+from contextlib import suppress
 
 from conversation import START
 from twisted.internet.defer import Deferred
@@ -88,12 +89,19 @@ class Worker:
         """Let the parent take one message, and return it."""
         (message,) = self._to_parent.receive(self.said.popleft())
         if isinstance(message, Join):
-            answer = self.parent.relay.join(self.parent.fanout, message, self.placements)
-            self.way.deliver(control(answer))
+            self.parent.relay.join(self.parent.fanout, message, self.placements)
         else:
             assert isinstance(message, Leave)
             self.parent.relay.leave(self.parent.fanout, message, self.placements)
         return message
+
+    def speak_in_vain(self):
+        """Let the parent take one message, and fail at that."""
+        hub = self.parent.hub
+        hub.snapshot = lambda *_: 1 / 0
+        with suppress(ZeroDivisionError):
+            self.speak()
+        del hub.snapshot
 
     def hear(self):
         """Let the worker take one frame, and return what it was."""

@@ -6,12 +6,13 @@ from math import inf, nan
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_broadcast import calls_of
 
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.errors import InvalidTick
 from tickstorm.frames import MAX_PAYLOAD_BYTES, OVERHEAD_BYTES, FrameDecoder, FrameType
 from tickstorm.hub import MIN_PAYLOAD_BYTES, Hub, HubLimits
-from tickstorm.messages import Mode, Subscription
+from tickstorm.messages import Mode, Subscription, tick_record
 from tickstorm.ticks import Tick
 
 NOW_NS = 1_700_000_000_123_456_789
@@ -461,6 +462,52 @@ def test_a_snapshot_changes_nothing():
     before = (stream.next_sequence, hub.ticks.pending)
     hub.snapshot(subscription, stream)
     assert ((stream.next_sequence, hub.ticks.pending), listener.frames) == (before, [])
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_snapshot_encodes_what_has_changed_since_the_last_one_alone(mode):
+    hub = new_hub()
+    subscription = Subscription(mode)
+    hub.publish([Tick(symbol, 1.0) for symbol in "ABC"])
+    encoded = []
+    for symbols in ("", "", "B", "BC"):
+        hub.publish([Tick(symbol, 2.0) for symbol in symbols])
+        with calls_of(tick_record) as calls:
+            hub.snapshot(subscription, hub.open(subscription))
+        encoded.append(calls[tick_record])
+    assert encoded == [3, 0, 1, 2]
+
+
+def test_what_was_encoded_for_one_is_there_for_all_who_want_any_of_it():
+    hub = new_hub()
+    hub.publish([Tick(symbol, 1.0) for symbol in "ABC"])
+    for wanted, expected in ((frozenset("AB"), 2), (None, 1), (frozenset("BC"), 0)):
+        subscription = Subscription(Mode.SECOND, wanted)
+        with calls_of(tick_record) as calls:
+            hub.snapshot(subscription, hub.open(subscription))
+        assert calls[tick_record] == expected
+
+
+def test_to_publish_encodes_nothing_for_those_who_may_want_a_snapshot():
+    hub = new_hub()
+    join(hub, Mode.SECOND)
+    last_prices(hub)
+    with calls_of(tick_record) as calls:
+        hub.publish([Tick("A", 1.0)] * 3)
+    assert calls == {}
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_snapshots_are_of_what_was_published_last_however_often_one_is_asked_for(mode):
+    hub = new_hub()
+    subscription = Subscription(mode)
+    stream = hub.open(subscription)
+    for price in (1.0, 2.0, 2.0, 1.0):
+        hub.publish([Tick("A", price, timestamp_ns=int(price * 1e9))])
+        for _ in range(2):
+            (frame,) = hub.snapshot(subscription, stream)
+            (tick,) = opened(frame).ticks
+            assert (tick.price, tick.timestamp_ms, tick.mode) == (price, price * 1e3, mode)
 
 
 symbols = st.sampled_from("ABC")

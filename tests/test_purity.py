@@ -25,6 +25,16 @@ PURE = [
     "settings",
     "welcome",
     "addresses",
+    "feed",
+    "listing",
+    "metrics",
+    "reading",
+    "open_files",
+    "workers.shares",
+    "workers.spec",
+    "workers.handover",
+    "workers.link",
+    "workers.nursery",
     "web.health",
     "client.session",
     "client.client",
@@ -43,3 +53,10 @@ def test_the_question_can_be_answered_with_yes():
     program = "import sys, tickstorm.clock; print('twisted' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert done.stdout == b"True\n"
+
+
+@pytest.mark.parametrize("module", ["workers.process", "workers.pool", "service"])
+def test_what_is_loaded_before_a_fork_or_a_daemon_chooses_no_reactor(module):
+    program = f"import sys, tickstorm.{module}; print('twisted.internet.reactor' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout == b"False\n"

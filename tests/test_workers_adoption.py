@@ -1,5 +1,7 @@
 """The intake: what is handed over is served, with its id, and nothing that fails stops the rest."""
 
+import errno
+import os
 import socket
 from contextlib import ExitStack
 
@@ -8,6 +10,7 @@ from adopting import Reactor
 from places import is_closed
 from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Factory, Protocol
+from twisted.logger import formatEvent, globalLogPublisher
 
 from tickstorm.workers.adoption import PACKETS_A_TURN, Adoption, ConnectionIds
 from tickstorm.workers.handover import Handed, hand_over, pair
@@ -73,7 +76,8 @@ def test_each_connection_is_served_with_its_id_by_its_port(intake):
     intake.hand(7, count=3)
     intake.hand(20, port=1)
     intake.hand(10)
-    intake.reactor.turn()
+    for _ in range(3):
+        intake.reactor.turn()
     assert intake.served == [[7, 8, 9, 10], [20]]
     assert intake.adoption.handed == 5
     assert intake.reactor.families == [socket.AF_UNIX] * 5
@@ -95,6 +99,18 @@ def test_a_turn_has_its_bounds(intake):
     assert intake.adoption.handed == PACKETS_A_TURN + 1
 
 
+def test_but_all_can_be_taken_at_once(intake):
+    for number in range(3 * PACKETS_A_TURN):
+        intake.hand(number + 1)
+    intake.adoption.take_all()
+    assert intake.served == [list(range(1, 3 * PACKETS_A_TURN + 1)), []]
+    intake.hand(99)
+    intake.giver.close()
+    for _ in range(2):
+        intake.adoption.take_all()
+    assert (intake.served[0][-1], intake.reactor.readers) == (99, set())
+
+
 def test_a_client_that_is_gone_already_is_counted_and_no_error(intake):
     intake.reactor.refusal = OSError("not connected")
     (client,) = intake.hand(1)
@@ -105,6 +121,36 @@ def test_a_client_that_is_gone_already_is_counted_and_no_error(intake):
     intake.hand(2)
     intake.reactor.turn()
     assert intake.served == [[2], []]
+
+
+@pytest.fixture(name="logged")
+def keep_log():
+    """What is said, as level and text."""
+    events = []
+    globalLogPublisher.addObserver(events.append)
+    yield lambda: [(event["log_level"].name, formatEvent(event)) for event in events]
+    globalLogPublisher.removeObserver(events.append)
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+def test_one_that_there_is_no_room_for_is_an_error(intake, logged, code):
+    intake.reactor.refusal = OSError(code, os.strerror(code))
+    intake.hand(1)
+    intake.reactor.turn()
+    assert logged() == [("error", f"1 connections were dropped: {os.strerror(code)}")]
+
+
+def test_one_that_is_gone_is_none(intake, logged):
+    intake.reactor.refusal = OSError(errno.ENOTCONN, "not connected")
+    intake.hand(1)
+    intake.reactor.turn()
+    assert [level for level, _ in logged()] == ["debug"]
+
+
+def test_those_that_did_not_arrive_have_been_handed_over_all_the_same(intake, logged):
+    intake.adoption._adopt_all(Handed(0, socket.AF_UNIX, 7, [], dropped=3))
+    assert intake.adoption.handed == 3  # else the parent would keep their room for them
+    assert logged() == [("error", "3 connections were dropped: Too many open files")]
 
 
 def test_one_that_fails_takes_nobody_along(intake, failures):

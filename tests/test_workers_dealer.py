@@ -265,6 +265,42 @@ def test_a_worker_that_is_gone_before_it_is_known_loses_nobody(table):
     assert len(one.filled[0].take_ids()) == 2
 
 
+# Workers that are not to be had.
+
+
+def test_while_one_is_on_its_way_nobody_is_turned_away(table):
+    one = table(1, 1)
+    one.connect(2)
+    assert one.dealt() == [1, 1]
+    one.filled[1].place.empty()
+    one.dealer.offer()
+    assert not one.accepts
+
+
+def test_when_it_is_not_to_come_soon_who_comes_is_told_by_the_others(table):
+    one = table(1, 1)
+    one.connect(2)
+    assert one.dealt() == [1, 1]
+    one.filled[1].place.empty()
+    one.filled[1].place.wait = 1.6
+    one.dealer.offer()
+    assert one.accepts
+    one.connect(2)
+    assert len(one.filled[0].take_ids()) == 2
+
+
+def test_what_is_held_while_there_is_nobody_is_not_offered_in_vain(table):
+    one = table(100)
+    one.filled[0].block()
+    (client,) = one.connect()
+    one.filled[0].place.empty()
+    one.reactor.advance(RETRY)
+    assert (one.reactor.getDelayedCalls(), is_closed(client)) == ([], False)
+    one.filled[0].fill()
+    one.dealer.offer()
+    assert (len(one.filled[0].take_ids()), is_closed(client)) == (1, True)
+
+
 # The end.
 
 

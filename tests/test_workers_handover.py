@@ -1,7 +1,9 @@
 """The handover: descriptors cross a socket, whole packets or none, and none is left open."""
 
 import os
+import resource
 import socket
+from contextlib import contextmanager
 
 import pytest
 
@@ -145,3 +147,31 @@ def test_what_nobody_takes_is_closed_with_the_way(ends, connect):
         client.recv(1)
     taker.close()
     assert client.recv(1) == b""
+
+
+@contextmanager
+def room_for(descriptors):
+    """The process may open so many files more."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(64)]  # they fill the gaps
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(opened) + 1, limits[1]))
+    try:
+        for _ in range(descriptors):
+            os.close(opened.pop())
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for each in opened:
+            os.close(each)
+
+
+@pytest.mark.parametrize("room", [0, 1, 3])
+def test_what_there_is_no_room_for_is_known(ends, connect, room):
+    giver, taker = ends
+    ((_, server),) = connect()
+    assert hand(giver, [server] * 4, first_id=7)
+    with room_for(room):
+        handed = take_over(taker)
+        close(handed)
+    assert handed == Handed(0, socket.AF_UNIX, 7, handed.descriptors, dropped=4 - room)
+    assert len(handed.descriptors) == room

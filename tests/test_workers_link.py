@@ -5,9 +5,11 @@ from conversation import read
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tickstorm.config import load
 from tickstorm.credentials import Peer, User
 from tickstorm.errors import (
     ChecksumFailed,
+    ConfigError,
     InvalidAuth,
     InvalidMessage,
     MessageTooLarge,
@@ -23,6 +25,7 @@ from tickstorm.reading import Reading
 from tickstorm.ticks import Tick
 from tickstorm.workers.link import (
     MAX_LINK_PAYLOAD,
+    PART_BYTES,
     AtAddress,
     Drain,
     Drained,
@@ -37,14 +40,17 @@ from tickstorm.workers.link import (
     Load,
     LoginAnswered,
     LoginAsked,
+    LoginDropped,
     LoginFailed,
     Placed,
     Ready,
     Reload,
     Report,
     Said,
+    Unreadable,
     control,
     emission,
+    parts,
 )
 
 SUBSCRIPTION = Subscription(Mode.SECOND, frozenset({"A", "B"}), True, 5, {"desk": "7"})
@@ -65,6 +71,7 @@ MESSAGES = [
     Join(1, SUBSCRIPTION, 199),
     Join(2, Subscription(Mode.TICK, metadata={}), 0),
     Leave(3, 2),
+    LoginDropped(4),
     LoginAsked(4, Login("alice", "secret", "client", "1.0"), Peer("10.0.0.1", "desk")),
     LoginFailed("10.0.0.1"),
     AtAddress("2001:db8::/64", -1),
@@ -74,10 +81,11 @@ MESSAGES = [
     Leaving(),
     Drained(),
     Placed(6, 7, 2**32 - 1, (b"one", b"", b"two")),
+    Placed(6, 7, 8, [b"one"], more=True),
     LoginAnswered(7, User("alice")),
     ListAsked(8, Query(5, 6, True)),
     Drain(2.5),
-    Reload(),
+    Reload({"server.crt": b"new"}),
 ]
 
 
@@ -150,6 +158,11 @@ def test_why_a_login_is_refused_arrives_whole(error):
     )
 
 
+def test_why_a_message_cannot_be_read_is_said():
+    (message,) = received(encode_frame(LinkType.CONTROL, b"ctickstorm.errors\nNoSuch\n."))
+    assert message.reason.startswith("AttributeError: ")
+
+
 def test_the_bytes_of_an_emission_pass_unchanged():
     sent = [batch(1, 1.5, 2.5), batch(2), batch(3, 3.5)]
     (arrived,) = received(emission(9, 4, 123.25, sent))
@@ -182,6 +195,23 @@ def test_the_largest_page_of_connections_has_room():
     assert len(page) * MAX_LIMIT < MAX_LINK_PAYLOAD
 
 
+@given(st.lists(st.integers(1, 30).map(bytes), max_size=20))
+def test_frames_are_cut_into_parts_of_so_many_bytes_or_of_one_longer_frame(sent):
+    cut = list(parts(sent, 20))
+    assert [frame for part in cut for frame in part] == sent
+    assert all(len(part) == 1 or sum(map(len, part)) <= 20 for part in cut)
+    assert (len(cut) == 1) == (len(sent) < 2 or sum(map(len, sent)) <= 20)
+
+
+def test_a_part_has_room_for_a_frame_as_long_as_it_may_be_set():
+    longest = 2**24
+    queue = {"TICKSTORM_MAX_WRITE_QUEUE_BYTES": str(2 * longest)}
+    load(file=None, environ={"MAX_MSG_SIZE": str(longest), **queue}, options={})
+    with pytest.raises(ConfigError, match="MAX_MSG_SIZE"):
+        load(file=None, environ={"MAX_MSG_SIZE": str(longest + 1), **queue}, options={})
+    assert PART_BYTES + longest < MAX_LINK_PAYLOAD
+
+
 # What is none of these.
 
 
@@ -205,17 +235,17 @@ def test_a_byte_that_was_changed_on_the_way_is_noticed(message):
     "payload",
     [b"", b"garbage", b"\x80\x04", b"cnowhere\nnothing\n.", b"ctickstorm.errors\nNoSuch\n."],
 )
-def test_a_control_message_that_is_none_is_our_error(payload):
-    with pytest.raises(InvalidMessage, match=r"^a control message cannot be read$"):
-        received(encode_frame(LinkType.CONTROL, payload))
+def test_a_control_message_that_is_none_is_said_to_be_unreadable_and_the_next_one_comes(payload):
+    messages = received(encode_frame(LinkType.CONTROL, payload) + control(Ready()))
+    assert [type(message) for message in messages] == [Unreadable, Ready]
 
 
 @given(st.sampled_from(MESSAGES), st.data())
-def test_a_control_message_that_was_cut_short_is_our_error(message, data):
+def test_a_control_message_that_was_cut_short_is_unreadable(message, data):
     payload = control(message)[HEADER_BYTES:-4]
     length = data.draw(st.integers(0, len(payload) - 1))
-    with pytest.raises(InvalidMessage):
-        received(encode_frame(LinkType.CONTROL, payload[:length]))
+    (unreadable,) = received(encode_frame(LinkType.CONTROL, payload[:length]))
+    assert type(unreadable) is Unreadable
 
 
 @pytest.mark.parametrize("length", [0, 19, 21, 40])

@@ -1,15 +1,18 @@
 """A link's end: messages pass in order, a failure costs one, who does not read is given up."""
 
+from contextlib import contextmanager
+
 import pytest
 from conversation import Wire
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IProtocol
 from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from tickstorm.clock import simulated_clock
-from tickstorm.errors import InvalidMessage
+from tickstorm.errors import ProtocolError
 from tickstorm.frames import encode_frame
 from tickstorm.overload import BacklogLimits
 from tickstorm.workers.link import Drain, LinkDecoder, LinkType, Load, Ready, control
@@ -50,6 +53,17 @@ def on_a_socket(room):
     wire = Wire(end.link, end.reactor, room)
     end.transport, end.wire = wire.transport, wire
     return end.connect()
+
+
+@contextmanager
+def logged():
+    """What is logged meanwhile."""
+    events = []
+    globalLogPublisher.addObserver(events.append)
+    try:
+        yield events
+    finally:
+        globalLogPublisher.removeObserver(events.append)
 
 
 def messages(count):
@@ -97,10 +111,26 @@ def test_a_message_that_cannot_be_acted_on_is_logged_and_the_next_one_is_taken(f
     failures.clear()
 
 
-def test_what_is_no_message_ends_it_in_the_reactor():
+def test_a_message_that_cannot_be_read_is_logged_and_the_next_one_is_taken():
     end = End().connect()
-    with pytest.raises(InvalidMessage):
-        end.link.dataReceived(encode_frame(LinkType.CONTROL, b"garbage"))
+    garbage = encode_frame(LinkType.CONTROL, b"cnowhere\nNothing\n.")
+    with logged() as events:
+        end.link.dataReceived(control(Load(1, 0)) + garbage + control(Load(2, 0)))
+    assert end.taken == [Load(1, 0), Load(2, 0)]
+    assert [(event["log_level"], formatEvent(event)) for event in events] == [
+        (
+            LogLevel.error,
+            "a message of another process cannot be read: "
+            "ModuleNotFoundError: No module named 'nowhere'",
+        )
+    ]
+    assert end.transport.disconnected is False
+
+
+def test_what_is_no_message_at_all_ends_it_in_the_reactor():
+    end = End().connect()
+    with pytest.raises(ProtocolError):
+        end.link.dataReceived(b"what is no frame at all")
     assert end.taken == []
 
 

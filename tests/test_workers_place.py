@@ -12,7 +12,7 @@ from tickstorm.reading import NOTHING, Reading
 from tickstorm.serving import WorkerReading
 from tickstorm.workers.handover import pair
 from tickstorm.workers.link import Load, Report
-from tickstorm.workers.place import Place
+from tickstorm.workers.place import SOON, Place
 
 
 @pytest.fixture(name="filled")
@@ -51,7 +51,7 @@ def test_a_worker_takes_once_it_serves():
         link = Link()
         place.fill(link, connections, 5.0)
         assert (place.link, place.placements.link) == (link, link.outlet)
-        assert (place.born_at, place.reported_at, place.takes) == (5.0, 5.0, False)
+        assert (place.born_at, place.silent_sweeps, place.takes) == (5.0, 0, False)
         place.up = True
         assert place.takes
         place.let_go()
@@ -97,26 +97,29 @@ def test_how_it_is(filled):
     filled.place.pid = 1234
     filled.place.take_load(Load(9, 7))
     assert filled.place.describe() == WorkerReading(3, 1234, True, 0, 7, 0.0, 0)
-    filled.place.take_report(report(), now=8.0)
+    filled.place.silent_sweeps = 3
+    filled.place.take_report(report())
     assert filled.place.describe() == WorkerReading(3, 1234, True, 0, 7, 1.5, 4096)
-    assert (filled.place.reading, filled.place.reported_at) == (
+    assert (filled.place.reading, filled.place.silent_sweeps) == (
         report()[0]._replace(metrics=filled.place.reading.metrics),
-        8.0,
+        0,
     )
 
 
 def test_nothing_is_left_of_a_worker_that_is_gone(filled):
     place = filled.place
     place.pid = 1234
-    place.by_address["10.0.0.1"] += 2
+    place.count("10.0.0.1", 2)
+    place.drained, place.fault, place.exit, place.silent_sweeps = True, "why", -9, 3
     place.restarts, place.wait = 3, 0.8
     hand(place, 5)
     place.take_load(Load(5, 5))
-    place.take_report(report(), now=8.0)
+    place.take_report(report())
     place.let_go()
     place.empty()
     assert (place.link, place.placements, place.room, place.takes) == (None, None, 10, False)
     assert (place.by_address, place.reading, place.leaving) == (Counter(), NOTHING, False)
+    assert (place.drained, place.fault, place.exit, place.silent_sweeps) == (False, "", None, 0)
     assert place.describe() == WorkerReading(3, 0, False, 3, 0, 0.0, 0)
     assert place.wait == 0.8  # it is the place's, not the worker's
 
@@ -126,3 +129,28 @@ def test_the_way_to_a_worker_is_closed_with_it(filled):
     filled.place.empty()
     with pytest.raises(BrokenPipeError):
         taker.send(b"nobody")
+
+
+def test_an_address_that_has_no_connection_any_more_is_forgotten(filled):
+    for key, change in (("a", 2), ("b", 1), ("a", -1), ("b", -1)):
+        filled.place.count(key, change)
+    assert dict(filled.place.by_address) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("state", "awaited"),
+    [
+        ({}, True),
+        ({"wait": SOON}, True),
+        ({"wait": 2 * SOON}, False),
+        ({"leaving": True}, False),
+        ({"up": True}, False),  # it is there
+        ({"up": True, "leaving": True, "wait": 2 * SOON}, False),
+    ],
+    ids=str,
+)
+def test_a_worker_is_awaited_that_is_to_come_within_moments(filled, state, awaited):
+    filled.place.up = False
+    for name, value in state.items():
+        setattr(filled.place, name, value)
+    assert filled.place.awaited is awaited

@@ -14,7 +14,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 
 import twisted.plugins
 from tickstorm.errors import ConfigError
-from tickstorm.tls import TLSServerEndpoint
+from tickstorm.tls import TLSServerEndpoint, replace_contexts
 from tickstorm.transports import peer_address
 from tickstorm.workers.port_factories import port_factory
 
@@ -153,7 +153,7 @@ def test_the_certificate_can_be_read_anew(files, kind, before):
     ca.issue("server").save(files, "server")
     with pytest.raises(ssl.SSLCertVerificationError):
         answer_over_tls(port, b"hello", before)
-    port.endpoint.reload()
+    replace_contexts([port.endpoint])
     assert answer_over_tls(port, b"hello", before).endswith(b": hello")
 
 

@@ -6,14 +6,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from relaying import Parent, Subscriber, Worker, streams_in, wants
+from test_broadcast import calls_of
 from twisted.internet.defer import CancelledError
 
 from tickstorm.credentials import Peer, User
-from tickstorm.errors import InvalidAuth
+from tickstorm.errors import InternalError, InvalidAuth
 from tickstorm.fanout import FanOut
 from tickstorm.frames import MAX_PAYLOAD_BYTES
 from tickstorm.hub import Hub
-from tickstorm.messages import Login, Mode
+from tickstorm.messages import Login, Mode, tick_record
 from tickstorm.ticks import Tick
 from tickstorm.workers.link import (
     Emission,
@@ -21,6 +22,7 @@ from tickstorm.workers.link import (
     Leave,
     LoginAnswered,
     LoginAsked,
+    LoginDropped,
     Placed,
 )
 from tickstorm.workers.remote import RemoteAuthenticator, RemoteFeed
@@ -40,7 +42,7 @@ def sequences(frames):
 def at_rest(parent, *workers):
     """Whether both sides agree, and know of nobody who is not there."""
     for worker in workers:
-        assert not worker.feed._waiting
+        assert len(worker.feed._joins) == 0
         assert parent.streams_of(worker) == streams_in(worker.feed)
         placed = {number: each.placed for number, each in worker.feed._placements.items()}
         assert placed == dict(worker.placements.placed)
@@ -66,7 +68,7 @@ def test_the_first_asks_the_parent_and_has_its_place_when_it_answers(mode):
     assert worker.speak() == Join(1, wants(mode), 0)
     answer = worker.hear()
     assert isinstance(answer, Placed)
-    assert subscriber.joined == (wants(mode), subscriber.joined.stream, ())
+    assert subscriber.joined == (wants(mode), subscriber.joined.stream, [])
     assert subscriber.next_sequence == answer.next_sequence == 1 + (mode is Mode.SECOND)
     assert at_rest(parent, worker)
 
@@ -100,22 +102,141 @@ def test_whoever_asks_for_a_snapshot_waits_for_the_parent_s():
     assert (got(first), got(second)) == ([[1.0]], [])
 
 
-def test_those_who_wait_for_one_stream_get_places_on_one():
+@pytest.mark.parametrize("snapshot", [False, True])
+def test_those_who_want_the_same_wait_for_one_answer(snapshot):
     parent = Parent()
+    parent.publish(1.0)
     worker = Worker(parent)
-    joining = [worker.join(wants()) for _ in range(3)]
+    joining = [worker.join(wants(snapshot=snapshot)) for _ in range(2)]
+    worker.speak()
+    parent.publish(2.0)
+    joining += [worker.join(wants(snapshot=snapshot)) for _ in range(2)]
+    assert list(worker.said) == []
     worker.pump()
     (stream,) = worker.feed.streams[Mode.TICK]
-    assert [subscriber.joined.stream for subscriber, _ in joining] == [stream] * 3
-    assert dict(worker.placements.placed) == {1: 3}
+    assert [subscriber.joined.stream for subscriber, _ in joining] == [stream] * 4
+    if snapshot:
+        frames = [subscriber.joined.snapshot for subscriber, _ in joining]
+        assert [names(read(b"".join(each))) for each in frames] == [[[1.0]]] * 4
+    assert [got(subscriber) for subscriber, _ in joining] == [[[2.0]]] * 4
+    assert dict(worker.placements.placed) == {1: 1}
     assert at_rest(parent, worker)
+
+
+def test_if_it_could_not_be_served_all_of_them_hear_so_and_who_comes_next_asks_anew():
+    parent = Parent()
+    worker = Worker(parent)
+    found = []
+    for _ in range(2):
+        worker.join(wants(snapshot=True))[1].addErrback(lambda failure: found.append(failure.value))
+    worker.speak_in_vain()
+    worker.pump()
+    assert [(type(error), error.message) for error in found] == [
+        (InternalError, "the subscription could not be served")
+    ] * 2
+    assert nothing_left(parent, worker)
+    subscriber, _ = worker.join(wants(snapshot=True))
+    worker.pump()
+    assert subscriber.joined is not None
+
+
+def test_a_crowd_that_wants_everything_costs_the_parent_one_snapshot_a_worker():
+    parent = Parent()
+    parent.hub.publish([Tick(f"S{number}", 1.0) for number in range(50)])
+    workers = [Worker(parent) for _ in range(3)]
+    crowd = [worker.join(wants(Mode.SECOND, snapshot=True)) for worker in workers * 100]
+    with calls_of(Hub.snapshot, tick_record) as calls:
+        for worker in workers:
+            worker.pump()
+    assert calls == {Hub.snapshot: 3, tick_record: 50}
+    assert all(len(subscriber.joined.snapshot) == 1 for subscriber, _ in crowd)
+
+
+def test_each_of_them_gets_its_own_subscription_back():
+    parent = Parent()
+    worker = Worker(parent)
+    asked = [wants(snapshot=True)._replace(metadata={"desk": desk}) for desk in "ab"]
+    joining = [worker.join(subscription) for subscription in asked]
+    assert worker.speak() == Join(1, wants(snapshot=True), 0)
+    worker.pump()
+    assert [subscriber.joined.subscription for subscriber, _ in joining] == asked
+
+
+def test_one_who_leaves_at_once_takes_no_other_s_place_along():
+    parent = Parent()
+    worker = Worker(parent)
+    first, joining = worker.join(wants(snapshot=True))
+    joining.addCallback(lambda _: worker.leave(first))
+    second, _ = worker.join(wants(snapshot=True))
+    worker.pump()
+    parent.publish(1.0)
+    worker.pump()
+    assert (got(first), got(second)) == ([], [[1.0]])
+    assert at_rest(parent, worker)
+    worker.leave(second)
+    worker.pump()
+    assert nothing_left(parent, worker)
+
+
+def test_one_that_is_given_up_while_another_gets_its_place_has_none():
+    parent = Parent()
+    worker = Worker(parent)
+    _, first_joining = worker.join(wants())
+    second, joining = worker.join(wants())
+    first_joining.addCallback(lambda _: cancelled(joining))
+    worker.pump()
+    assert first_joining.result is True
+    parent.publish(1.0)
+    worker.pump()
+    assert (second.joined, second.frames) == (None, [])
+    assert at_rest(parent, worker)
+
+
+def test_a_snapshot_in_several_parts_is_one():
+    parent = Parent()
+    metadata = {f"{number:064}": "x" * 256 for number in range(20)}
+    parent.hub.publish([Tick(f"S{number}", 1.0, metadata=metadata) for number in range(400)])
+    worker = Worker(parent)
+    joins = [worker.join(wants(snapshot=True)) for _ in range(2)]
+    worker.speak()
+    assert [len(worker.way.frames), worker.hear().more, worker.hear().more] == [3, True, True]
+    assert [subscriber.joined for subscriber, _ in joins] == [None, None]
+    assert worker.hear().more is False
+    for subscriber, _ in joins:
+        batches = read(b"".join(subscriber.joined.snapshot))
+        assert [tick.symbol for batch in batches for tick in batch.ticks] == [
+            f"S{number}" for number in range(400)
+        ]
+    assert dict(worker.placements.placed) == {1: 1}
+    assert at_rest(parent, worker)
+
+
+def test_batches_in_several_parts_are_one_run_of_numbers():
+    parent = Parent()
+    worker = Worker(parent)
+    first, _ = worker.join(wants())
+    worker.pump()
+    metadata = {f"{number:064}": "x" * 256 for number in range(20)}
+    parent.hub.publish([Tick("A", price + 1.0, metadata=metadata) for price in range(400)])
+    assert len(worker.way.frames) == 3
+    worker.hear()
+    between, joining = worker.join(wants())
+    assert joining is None
+    worker.pump()
+    after, _ = worker.join(wants())
+    numbers = sequences(first.frames)
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert [price for batch in got(first) for price in batch] == [n + 1.0 for n in range(400)]
+    assert sequences(between.frames)[0] == between.next_sequence
+    assert between.frames == first.frames[between.next_sequence - 1 :]
+    assert after.next_sequence == len(numbers) + 1
 
 
 def test_its_slots_are_taken_in_turn():
     parent = Parent(slots=10)
     worker = Worker(parent, slots=(1, 4, 7))
-    for _ in range(4):
-        worker.join(wants(Mode.SECOND))
+    for symbol in "ABCD":
+        worker.join(wants(Mode.SECOND, symbol))
     worker.join(wants(Mode.TICK))
     worker.join(wants(Mode.MINUTE))
     assert [worker.speak().slot for _ in range(6)] == [1, 4, 7, 1, 0, 4]
@@ -207,8 +328,8 @@ def test_every_frame_is_that_of_one_process(slots):
         for worker in workers:
             worker.pump()
     assert [each.frames for each in remote] == [each.frames for each in local]
-    assert [each.joined.snapshot for each in remote] == [
-        list(each.joined.snapshot) or () for each in local
+    assert [list(each.joined.snapshot) for each in remote] == [
+        list(each.joined.snapshot) for each in local
     ]
     assert [each.next_sequence for each in remote] == [each.next_sequence for each in local]
     assert all(each.frames for each in remote)
@@ -310,12 +431,12 @@ def test_a_join_that_is_cancelled_leaves_nothing_behind(heard_by_parent):
     assert (subscriber.joined, subscriber.frames) == (None, [])
 
 
-@pytest.mark.parametrize("heard_by_parent", [0, 1, 2])
+@pytest.mark.parametrize(("snapshots", "heard_by_parent"), [(0, 0), (0, 1), (1, 1), (1, 2), (2, 1)])
 @pytest.mark.parametrize("which", [0, 1])
-def test_one_of_two_joins_is_cancelled(heard_by_parent, which):
+def test_one_of_two_joins_is_cancelled(snapshots, heard_by_parent, which):
     parent = Parent()
     worker = Worker(parent)
-    joins = [worker.join(wants()) for _ in range(2)]
+    joins = [worker.join(wants(snapshot=number < snapshots)) for number in range(2)]
     for _ in range(heard_by_parent):
         worker.speak()
     assert cancelled(joins[which][1])
@@ -388,6 +509,12 @@ def test_everybody_leaves_during_a_broadcast():
 # Any order.
 
 
+def answers_due(worker):
+    """Those who wait for an answer, by what they wait for."""
+    joins = worker.feed._joins
+    return [*joins._asked.values(), *joins._unasked]
+
+
 class AnyOrder(RuleBasedStateMachine):
     """Clients come and go at two workers while both sides hear of it late, each in its own time.
 
@@ -419,8 +546,10 @@ class AnyOrder(RuleBasedStateMachine):
             self.listening.append((worker, subscriber))
         else:
             self.waiting.append((worker, subscriber, joining))
-            # Once the parent has heard of it, this is what had been published by then.
-            subscriber.request = max(worker.feed._waiting)
+            # Once the parent has heard of this, it is told what had been published by then.
+            (subscriber.waiting,) = [
+                each for each in answers_due(worker) if subscriber in each.joins
+            ]
 
     @precondition(lambda self: self.waiting)
     @rule(data=st.data())
@@ -455,8 +584,7 @@ class AnyOrder(RuleBasedStateMachine):
     def speak(self, data):
         worker = data.draw(st.sampled_from([each for each in self.workers if each.said]))
         message = worker.speak()
-        if isinstance(message, Join):
-            self.told[worker, message.request] = len(self.published)
+        self._note(worker, message)
 
     @precondition(lambda self: any(worker.way.frames for worker in self.workers))
     @rule(data=st.data())
@@ -471,7 +599,9 @@ class AnyOrder(RuleBasedStateMachine):
     def nobody_waits_whom_the_worker_has_forgotten(self):
         for worker in getattr(self, "workers", ()):
             waiting = [subscriber for at, subscriber, _ in self.waiting if at is worker]
-            assert [each.subscriber for each in worker.feed._waiting.values()] == waiting
+            joins = [each for group in answers_due(worker) for each in group.joins]
+            assert len(joins) == len(waiting)
+            assert set(joins) == set(waiting)
 
     @invariant()
     def who_has_left_gets_nothing_more(self):
@@ -500,14 +630,16 @@ class AnyOrder(RuleBasedStateMachine):
 
     def _pump(self):
         for worker in self.workers:
-            while worker.said:
-                message = worker.speak()
-                if isinstance(message, Join):
-                    self.told[worker, message.request] = len(self.published)
-            while worker.way.frames:
-                worker.hear()
-            self._settle()
-            assert not worker.said or worker.pump() is None
+            while worker.said or worker.way.frames:
+                while worker.said:
+                    self._note(worker, worker.speak())
+                while worker.way.frames:
+                    worker.hear()
+                self._settle()
+
+    def _note(self, worker, message):
+        if isinstance(message, Join):
+            self.told[worker.feed._joins._asked[message.request]] = len(self.published)
 
     def _settle(self):
         for each in list(self.waiting):
@@ -515,7 +647,7 @@ class AnyOrder(RuleBasedStateMachine):
             if joining.called:
                 self.waiting.remove(each)
                 self.listening.append((worker, subscriber))
-                subscriber.known = self.told[worker, subscriber.request]
+                subscriber.known = self.told[subscriber.waiting]
 
     def _check(self, worker, subscriber, stayed):
         subscription, stream = subscriber.subscription, subscriber.joined.stream
@@ -591,6 +723,7 @@ def test_an_answer_to_a_login_that_is_given_up_is_dropped():
     asked.authenticator.answered(LoginAnswered(1, User("alice")))
     asked.authenticator.answered(LoginAnswered(99, User("alice")))
     assert (len(answers), asked.authenticator._waiting) == (1, {})
+    assert asked.said[1:] == [LoginDropped(1)]
 
 
 def test_a_feed_says_whose_numbers_it_gives():

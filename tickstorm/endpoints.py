@@ -58,9 +58,7 @@ def server_endpoint(
         if ours is None:
             return _endpoint_of_twisted(reactor, description, arguments, keywords)
         proxied = ours[1] is not None
-        return tls_endpoint(
-            reactor, arguments[1 + proxied :], keywords, proxied=proxied, read=read
-        )
+        return tls_endpoint(reactor, arguments[1 + proxied :], keywords, proxied=proxied, read=read)
     except ConfigError as error:
         raise ConfigError(f"{description!r}: {error}") from None
 

@@ -17,11 +17,7 @@ from tickstorm.hub import Hub
 from tickstorm.messages import MAX_TICKS_PER_BATCH, Mode, Subscription
 from tickstorm.metrics import Metrics
 from tickstorm.outlet import Outlet
-from tickstorm.settings import Delivery
 from tickstorm.stream import Stream, StreamTable
-
-SLOTS = {Delivery.ALIGNED: 1, Delivery.SPREAD: 200}
-"""The moments of a period: 200 are 5 ms apart in a second, 300 ms in a minute."""
 
 Send = Callable[[Stream[Outlet], list[bytes]], None]
 
@@ -107,8 +103,13 @@ class FanOut:
         if slot is None:
             slot = next(self._next_slot) % self._hub.slots
         stream = self._hub.open(subscription, slot)
+        try:
+            snapshot = self._hub.snapshot(subscription, stream) if subscription.snapshot else ()
+        except Exception:
+            if subscriber not in stream.subscribers:  # else it is on it by an earlier join
+                self.leave(subscription.mode, stream, subscriber)
+            raise
         stream.subscribers[subscriber] = None
-        snapshot = self._hub.snapshot(subscription, stream) if subscription.snapshot else ()
         return Joined(subscription, stream, snapshot)
 
     def leave(self, mode: Mode, stream: Stream[Outlet], subscriber: Outlet) -> None:

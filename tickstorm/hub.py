@@ -65,6 +65,7 @@ class Hub(Generic[S]):
         self._wall_ns = wall_ns
         self._limits = limits
         self._last = LastValues()
+        self._records = {mode: _Records(mode) for mode in Mode}
 
     @property
     def symbols(self) -> int:
@@ -123,7 +124,7 @@ class Hub(Generic[S]):
         Their sequence is that of the batch before the stream's next one: together they are all
         that was published. In TICK, flush first, or the next batch repeats what is pending.
         """
-        records = [tick_record(tick, subscription.mode) for tick in self._last.of(stream.symbols)]
+        records = self._records[subscription.mode].of(self._last.of(stream.symbols))
         now_ns = self._wall_ns()
         return [
             batch_frame(
@@ -151,6 +152,26 @@ class Hub(Generic[S]):
                         f"tick {index}: {tick.symbol} is one more than "
                         f"{self._limits.max_symbols} symbols"
                     )
+
+
+class _Records:
+    # What snapshots are made of: each symbol's last value is encoded when one asks for it first,
+    # and kept until one asks for another. To publish costs nothing here, whoever asks how often.
+
+    __slots__ = ("_encoded", "_mode")
+
+    def __init__(self, mode: Mode) -> None:
+        self._mode = mode
+        self._encoded: dict[str, tuple[Tick, bytes]] = {}
+
+    def of(self, ticks: Iterable[Tick]) -> list[bytes]:
+        return [self._of(tick) for tick in ticks]
+
+    def _of(self, tick: Tick) -> bytes:
+        kept = self._encoded.get(tick.symbol)
+        if kept is None or kept[0] is not tick:
+            kept = self._encoded[tick.symbol] = tick, tick_record(tick, self._mode)
+        return kept[1]
 
 
 def _kept(tick: Tick, now_ns: int) -> Tick:

@@ -1,17 +1,20 @@
-"""Who is connected: a bounded page of it at a time, for whoever asks.
+"""Who is connected: a bounded page of it at a time, for whoever asks. Pure.
 
 By id, a page goes on where the last one ended (`after`), and no connection is shown twice or left
 out while others come and go.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from heapq import nsmallest
 from itertools import chain, islice
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tickstorm.factory import TickstormFactory
-from tickstorm.protocol import Connection
+if TYPE_CHECKING:
+    from tickstorm.factory import TickstormFactory
+    from tickstorm.protocol import Connection
 
 DEFAULT_LIMIT = 1_000
 MAX_LIMIT = 10_000

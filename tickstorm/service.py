@@ -36,7 +36,7 @@ from tickstorm.tls import (
     Read,
     TLSServerEndpoint,
     certificate_expiry,
-    server_context,
+    replace_contexts,
 )
 from tickstorm.web.health import Health, HealthLimits
 from tickstorm.web.observation import Observation
@@ -91,7 +91,6 @@ class TickstormService(MultiService):
         slots = slots_of_period(settings.delivery, workers)
         self.hub = make_hub(settings, uuid4().hex[:12], clock, slots)
         self.factory: TickstormFactory | None = None
-        self._serving = self._make_serving(settings, workers, authenticator, clock)
         self.ports: list[IListeningPort] = []
         self.page_ports: list[IListeningPort] = []
         self._drain_timeout = settings.drain_timeout
@@ -110,6 +109,7 @@ class TickstormService(MultiService):
             (*settings.port_descriptions, *settings.http_descriptions)
         )
         self._expiry = _expiry(self._certificates, kept.read)
+        self._serving = self._make_serving(settings, workers, authenticator, kept, clock)
         self._site = site(
             Observation(self.hub, self._serving, self._health, clock), lambda: self._expiry
         )
@@ -122,11 +122,18 @@ class TickstormService(MultiService):
         settings: Settings,
         workers: int,
         authenticator: IAuthenticator | None,
+        kept: KeptFiles,
         clock: Clock,
     ) -> Serving:
         if workers:
             return WorkerPool(
-                settings, self._shares, self.hub, authenticator, clock=clock, reactor=self._reactor
+                settings,
+                self._shares,
+                self.hub,
+                authenticator,
+                kept.contents,
+                clock=clock,
+                reactor=self._reactor,
             )
         if authenticator is None:
             authenticator = SharedCredentials(settings.username, settings.password)
@@ -167,14 +174,13 @@ class TickstormService(MultiService):
         encrypted = [endpoint for endpoint in endpoints if isinstance(endpoint, TLSServerEndpoint)]
         kept = KeptFiles()
         try:
-            contexts = [server_context(endpoint.settings, kept.read) for endpoint in encrypted]
-            self._expiry = _expiry(self._certificates, kept.read)
+            expiry = _expiry(self._certificates, kept.read)
+            replace_contexts(encrypted, kept.read)
         except ConfigError as error:
             self._log.error("the certificates stay as they were: {reason}", reason=error)
             return
-        for endpoint, context in zip(encrypted, contexts, strict=True):
-            endpoint.connections.context = context
-        self._serving.reload()
+        self._expiry = expiry
+        self._serving.reload(kept.contents)
         self._log.info("the certificates are read anew")
 
     def _listen(self) -> None:

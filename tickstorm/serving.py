@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tickstorm.listing import Listing, Query, listing
@@ -50,8 +50,12 @@ class Serving(Protocol):
     def stop_accepting(self) -> None:
         """Serve nobody new: the ports are about to stop."""
 
-    def reload(self) -> None:
-        """Read the ports' certificates anew, wherever else they are in use."""
+    def reload(self, files: Mapping[str, bytes]) -> None:
+        """Use other certificates for the connections to come, wherever else they are in use.
+
+        Args:
+            files: the contents of the ports' PEM files, by path.
+        """
 
     def drain(self, seconds: float) -> Deferred[None]:
         """Tell every client, close, and cut who is left after `seconds`."""
@@ -82,7 +86,7 @@ class InProcess:
     def stop_accepting(self) -> None:
         """Nothing is to be done: the ports call the factory no more."""
 
-    def reload(self) -> None:
+    def reload(self, files: Mapping[str, bytes]) -> None:
         """Nothing is to be done: they are in use here alone."""
 
     def drain(self, seconds: float) -> Deferred[None]:

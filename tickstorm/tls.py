@@ -3,8 +3,9 @@
 No key's contents are ever in an error.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -76,12 +77,15 @@ def read_file(path: str) -> bytes:
 class KeptFiles:
     """Files as they were when they were first read, so that all judge and use the same bytes.
 
+    Args:
+        contents: those that were read already, by path.
+
     Attributes:
-        contents: by their paths.
+        contents: likewise, with those that were read since.
     """
 
-    def __init__(self) -> None:
-        self.contents: dict[str, bytes] = {}
+    def __init__(self, contents: Mapping[str, bytes] = MappingProxyType({})) -> None:
+        self.contents = dict(contents)
 
     def read(self, path: str) -> bytes:
         """Return the contents of the file at a path."""
@@ -248,17 +252,20 @@ class TLSServerEndpoint:
         self.settings = settings
         self.connections = TLSConnections(server_context(settings, read))
 
-    def reload(self) -> None:
-        """Read the files anew, for the connections to come.
-
-        Raises:
-            ConfigError: one of them cannot be used; all stays as it was.
-        """
-        self.connections.context = server_context(self.settings)
-
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:  # noqa: N803 - the interface's
         """Listen, and hand what the clients say to `protocolFactory`."""
         clock = IReactorTime(self._reactor)
         return self._accepting.listen(
             WholeWritesTLSFactory(self.connections, False, protocolFactory, clock)
         )
+
+
+def replace_contexts(endpoints: Sequence[TLSServerEndpoint], read: Read = read_file) -> None:
+    """Have endpoints use their files as they are now, for the connections to come.
+
+    Raises:
+        ConfigError: a file cannot be read or used; all stays as it was, of every endpoint.
+    """
+    contexts = [server_context(endpoint.settings, read) for endpoint in endpoints]
+    for endpoint, context in zip(endpoints, contexts, strict=True):
+        endpoint.connections.context = context

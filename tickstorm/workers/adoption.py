@@ -1,5 +1,6 @@
 """A worker's intake: connections that the parent has accepted become transports here."""
 
+import errno
 import os
 import socket
 from collections.abc import Sequence
@@ -13,8 +14,14 @@ from zope.interface import implementer
 
 from tickstorm.workers.handover import Handed, take_over
 
-PACKETS_A_TURN = 4
-"""What is taken in before the reactor looks at anything else again."""
+PACKETS_A_TURN = 1
+"""What is taken in before the reactor looks at anything else again.
+
+All its connections may have to be refused, and are open until the reactor has told them so.
+"""
+
+_NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""This process or the system has no room for one more connection (dup(2))."""
 
 
 class ConnectionIds:
@@ -41,7 +48,7 @@ class Adoption:
         ids: are told which id is next.
 
     Attributes:
-        handed: how many were taken so far.
+        handed: how many were handed over so far.
     """
 
     _log = Logger()
@@ -74,22 +81,35 @@ class Adoption:
     def doRead(self) -> None:
         """Take what is there, within bounds."""
         for _ in range(PACKETS_A_TURN):
-            try:
-                handed = take_over(self._end)
-            except (EOFError, OSError):
-                self.connectionLost(Failure(CONNECTION_LOST))
+            if not self._take_one():
                 return
-            if handed is None:
-                return
-            self._adopt_all(handed)
+
+    def take_all(self) -> None:
+        """Take all that is there, however much it is."""
+        while self._take_one():
+            pass
 
     def connectionLost(self, reason: Failure) -> None:  # noqa: ARG002 - the interface's
         """Stop: the parent hands over nothing more, or is gone."""
         self._reactor.removeReader(self)
         self._end.close()
 
+    def _take_one(self) -> bool:
+        if self._end.fileno() < 0:
+            return False
+        try:
+            handed = take_over(self._end)
+        except (EOFError, OSError):
+            self.connectionLost(Failure(CONNECTION_LOST))
+            return False
+        if handed is not None:
+            self._adopt_all(handed)
+        return handed is not None
+
     def _adopt_all(self, handed: Handed) -> None:
-        self.handed += len(handed.descriptors)
+        self.handed += len(handed.descriptors) + handed.dropped
+        if handed.dropped:
+            self._tell_no_room(handed.dropped, os.strerror(errno.EMFILE))
         self._ids.next = handed.first_id
         for descriptor in handed.descriptors:
             self._adopt(descriptor, handed.family, self._factories[handed.port])
@@ -99,9 +119,19 @@ class Adoption:
         try:
             os.set_blocking(descriptor, False)
             self._reactor.adoptStreamConnection(descriptor, family, factory)
-        except OSError as error:  # the client may be gone already
-            self._log.debug("a connection was lost on its way here: {error}", error=error)
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                self._tell_no_room(1, str(error.strerror))
+            else:  # the client may be gone already
+                self._log.debug("a connection was lost on its way here: {error}", error=error)
         except Exception:
             self._log.failure("a connection could not be adopted")
         finally:
             os.close(descriptor)
+
+    def _tell_no_room(self, connections: int, reason: str) -> None:
+        self._log.error(
+            "{connections} connections were dropped: {reason}",
+            connections=connections,
+            reason=reason,
+        )

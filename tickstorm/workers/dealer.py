@@ -1,8 +1,8 @@
 """Deals accepted connections out to the workers, each to the one that has the most room.
 
 So the workers stay equally full, also after one of them was replaced. While nobody can take a
-connection it is not accepted: it waits in the kernel's queue. When all are full, the emptiest gets
-it all the same, and turns it away politely.
+connection it is not accepted: it waits in the kernel's queue. When all are full, and no other is to
+come within moments, the emptiest gets it all the same, and turns it away politely.
 """
 
 import socket
@@ -69,7 +69,7 @@ class Dealer:
         held, self._held = self._held, []
         for packet in held:
             self._deal(packet)
-        if self._held:
+        if self._held and self._has_taker():
             self._offering = self._reactor.callLater(RETRY, self._offer_again)
         accepts = not self._held and self._has_taker()
         for acceptor in self._acceptors:
@@ -91,7 +91,7 @@ class Dealer:
         if not rooms:
             return False
         # While a worker is on its way, nobody is turned away for want of room.
-        return max(rooms) > 0 or all(place.takes or place.leaving for place in self._places)
+        return max(rooms) > 0 or not any(place.awaited for place in self._places)
 
     def _deal(self, packet: _Held) -> None:
         if not self._has_taker():

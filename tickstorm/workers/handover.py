@@ -12,7 +12,7 @@ from typing import NamedTuple
 MAX_BATCH = 64
 """Connections in a packet; the kernel takes up to 253 (SCM_MAX_FD)."""
 
-_HEAD = Struct(">HHQ")
+_HEAD = Struct(">HHHQ")
 
 
 class Handed(NamedTuple):
@@ -23,12 +23,14 @@ class Handed(NamedTuple):
         family: that of their sockets, such as `socket.AF_INET`.
         first_id: the id of the first; the others follow it.
         descriptors: of their sockets, which now are the reader's to close.
+        dropped: how many more were sent, and are lost: the reader may open no more files.
     """
 
     port: int
     family: int
     first_id: int
     descriptors: Sequence[int]
+    dropped: int = 0
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -43,9 +45,9 @@ def hand_over(to: socket.socket, handed: Handed) -> bool:
     """Send connections; whether they were taken. The caller's descriptors stay open.
 
     Raises:
-        OSError: the other end is gone.
+        OSError: the other end is gone, or too many descriptors are on their way to others.
     """
-    head = _HEAD.pack(handed.port, handed.family, handed.first_id)
+    head = _HEAD.pack(len(handed.descriptors), handed.port, handed.family, handed.first_id)
     try:
         socket.send_fds(to, [head], list(handed.descriptors))
     except BlockingIOError:
@@ -65,5 +67,5 @@ def take_over(end: socket.socket) -> Handed | None:
         return None
     if not head:
         raise EOFError("nobody hands over connections any more")
-    port, family, first_id = _HEAD.unpack(head)
-    return Handed(port, family, first_id, descriptors)
+    count, port, family, first_id = _HEAD.unpack(head)
+    return Handed(port, family, first_id, descriptors, dropped=count - len(descriptors))

@@ -19,7 +19,12 @@ from tickstorm.messages import Login, Subscription
 from tickstorm.reading import Reading
 
 MAX_LINK_PAYLOAD = 2**26
-"""Bytes of one message: room for 10,000 rows of connections, or a snapshot of everything."""
+"""Bytes of one message: room for 10,000 rows of connections, or any one frame."""
+PART_BYTES = 2**20
+"""Bytes of frames in one message, if a frame is not longer: the rest comes in the next one."""
+
+NOWHERE = 0
+"""The number of no stream."""
 
 
 @unique
@@ -70,6 +75,12 @@ class LoginAsked(NamedTuple):
     request: int
     login: Login
     peer: Peer
+
+
+class LoginDropped(NamedTuple):
+    """It does not want to know any more what it asked with LoginAsked."""
+
+    request: int
 
 
 class LoginFailed(NamedTuple):
@@ -131,15 +142,17 @@ class Placed(NamedTuple):
     """Answers Join: what comes from now on of this stream is for the worker.
 
     Attributes:
-        number: what emissions of the stream are marked with.
+        number: what emissions of the stream are marked with; NOWHERE if it could not be served.
         next_sequence: of its next batch.
         snapshot: the frames that the subscription asked for.
+        more: whether this is but a part of them, and the answer goes on; the last part counts.
     """
 
     request: int
     number: int
     next_sequence: int
     snapshot: Sequence[bytes]
+    more: bool = False
 
 
 class LoginAnswered(NamedTuple):
@@ -156,6 +169,12 @@ class ListAsked(NamedTuple):
     query: Query
 
 
+class AtAddresses(NamedTuple):
+    """So many more (or fewer) are connected elsewhere, by address: another worker is gone."""
+
+    changes: dict[str, int]
+
+
 class Drain(NamedTuple):
     """Tell every client, close, cut who is left after `seconds`, and end."""
 
@@ -163,7 +182,19 @@ class Drain(NamedTuple):
 
 
 class Reload(NamedTuple):
-    """Read certificates anew."""
+    """Use other certificates for the connections to come.
+
+    Attributes:
+        files: the contents of the PEM files, by path.
+    """
+
+    files: dict[str, bytes]
+
+
+class Unreadable(NamedTuple):
+    """What takes the place of a control message that arrived whole, but means nothing here."""
+
+    reason: str
 
 
 class Emission(NamedTuple):
@@ -193,6 +224,20 @@ def emission(number: int, next_sequence: int, began: float, frames: Sequence[byt
     return encode_frame(LinkType.EMISSION, b"".join((head, *frames)))
 
 
+def parts(frames: Sequence[bytes], max_bytes: int = PART_BYTES) -> Iterator[Sequence[bytes]]:
+    """Cut frames into runs of so many bytes, or of one longer frame; none are one empty run."""
+    if sum(map(len, frames)) <= max_bytes:
+        yield frames
+        return
+    start = size = 0
+    for at, frame in enumerate(frames):
+        if size and size + len(frame) > max_bytes:
+            yield frames[start:at]
+            start, size = at, 0
+        size += len(frame)
+    yield frames[start:]
+
+
 class LinkDecoder:
     """Makes messages of what arrives."""
 
@@ -200,7 +245,7 @@ class LinkDecoder:
         self._frames = FrameDecoder(MAX_LINK_PAYLOAD, _TYPES)
 
     def receive(self, data: bytes) -> Iterator[Any]:
-        """Yield each message that is whole: an Emission, or one of the control messages.
+        """Yield each message that is whole: an Emission, or a control message if it can be read.
 
         Raises:
             ProtocolError: what came is none of these.
@@ -218,7 +263,7 @@ def _read_control(payload: bytes) -> Any:
     try:
         return pickle.loads(payload)  # noqa: S301 - of this program's own process
     except Exception as error:
-        raise InvalidMessage("a control message cannot be read", str(error)) from error
+        return Unreadable(f"{type(error).__name__}: {error}")
 
 
 def _read_emission(payload: bytes) -> Emission:

@@ -13,7 +13,7 @@ from tickstorm.clock import Clock
 from tickstorm.errors import SlowConsumer
 from tickstorm.outlet import Outlet
 from tickstorm.overload import Backlog, BacklogLimits
-from tickstorm.workers.link import LinkDecoder, control
+from tickstorm.workers.link import LinkDecoder, Unreadable, control
 
 LIMITS = BacklogLimits(max_frames=100_000, max_bytes=256 * 2**20, write_deadline=10.0)
 """How far the other end may fall behind before it is given up."""
@@ -73,15 +73,23 @@ class LinkEnd:
     def dataReceived(self, data: bytes) -> None:
         """Take what the other end says."""
         for message in self._decoder.receive(data):
-            try:
-                self._take(message)
-            except Exception:
-                self._log.failure("a message of another process could not be acted on")
+            if isinstance(message, Unreadable):
+                self._log.error(
+                    "a message of another process cannot be read: {reason}", reason=message.reason
+                )
+            else:
+                self._act_on(message)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Pass it on."""
         self._open = False
         self._lost(self._given_up or reason.getErrorMessage())
+
+    def _act_on(self, message: Any) -> None:
+        try:
+            self._take(message)
+        except Exception:
+            self._log.failure("a message of another process could not be acted on")
 
     # What the outlet asks and calls.
 

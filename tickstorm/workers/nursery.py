@@ -2,7 +2,8 @@
 
 It runs no reactor and no thread, so that forking is safe; what it has loaded is frozen, so that its
 memory is shared by all workers as long as possible. Its only ties are a socket to the parent: a
-packet asks for a worker, packets tell of those that began and ended. With its parent it ends.
+packet asks for a worker, packets tell of those that began and ended. With its parent it ends, and
+whoever of its workers has not noticed within moments ends with it.
 
 `python -m tickstorm.workers DESCRIPTOR` runs it, on the descriptor of that socket.
 """
@@ -14,11 +15,38 @@ import select
 import signal
 import socket
 import sys
+import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from tickstorm.open_files import raise_limit
-from tickstorm.workers.spec import MAX_PACKET, Born, End, Ended, WorkerSpec
+from tickstorm.workers.spec import (
+    BIRTH_DESCRIPTORS,
+    MAX_PACKET,
+    Birth,
+    Born,
+    End,
+    Ended,
+    News,
+    Unborn,
+    WorkerSpec,
+)
+
+IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What a terminal or a service manager sends to a whole group. It is for the parent, which tells
+the others; whatever is ignored here is ignored in a worker too, until that takes it."""
+
+PATIENCE = 5.0
+"""Seconds that workers have to end by themselves after the parent is gone."""
+
+
+class Processes(NamedTuple):
+    """The system's calls for processes, as `os` has them."""
+
+    fork: Callable[[], int] = os.fork
+    wait: Callable[[int, int], tuple[int, int]] = os.waitpid
+    kill: Callable[[int, int], object] = os.kill
 
 
 class Nursery:
@@ -26,76 +54,61 @@ class Nursery:
 
     Args:
         parent: the way to it.
+        processes: has them.
+        patience: as PATIENCE.
     """
 
-    def __init__(self, parent: socket.socket) -> None:
+    def __init__(
+        self,
+        parent: socket.socket,
+        processes: Processes = Processes(),
+        patience: float = PATIENCE,
+    ) -> None:
         self._parent = parent
+        self._processes = processes
+        self._patience = patience
         self._children: set[int] = set()
         self._woken, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def run(self) -> None:
         """Serve the parent until it is gone."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._waker)
-        while True:
-            readable, _, _ = select.select([self._parent.fileno(), self._woken], [], [])
+        parent, served = self._parent.fileno(), True
+        while served:
+            readable, _, _ = select.select([parent, self._woken], [], [])
             if self._woken in readable:
-                os.read(self._woken, 4096)
-                self._tell_of_the_ended()
-            if self._parent.fileno() in readable and not self._serve_one():
-                return
+                self._wake()
+            if parent in readable:
+                served = self.serve_one()
+        self.see_off()
 
-    def _serve_one(self) -> bool:
-        packet, descriptors, _, _ = socket.recv_fds(self._parent, MAX_PACKET, 2)
+    def close(self) -> None:
+        """Leave the parent, and let go of what wakes this up."""
+        self._parent.close()
+        os.close(self._woken)
+        os.close(self._waker)
+
+    def serve_one(self) -> bool:
+        """Do what the next packet asks for; whether the parent is still there."""
+        try:
+            packet, descriptors, _, _ = socket.recv_fds(self._parent, MAX_PACKET, BIRTH_DESCRIPTORS)
+        except OSError:  # it is gone, and has not read all of the news
+            return False
         if not packet:
             return False
-        request: WorkerSpec | End = pickle.loads(packet)  # noqa: S301 - of this program's own process
+        request: Birth | End = pickle.loads(packet)  # noqa: S301 - of this program's own process
         if isinstance(request, End):
             self._end(request.pid)
-            return True
-        self._fork(request, descriptors)
+        else:
+            self._bear(request.number, descriptors)
         return True
 
-    def _end(self, pid: int) -> None:
-        # What was not waited for yet keeps its id, so this cannot meet anybody else.
-        if pid in self._children:
-            os.kill(pid, signal.SIGKILL)
-
-    def _fork(self, spec: WorkerSpec, descriptors: Sequence[int]) -> None:
-        ends = [socket.socket(fileno=descriptor) for descriptor in descriptors]
-        pid = os.fork()
-        if not pid:
-            self._be_a_worker(spec, *ends)
-        for end in ends:
-            end.close()
-        self._children.add(pid)
-        self._tell(Born(spec.number, pid))
-
-    def _be_a_worker(
-        self, spec: WorkerSpec, link: socket.socket, connections: socket.socket
-    ) -> None:
-        code = 1
-        try:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            self._parent.close()
-            os.close(self._woken)
-            os.close(self._waker)
-            from tickstorm.workers.process import run
-
-            run(spec, link, connections)
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-
-    def _tell_of_the_ended(self) -> None:
+    def tell_of_the_ended(self) -> None:
+        """Take note of every worker that has ended, and tell the parent."""
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status = self._processes.wait(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if not pid:
@@ -103,18 +116,85 @@ class Nursery:
             self._children.discard(pid)
             self._tell(Ended(pid, os.waitstatus_to_exitcode(status)))
 
-    def _tell(self, news: Born | Ended) -> None:
+    def see_off(self) -> None:
+        """Wait for the workers to end, and end who does not: the parent is gone."""
+        too_late = time.monotonic() + self._patience
+        while self._children and (left := too_late - time.monotonic()) > 0:
+            if select.select([self._woken], [], [], left)[0]:
+                self._wake()
+        for pid in self._children:
+            self._processes.kill(pid, signal.SIGKILL)
+
+    def _wake(self) -> None:
+        os.read(self._woken, 4096)
+        self.tell_of_the_ended()
+
+    def _end(self, pid: int) -> None:
+        # What was not waited for yet keeps its id, so this cannot meet anybody else.
+        if pid in self._children:
+            self._processes.kill(pid, signal.SIGKILL)
+
+    def _bear(self, number: int, descriptors: Sequence[int]) -> None:
+        try:
+            self._tell(self._fork(number, descriptors))
+        except OSError as error:
+            self._tell(Unborn(number, error.strerror or str(error)))
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def _fork(self, number: int, descriptors: Sequence[int]) -> Born:
+        if len(descriptors) != BIRTH_DESCRIPTORS:
+            raise OSError("what it needs did not arrive: too many open files")
+        pid = self._processes.fork()
+        if not pid:
+            self._be_a_worker(*descriptors)
+        self._children.add(pid)
+        return Born(number, pid)
+
+    def _be_a_worker(self, spec: int, link: int, connections: int) -> None:
+        code = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            self.close()
+            from tickstorm.workers.process import run
+
+            code = run(
+                read_spec(spec), socket.socket(fileno=link), socket.socket(fileno=connections)
+            )
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+
+    def _tell(self, news: News) -> None:
         try:
             self._parent.send(pickle.dumps(news))
         except OSError:  # the parent is gone, which the next read says
             return
 
 
+def read_spec(descriptor: int) -> WorkerSpec:
+    """Return what a worker is told, and close the file that it was told in."""
+    with open(descriptor, "rb") as file:
+        file.seek(0)
+        spec: WorkerSpec = pickle.load(file)  # noqa: S301 - of this program's own process
+        return spec
+
+
+def ignore_signals() -> None:
+    """Leave to the parent what is sent to all."""
+    for each in IGNORED:
+        signal.signal(each, signal.SIG_IGN)
+
+
 def main() -> None:
     """Load what workers need, and serve."""
+    ignore_signals()
     # For the workers to come. Importing the reactor itself would be too early: it opens files.
     import twisted.internet.default
-    import twisted.internet.epollreactor
+    import twisted.internet.epollreactor  # noqa: F401 - it is there for the workers
 
     import tickstorm.workers.process  # noqa: F401
 

@@ -7,15 +7,30 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from tickstorm.workers.spec import MAX_PACKET, Born, End, Ended, WorkerSpec
+from tickstorm.workers.spec import MAX_PACKET, Birth, End, News, WorkerSpec
 
 _THEIR_DESCRIPTOR = 3
+
+
+class _Process(ProcessProtocol):
+    _log = Logger()
+
+    def processEnded(self, reason: Failure) -> None:
+        """Say how it ended, unless that was well: what it has printed says why."""
+        error = reason.value
+        if isinstance(error, ProcessTerminated):
+            how = f"signal {error.signal}" if error.signal else f"exit code {error.exitCode}"
+            self._log.error("the nursery of the workers ended with {how}", how=how)
+        elif not isinstance(error, ProcessDone):
+            self._log.failure("the nursery of the workers ended", reason)
 
 
 @implementer(IReadDescriptor)
@@ -26,13 +41,13 @@ class NurseryProcess:
         reactor: starts the process and reads what it says.
         take: takes what it tells.
         lost: called once when it is gone by itself.
+
+    Raises:
+        OSError: the system has no room for it.
     """
 
     def __init__(
-        self,
-        reactor: Any,
-        take: Callable[[Born | Ended], object],
-        lost: Callable[[], object],
+        self, reactor: Any, take: Callable[[News], object], lost: Callable[[], object]
     ) -> None:
         self._reactor = reactor
         self._take = take
@@ -40,27 +55,30 @@ class NurseryProcess:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.setblocking(False)
         with theirs:
-            reactor.spawnProcess(
-                ProcessProtocol(),
-                sys.executable,
-                [sys.executable, "-m", "tickstorm.workers", str(_THEIR_DESCRIPTOR)],
-                env=_environment(),
-                childFDs={0: 0, 1: 1, 2: 2, _THEIR_DESCRIPTOR: theirs.fileno()},
-            )
+            try:
+                self._spawn(theirs)
+            except BaseException:
+                self._socket.close()
+                raise
         reactor.addReader(self)
 
     def request(self, spec: WorkerSpec, *ends: socket.socket) -> None:
         """Ask for a worker.
 
         Args:
-            spec: what it is told.
+            spec: what it is told, however much that is.
             ends: its ends of the link and of the way for connections.
 
         Raises:
-            OSError: the nursery is gone, or does not read.
+            OSError: the nursery is gone, or does not read, or there is no room.
         """
-        descriptors = [end.fileno() for end in ends]
-        socket.send_fds(self._socket, [pickle.dumps(spec)], descriptors)
+        # A packet has bounds, and what a worker is told may hold a password: it gets a file that
+        # is nowhere but in memory.
+        with open(os.memfd_create("worker"), "wb") as told:
+            pickle.dump(spec, told)
+            told.flush()
+            descriptors = [told.fileno(), *(end.fileno() for end in ends)]
+            socket.send_fds(self._socket, [pickle.dumps(Birth(spec.number))], descriptors)
 
     def end(self, pid: int) -> None:
         """Ask for the end of a worker, at once.
@@ -101,6 +119,16 @@ class NurseryProcess:
         """Pass it on."""
         self.close()
         self._lost()
+
+    def _spawn(self, theirs: socket.socket) -> None:
+        # -P: the current folder is nowhere to take code from.
+        self._reactor.spawnProcess(
+            _Process(),
+            sys.executable,
+            [sys.executable, "-P", "-m", "tickstorm.workers", str(_THEIR_DESCRIPTOR)],
+            env=_environment(),
+            childFDs={0: 0, 1: 1, 2: 2, _THEIR_DESCRIPTOR: theirs.fileno()},
+        )
 
 
 def _environment() -> dict[str, str]:

@@ -11,6 +11,9 @@ from tickstorm.workers.link import Load, Report
 from tickstorm.workers.link_end import LinkEnd
 from tickstorm.workers.relay import Placements
 
+SOON = 1.0
+"""Seconds within which a worker is worth waiting for."""
+
 
 class Place:
     """A worker's place.
@@ -26,9 +29,12 @@ class Place:
         up: whether it serves.
         leaving: whether it is to be handed nothing more.
         restarts: how often it had to be replaced.
-        by_address: its connections by address, if that is limited.
-        reported_at: when it was heard of last, on the monotonic clock.
-        born_at: when it was asked for.
+        by_address: its connections by address, if that is limited; no address has none.
+        silent_sweeps: how many sweeps there were since it was heard of last.
+        born_at: when it was asked for, on the monotonic clock.
+        drained: whether it has ended in good order.
+        fault: why it was given up, if it was.
+        exit: how its process ended, as in `Ended`, if that is known before its link is lost.
         wait: seconds before its next worker is asked for.
     """
 
@@ -55,6 +61,11 @@ class Place:
         return self.up and not self.leaving and self._connections is not None
 
     @property
+    def awaited(self) -> bool:
+        """Whether there will be a worker within moments that takes connections."""
+        return not (self.takes or self.leaving or self.wait > SOON)
+
+    @property
     def reading(self) -> Reading:
         """What its worker said of itself last."""
         return self._report.reading if self._report is not None else NOTHING
@@ -65,7 +76,7 @@ class Place:
         self.link = link
         self.placements = Placements(link.outlet)
         self._connections = connections
-        self.born_at = self.reported_at = now
+        self.born_at = now
 
     def hand(self, port: int, family: int, first_id: int, sockets: Sequence[socket.socket]) -> bool:
         """Hand connections over; whether they were taken. They are closed here then."""
@@ -86,10 +97,16 @@ class Place:
         """Note how many connections its worker has."""
         self._arrived, self._open = load
 
-    def take_report(self, report: Report, now: float) -> None:
+    def take_report(self, report: Report) -> None:
         """Note how its worker is."""
         self._report = report
-        self.reported_at = now
+        self.silent_sweeps = 0
+
+    def count(self, key: str, change: int) -> None:
+        """Note that its worker has as many more (or fewer) connections from an address."""
+        self.by_address[key] += change
+        if not self.by_address[key]:
+            del self.by_address[key]
 
     def let_go(self) -> None:
         """Hand its worker nothing more."""
@@ -123,6 +140,10 @@ class Place:
         self.up = False
         self.leaving = False
         self.by_address: Counter[str] = Counter()
-        self.born_at = self.reported_at = 0.0
+        self.born_at = 0.0
+        self.silent_sweeps = 0
+        self.drained = False
+        self.fault = ""
+        self.exit: int | None = None
         self._report = None
         self._handed = self._arrived = self._open = 0

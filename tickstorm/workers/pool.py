@@ -4,25 +4,21 @@ No worker waits for another: what one does not read is queued for it alone, and 
 reads nor reports is replaced.
 """
 
-import socket
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from twisted.cred.error import LoginFailed as CredLoginFailed
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from tickstorm.clock import Clock
 from tickstorm.credentials import IAuthenticator
-from tickstorm.errors import InternalError, InvalidAuth, ProtocolError
 from tickstorm.fanout import FanOut
-from tickstorm.heartbeat import DeadlineWheel, Sweeper
+from tickstorm.heartbeat import SWEEP_INTERVAL, DeadlineWheel, Sweeper
 from tickstorm.hub import Hub
 from tickstorm.listing import Listing, Query
 from tickstorm.outlet import Outlet
@@ -30,36 +26,42 @@ from tickstorm.reading import NOTHING, Reading, together
 from tickstorm.serving import WorkerReading
 from tickstorm.settings import Settings
 from tickstorm.workers.dealer import Dealer
-from tickstorm.workers.handover import pair
+from tickstorm.workers.hiring import Hiring
 from tickstorm.workers.link import (
     AtAddress,
+    AtAddresses,
     Drain,
+    Drained,
     Join,
     Leave,
     Leaving,
     Listed,
     Load,
-    LoginAnswered,
     LoginAsked,
+    LoginDropped,
     LoginFailed,
     Ready,
     Reload,
     Report,
     Said,
 )
-from tickstorm.workers.link_end import LinkEnd, Once
+from tickstorm.workers.link_end import LinkEnd
+from tickstorm.workers.logins import Logins
 from tickstorm.workers.nursery_process import NurseryProcess
 from tickstorm.workers.place import Place
 from tickstorm.workers.questions import Questions
 from tickstorm.workers.relay import Relay
 from tickstorm.workers.said import say
 from tickstorm.workers.shares import slots_of_worker
-from tickstorm.workers.spec import Born, Ended, WorkerSpec
+from tickstorm.workers.spec import WorkerSpec
 
 SILENCE = 8.0
-"""Seconds without a report after which a worker is replaced."""
-FIRST_WAIT, LONGEST_WAIT = 0.1, 30.0
-"""Seconds before a worker is replaced: twice as many each time, unless it lived LONGEST_WAIT."""
+"""Seconds of sweeps without a report after which a worker is replaced.
+
+Sweeps are counted, not time: what this process has slept through itself is no silence of others.
+"""
+STALL = 2.0
+"""Seconds that a sweep may be late; if it is later, what was written meanwhile is not read yet."""
 LAST_GRACE = 2.0
 """Seconds that a worker may take beyond the drain before it is ended."""
 
@@ -78,6 +80,7 @@ class WorkerPool:
         shares: how many connections each worker may have: one number a worker.
         hub: what is published, in slots that the workers share out.
         authenticator: decides who a login is; None leaves it to the settings, in each worker.
+        files: the contents of the ports' PEM files, by path.
         clock: the times.
         reactor: runs it.
         make_nursery: starts what forks the workers, and is given what `NurseryProcess` is.
@@ -91,6 +94,7 @@ class WorkerPool:
         shares: Sequence[int],
         hub: Hub[Outlet],
         authenticator: IAuthenticator | None,
+        files: Mapping[str, bytes],
         *,
         clock: Clock,
         reactor: Any,
@@ -100,17 +104,24 @@ class WorkerPool:
         self._settings = settings
         self._hub = hub
         self._authenticator = authenticator
+        self._files = dict(files)
         self._clock = clock
-        self._reactor = reactor
         self._relay = Relay(clock)
         self._fanout = FanOut(hub, clock, settings.batch_window, send=self._relay.send)
         self._places = [Place(number, share) for number, share in enumerate(shares, 1)]
         self._dealer = Dealer(reactor, self._places)
         self._questions = Questions(clock.scheduler)
-        self._make_nursery = make_nursery
-        self._nursery: NurseryProcess | None = None
+        self._logins = Logins(authenticator)
+        self._hiring = Hiring(
+            self._places,
+            self._link,
+            self._spec,
+            self._dealer.offer,
+            clock=clock,
+            reactor=reactor,
+            make_nursery=make_nursery,
+        )
         self._retired = NOTHING
-        self._running = False
         self._all_ended: Deferred[None] | None = None
         self._sweeper = Sweeper(clock, DeadlineWheel(), self._fanout.metrics, self._look_after)
 
@@ -118,25 +129,26 @@ class WorkerPool:
 
     def accept_from(self, ports: Sequence[IListeningPort]) -> None:
         """Begin to serve what comes to ports that listen with `protocol_factory`."""
-        self._running = True
         self._fanout.start()
         self._sweeper.start()
         self._dealer.accept_from(ports)
-        self._open_nursery()
+        self._hiring.start()
 
     def stop_accepting(self) -> None:
-        """Accept nobody any more."""
+        """Accept nobody any more, and replace no worker."""
+        self._hiring.stop()
         self._dealer.stop()
 
-    def reload(self) -> None:
-        """Have every worker read the ports' certificates anew."""
+    def reload(self, files: Mapping[str, bytes]) -> None:
+        """Have every worker use these files, and those that come too."""
+        self._files = dict(files)
         for place in self._places:
             if place.link is not None:
-                place.link.send(Reload())
+                place.link.send(Reload(self._files))
 
     def drain(self, seconds: float) -> Deferred[None]:
         """Have every worker see its clients off, and end."""
-        self._running = False
+        self._hiring.stop()
         self._fanout.flush()
         for place in self._places:
             if place.link is not None:
@@ -164,45 +176,10 @@ class WorkerPool:
         """Return the connections of all workers that a query asks for."""
         return self._questions.ask(self._places, query)
 
-    # The nursery.
-
-    def _open_nursery(self) -> None:
-        if self._running:
-            self._nursery = self._make_nursery(self._reactor, self._hear, self._nursery_lost)
-            for place in self._places:
-                self._hire(place)
-
-    def _nursery_lost(self) -> None:
-        self._nursery = None
-        if self._running:
-            self._log.error("the nursery of the workers is gone: starting another")
-            self._clock.scheduler.callLater(FIRST_WAIT, self._open_nursery)
-
-    def _hear(self, news: Born | Ended) -> None:
-        if isinstance(news, Born):
-            self._places[news.number - 1].pid = news.pid
-        elif news.status:
-            self._log.error(
-                "process {pid} of a worker ended with {status}", pid=news.pid, status=news.status
-            )
-
     # The life of a worker.
 
-    def _hire(self, place: Place) -> None:
-        if self._nursery is None or not self._running or place.link is not None:
-            return
-        ours, theirs = socket.socketpair()
-        connections, their_connections = pair()
-        link = LinkEnd(self._clock, partial(self._take, place), partial(self._lost, place))
-        with ours, theirs, their_connections:
-            try:
-                self._nursery.request(self._spec(place), theirs, their_connections)
-            except OSError:  # it is being replaced, and will be asked again then
-                connections.close()
-                return
-            ours.setblocking(False)
-            self._reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, Once(link))
-        place.fill(link, connections, self._clock.monotonic())
+    def _link(self, place: Place) -> LinkEnd:
+        return LinkEnd(self._clock, partial(self._take, place), partial(self._lost, place))
 
     def _spec(self, place: Place) -> WorkerSpec:
         elsewhere: Counter[str] = Counter()
@@ -215,57 +192,40 @@ class WorkerPool:
             slots_of_worker(place.number, len(self._places), self._hub.slots),
             self._authenticator is not None,
             dict(elsewhere),
+            self._files,
         )
 
     def _lost(self, place: Place, reason: str) -> None:
         if place.placements is not None:
             self._relay.leave_all(self._fanout, place.placements)
-        for key, connections in place.by_address.items():
-            self._tell_others(place, AtAddress(key, -connections))
+        if place.by_address:
+            gone = {key: -connections for key, connections in place.by_address.items()}
+            self._tell_others(place, AtAddresses(gone))
         self._questions.forget(place.number)
+        self._logins.forget(place.number)
         self._retired = together([self._retired, place.reading.retired()])
-        pid, lived = place.pid, self._clock.monotonic() - place.born_at
+        self._hiring.lost(place, reason)
         place.empty()
-        if self._running:
-            self._end(pid)
-            self._replace(place, pid, lived, reason)
-        else:
-            self._note_ended()
-
-    def _replace(self, place: Place, pid: int, lived: float, reason: str) -> None:
-        place.restarts += 1
-        place.wait = FIRST_WAIT if lived > LONGEST_WAIT else min(2 * place.wait, LONGEST_WAIT)
-        self._log.error(
-            "worker {worker}, process {pid}, is gone after {lived:.1f} s: {reason}",
-            worker=place.number,
-            pid=pid,
-            lived=lived,
-            reason=reason,
-        )
-        self._clock.scheduler.callLater(place.wait, self._hire, place)
-
-    def _end(self, pid: int) -> None:
-        if self._nursery is None or not pid:
-            return
-        try:
-            self._nursery.end(pid)
-        except OSError:
-            self._log.warn("process {pid} could not be ended", pid=pid)
+        self._dealer.offer()
+        self._note_ended()
 
     def _end_all(self) -> None:
         for place in self._places:
             if place.link is not None:
                 self._log.warn("worker {worker} does not end by itself", worker=place.number)
-                self._end(place.pid)
+                self._hiring.end(place.pid)
                 place.link.abort()
 
     def _look_after(self, now: float) -> None:
         for place in self._places:
             if place.link is None:
                 continue
-            place.link.check(now)
-            if now - place.reported_at > SILENCE:
+            if self._sweeper.lag < STALL:
+                place.link.check(now)
+            place.silent_sweeps += 1
+            if place.silent_sweeps * SWEEP_INTERVAL > SILENCE:
                 self._log.error("worker {worker} says nothing any more", worker=place.number)
+                place.fault = "it says nothing any more"
                 place.link.abort()
 
     def _note_ended(self) -> None:
@@ -276,9 +236,7 @@ class WorkerPool:
     def _close(self) -> None:
         self._fanout.stop()
         self._sweeper.stop()
-        if self._nursery is not None:
-            self._nursery.close()
-            self._nursery = None
+        self._hiring.close()
 
     # What workers say.
 
@@ -292,48 +250,31 @@ class WorkerPool:
                 place.up = True
                 self._dealer.offer()
             case Join():
-                link.send(self._relay.join(self._fanout, message, placements))
+                self._relay.join(self._fanout, message, placements)
             case Leave():
                 self._relay.leave(self._fanout, message, placements)
             case Load():
                 place.take_load(message)
                 self._dealer.offer()
             case Report():
-                place.take_report(message, self._clock.monotonic())
+                place.take_report(message)
             case Said():
                 say(message, place.number)
-            case LoginAsked():
-                self._check_login(link, message)
+            case LoginAsked() | LoginDropped():
+                self._logins.take(place.number, message, link.send)
             case LoginFailed():
                 self._tell_others(place, message)
             case AtAddress(key, change):
-                place.by_address[key] += change
+                place.count(key, change)
                 self._tell_others(place, message)
             case Listed():
                 self._questions.take(place.number, message)
-            case Leaving():
+            case Leaving() | Drained():
                 place.let_go()
+                place.drained = isinstance(message, Drained)
+                self._dealer.offer()
 
     def _tell_others(self, place: Place, message: tuple[Any, ...]) -> None:
         for other in self._places:
             if other is not place and other.link is not None:
                 other.link.send(message)
-
-    def _check_login(self, link: LinkEnd, asked: LoginAsked) -> None:
-        if self._authenticator is None:
-            return
-        answer: Deferred[Any] = maybeDeferred(
-            self._authenticator.authenticate, asked.login, asked.peer
-        )
-        answer.addErrback(self._login_error)
-        answer.addCallback(lambda who: link.send(LoginAnswered(asked.request, who)))
-        answer.addErrback(lambda failure: self._log.failure("a login has no answer", failure))
-
-    def _login_error(self, failure: Failure) -> ProtocolError:
-        error = failure.value
-        if isinstance(error, ProtocolError) and error.closes:
-            return error
-        if isinstance(error, CredLoginFailed):
-            return InvalidAuth("the name or the password is wrong")
-        self._log.failure("a login could not be checked", failure)
-        return InternalError("the login could not be checked")

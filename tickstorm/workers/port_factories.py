@@ -20,6 +20,7 @@ from zope.interface import directlyProvides, implementer, providedBy
 from tickstorm.descriptions import parse_description
 from tickstorm.endpoints import server_endpoint
 from tickstorm.errors import ConfigError
+from tickstorm.tls import Read, read_file
 
 
 class PortFactory(NamedTuple):
@@ -34,13 +35,16 @@ class PortFactory(NamedTuple):
     endpoint: IStreamServerEndpoint
 
 
-def port_factory(reactor: Any, description: str, factory: IProtocolFactory) -> PortFactory:
+def port_factory(
+    reactor: Any, description: str, factory: IProtocolFactory, read: Read = read_file
+) -> PortFactory:
     """Return what serves the connections of a port.
 
     Args:
         reactor: the real one.
         description: the port's.
         factory: what they talk to in the end.
+        read: reads the files that `tls:` names.
 
     Raises:
         ConfigError: the description cannot be used, or not by workers.
@@ -49,7 +53,7 @@ def port_factory(reactor: Any, description: str, factory: IProtocolFactory) -> P
     parsed = parse_description(description)
     endpoint: Any
     if not parsed.is_systemd:
-        endpoint = server_endpoint(noting, description)  # type: ignore[arg-type]  # provides all that the reactor does
+        endpoint = server_endpoint(noting, description, read)  # type: ignore[arg-type]  # provides all that the reactor does
     elif parsed.kind == "haproxy":  # the socket itself is the parent's alone
         endpoint = proxyEndpoint(_NotingEndpoint(noting))
     else:

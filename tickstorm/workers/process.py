@@ -6,6 +6,7 @@ It ends when its parent does: its link is lost then, and so is what its clients 
 import os
 import signal
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from resource import getpagesize
 from typing import Any
@@ -17,10 +18,11 @@ from tickstorm.assembly import make_factory
 from tickstorm.clock import Clock, system_clock
 from tickstorm.credentials import IAuthenticator, SharedCredentials
 from tickstorm.listing import listing
-from tickstorm.tls import TLSServerEndpoint
+from tickstorm.tls import KeptFiles, TLSServerEndpoint, replace_contexts
 from tickstorm.workers.adoption import Adoption, ConnectionIds
 from tickstorm.workers.link import (
     AtAddress,
+    AtAddresses,
     Drain,
     Drained,
     Emission,
@@ -34,6 +36,7 @@ from tickstorm.workers.link import (
     Ready,
     Reload,
     Report,
+    control,
 )
 from tickstorm.workers.link_end import LinkEnd, Once
 from tickstorm.workers.port_factories import port_factory
@@ -43,6 +46,8 @@ from tickstorm.workers.spec import WorkerSpec
 
 REPORT_INTERVAL = 1.0
 """Seconds between two reports."""
+STALL = 2.0
+"""Seconds that one may be late; if it is later, this process has slept, and not its parent."""
 LOAD_DELAY = 0.02
 """Seconds that closed connections are collected for before the parent hears of them."""
 LAST_WORDS = 1.0
@@ -77,13 +82,14 @@ class Worker:
             spec.settings, self._feed, self._chosen(spec), clock, ids=self._ids
         )
         self._ports = [
-            port_factory(reactor, description, self.factory)
+            port_factory(reactor, description, self.factory, KeptFiles(spec.files).read)
             for description in spec.settings.port_descriptions
         ]
         self._adoption: Adoption | None = None
         self._load_due = False
         self._draining = False
-        self._reports = LoopingCall(self._report)
+        self._report_due = 0.0
+        self._reports = LoopingCall(self._guarded_report)
         self._reports.clock = clock.scheduler
         self._share_limits(spec)
 
@@ -103,6 +109,7 @@ class Worker:
         self._adoption = Adoption(self._reactor, connections, factories, self._ids)
         self._adoption.start()
         self.link.send(Ready())
+        self._report_due = self._clock.monotonic()
         self._reports.start(REPORT_INTERVAL)
 
     def drain(self, seconds: float) -> None:
@@ -111,6 +118,8 @@ class Worker:
             return
         self._draining = True
         self.link.send(Leaving())
+        if self._adoption is not None:
+            self._adoption.take_all()  # who was handed over before this is to be told too
         drained = self.factory.drain(seconds)
         drained.addCallback(lambda _: self.link.send(Drained()))
         drained.addCallback(lambda _: self._reactor.callLater(0, self._reactor.stop))
@@ -126,8 +135,11 @@ class Worker:
         if spec.settings.max_connections_per_address:
             door = self.factory.door
             door.on_change = lambda key, change: self.link.send(AtAddress(key, change))
-            for key, connections in spec.elsewhere.items():
-                door.count_elsewhere(key, connections)
+            self._count_elsewhere(spec.elsewhere)
+
+    def _count_elsewhere(self, changes: Mapping[str, int]) -> None:
+        for key, change in changes.items():
+            self.factory.door.count_elsewhere(key, change)
 
     def _take(self, message: Any) -> None:
         match message:
@@ -140,22 +152,33 @@ class Worker:
             case LoginFailed(address):
                 self.factory.login_failures.record(address, self._clock.monotonic())
             case AtAddress(key, change):
-                self.factory.door.count_elsewhere(key, change)
+                self._count_elsewhere({key: change})
+            case AtAddresses(changes):
+                self._count_elsewhere(changes)
             case ListAsked(request, query):
                 self.link.send(Listed(request, listing(self.factory, query)))
             case Drain(seconds):
                 self.drain(seconds)
-            case Reload():
-                self._reload()
+            case Reload(files):
+                self._reload(files)
 
-    def _reload(self) -> None:
-        for port in self._ports:
-            if isinstance(port.endpoint, TLSServerEndpoint):
-                port.endpoint.reload()
+    def _reload(self, files: dict[str, bytes]) -> None:
+        endpoints = (port.endpoint for port in self._ports)
+        encrypted = [endpoint for endpoint in endpoints if isinstance(endpoint, TLSServerEndpoint)]
+        replace_contexts(encrypted, KeptFiles(files).read)
+
+    def _guarded_report(self) -> None:
+        try:
+            self._report()
+        except Exception:
+            self.factory.metrics.failures["report"] += 1
+            self._log.failure("a report failed")
 
     def _report(self) -> None:
         now = self._clock.monotonic()
-        self.link.check(now)
+        late, self._report_due = now - self._report_due, now + REPORT_INTERVAL
+        if late < STALL:
+            self.link.check(now)
         times = os.times()
         self._send_load()
         self.link.send(Report(self.factory.read(), times.user + times.system, _resident_bytes()))
@@ -173,6 +196,7 @@ class Worker:
     def _orphaned(self, reason: str = "") -> None:
         if self._reports.running:
             self._reports.stop()
+        if not self._draining:
             self._log.error("the parent is gone: {reason}", reason=reason)
             self.drain(LAST_WORDS)
 
@@ -185,12 +209,14 @@ def _resident_bytes() -> int:
     return pages * getpagesize()
 
 
-def run(spec: WorkerSpec, link: socket.socket, connections: socket.socket) -> None:
-    """Be a worker until the parent says that it is enough, or is gone."""
+def run(spec: WorkerSpec, link: socket.socket, connections: socket.socket) -> int:
+    """Be a worker until the parent says that it is enough, or is gone; return the exit code."""
     from twisted.internet import reactor
 
     own_reactor: Any = reactor
-    worker = Worker(spec, own_reactor, system_clock(own_reactor))
+    worker = begin(spec, own_reactor, system_clock(own_reactor), link)
+    if worker is None:
+        return 1
     signal.signal(
         signal.SIGTERM,
         lambda *_: own_reactor.callFromThread(worker.drain, spec.settings.drain_timeout),
@@ -200,3 +226,15 @@ def run(spec: WorkerSpec, link: socket.socket, connections: socket.socket) -> No
     )
     own_reactor.callWhenRunning(worker.start, link, connections)
     own_reactor.run(installSignalHandlers=False)
+    return 0
+
+
+def begin(spec: WorkerSpec, reactor: Any, clock: Clock, link: socket.socket) -> Worker | None:
+    """Return a worker; None if it cannot be, and then the parent has been told why."""
+    try:
+        return Worker(spec, reactor, clock)
+    except Exception:
+        # Nothing reads the link's outlet before the reactor runs, which it never will.
+        tell = said_observer(lambda said: link.sendall(control(said)), spec.settings.log_level)
+        Logger(observer=tell).failure("worker {worker} cannot begin", worker=spec.number)
+        return None

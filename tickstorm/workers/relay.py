@@ -1,6 +1,7 @@
 """The parent's side of its workers' subscriptions: a link is the subscriber of a stream.
 
-Streams are numbered here, and each emission is encoded once for all the workers that want it.
+Streams are numbered here, and each emission is encoded once for all the workers that want it. No
+message is longer than one part of what is to be sent, however much that is.
 """
 
 from collections import Counter
@@ -11,8 +12,8 @@ from tickstorm.clock import Clock
 from tickstorm.fanout import FanOut
 from tickstorm.messages import Mode
 from tickstorm.outlet import Outlet
-from tickstorm.stream import Stream
-from tickstorm.workers.link import Join, Leave, Placed, emission
+from tickstorm.stream import SEQUENCE_MODULUS, Stream
+from tickstorm.workers.link import NOWHERE, Join, Leave, Placed, control, emission, parts
 
 
 class _Numbered(NamedTuple):
@@ -49,20 +50,26 @@ class Relay:
 
     def send(self, stream: Stream[Outlet], frames: list[bytes]) -> None:
         """Send a stream's batches to the workers that are on it."""
-        number = self._numbers[stream]
-        message = emission(number, stream.next_sequence, self._clock.monotonic(), frames)
-        for link in tuple(stream.subscribers):
-            link.deliver(message)
+        number, began = self._numbers[stream], self._clock.monotonic()
+        next_sequence = stream.next_sequence - len(frames)
+        for part in parts(frames):
+            next_sequence += len(part)
+            message = emission(number, next_sequence % SEQUENCE_MODULUS, began, part)
+            for link in tuple(stream.subscribers):
+                link.deliver(message)
 
-    def join(self, feed: FanOut, join: Join, worker: Placements) -> Placed:
-        """Put a worker on a stream, and return what to answer."""
-        subscription, stream, snapshot = feed.join(join.subscription, worker.link, join.slot)
-        number = self._numbers.get(stream)
-        if number is None:
-            number = self._numbers[stream] = next(self._next_number)
-            self._numbered[number] = _Numbered(number, subscription.mode, stream)
-        worker.placed[number] += 1
-        return Placed(join.request, number, stream.next_sequence, snapshot)
+    def join(self, feed: FanOut, join: Join, worker: Placements) -> None:
+        """Put a worker on a stream, and answer it; a long snapshot has several parts.
+
+        Whatever is raised, it is answered: a worker asks for nothing more until it is.
+        """
+        try:
+            answers = self._join(feed, join, worker)
+        except Exception:
+            worker.link.deliver(control(Placed(join.request, NOWHERE, 0, ())))
+            raise
+        for answer in answers:
+            worker.link.deliver(control(answer))
 
     def leave(self, feed: FanOut, leave: Leave, worker: Placements) -> None:
         """Take a worker off a stream, unless it is placed there once more."""
@@ -74,6 +81,18 @@ class Relay:
         """Take a worker off every stream: it is gone."""
         for number in list(worker.placed):
             self._take_off(feed, number, worker)
+
+    def _join(self, feed: FanOut, join: Join, worker: Placements) -> list[Placed]:
+        subscription, stream, snapshot = feed.join(join.subscription, worker.link, join.slot)
+        number = self._numbers.get(stream)
+        if number is None:
+            number = self._numbers[stream] = next(self._next_number)
+            self._numbered[number] = _Numbered(number, subscription.mode, stream)
+        worker.placed[number] += 1
+        *before, last = (
+            Placed(join.request, number, stream.next_sequence, part) for part in parts(snapshot)
+        )
+        return [*(each._replace(more=True) for each in before), last]
 
     def _take_off(self, feed: FanOut, number: int, worker: Placements) -> None:
         del worker.placed[number]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from itertools import count, cycle
-from typing import Any, NamedTuple
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
@@ -10,23 +10,25 @@ from zope.interface import implementer
 from tickstorm.broadcast import Broadcast
 from tickstorm.clock import Clock
 from tickstorm.credentials import IAuthenticator, Peer, User
-from tickstorm.errors import ProtocolError
+from tickstorm.errors import InternalError, ProtocolError
 from tickstorm.feed import Joined
 from tickstorm.messages import Login, Mode, Subscription
 from tickstorm.metrics import Metrics
 from tickstorm.outlet import Outlet
 from tickstorm.stream import Stream, StreamKey, StreamTable
-from tickstorm.workers.link import Emission, Join, Leave, LoginAnswered, LoginAsked, Placed
+from tickstorm.workers.joins import Joins, Waiting, Wanted
+from tickstorm.workers.link import (
+    NOWHERE,
+    Emission,
+    Leave,
+    LoginAnswered,
+    LoginAsked,
+    LoginDropped,
+    Placed,
+)
 
 Send = Callable[[tuple[Any, ...]], None]
 """Sends a control message to the parent."""
-
-
-class _Waiting(NamedTuple):
-    subscription: Subscription
-    slot: int
-    subscriber: Outlet
-    joined: Deferred[Joined]
 
 
 class _Placement:
@@ -66,8 +68,7 @@ class RemoteFeed:
         self._slots = cycle(slots)
         self._send = send
         self._broadcast = Broadcast(clock, self.metrics)
-        self._requests = count(1)
-        self._waiting: dict[int, _Waiting] = {}
+        self._joins = Joins(send)
         self._placements: dict[int, _Placement] = {}
         self._numbers: dict[Stream[Outlet], int] = {}
 
@@ -82,18 +83,13 @@ class RemoteFeed:
 
     def join(self, subscription: Subscription, subscriber: Outlet) -> Joined | Deferred[Joined]:
         """Put a subscriber on the stream that serves it, once the parent has this worker on it."""
-        slot = 0 if subscription.mode is Mode.TICK else next(self._slots)
-        stream = self.streams[subscription.mode].get(StreamKey(subscription.symbols, slot))
-        if stream is not None and not subscription.snapshot:
+        mode, symbols, snapshot = subscription.mode, subscription.symbols, subscription.snapshot
+        key = StreamKey(symbols, 0 if mode is Mode.TICK else next(self._slots))
+        stream = self.streams[mode].get(key)
+        if stream is not None and not snapshot:
             stream.subscribers[subscriber] = None
             return Joined(subscription, stream, ())
-        request = next(self._requests)
-        joined: Deferred[Joined] = Deferred(lambda _: self._forget(request))
-        self._waiting[request] = _Waiting(subscription, slot, subscriber, joined)
-        # What stands for no metadata cannot be pickled: it cannot be changed either.
-        sent = subscription._replace(metadata=dict(subscription.metadata))
-        self._send(Join(request, sent, slot))
-        return joined
+        return self._joins.wait(Wanted(mode, key, snapshot), subscription, subscriber)
 
     def leave(self, mode: Mode, stream: Stream[Outlet], subscriber: Outlet) -> None:
         """Take a subscriber off its stream; with the last one the worker leaves it too."""
@@ -106,21 +102,16 @@ class RemoteFeed:
         self._broadcast.send_now(subscriber, frames)
 
     def placed(self, placed: Placed) -> None:
-        """Take the parent's answer to a join."""
-        waiting = self._waiting.pop(placed.request, None)
-        placement = self._placements.get(placed.number)
-        if placement is None:
-            if waiting is None:
-                self._send(Leave(placed.number, 1))
-                return
-            placement = self._place(placed, waiting)
-        placement.placed += 1
+        """Take the parent's answer to a join, or a part of it."""
+        waiting = self._joins.answered(placed)
         if waiting is None:
             return
-        stream = placement.stream
-        stream.next_sequence = placed.next_sequence
-        stream.subscribers[waiting.subscriber] = None
-        waiting.joined.callback(Joined(waiting.subscription, stream, placed.snapshot))
+        if placed.number == NOWHERE:
+            _refuse(waiting)
+        elif waiting.joins or placed.number in self._placements:
+            self._place(placed, waiting)
+        else:
+            self._send(Leave(placed.number, 1))
 
     def emitted(self, emission: Emission) -> None:
         """Send batches of the parent's hub to their subscribers."""
@@ -129,13 +120,22 @@ class RemoteFeed:
             placement.stream.next_sequence = emission.next_sequence
             self._broadcast.send(placement.stream, emission.frames, emission.began)
 
-    def _forget(self, request: int) -> None:
-        del self._waiting[request]
+    def _place(self, placed: Placed, waiting: Waiting) -> None:
+        placement = self._placements.get(placed.number)
+        if placement is None:
+            placement = self._open(placed, waiting.wanted)
+        placement.placed += 1
+        stream = placement.stream
+        # All of them before any hears of it: who leaves at once must not take the stream along.
+        stream.subscribers.update(dict.fromkeys(waiting.joins))
+        for subscription, subscriber, joined in tuple(waiting.joins.values()):
+            if joined.called:  # it was given up while another heard
+                self.leave(subscription.mode, stream, subscriber)
+            else:
+                joined.callback(Joined(subscription, stream, waiting.snapshot))
 
-    def _place(self, placed: Placed, waiting: _Waiting) -> _Placement:
-        mode, symbols = waiting.subscription.mode, waiting.subscription.symbols
-        key = StreamKey(symbols, waiting.slot)
-        stream = self.streams[mode].open(key, placed.next_sequence)
+    def _open(self, placed: Placed, wanted: Wanted) -> _Placement:
+        stream = self.streams[wanted.mode].open(wanted.key, placed.next_sequence)
         self._numbers[stream] = placed.number
         placement = self._placements[placed.number] = _Placement(stream)
         return placement
@@ -144,6 +144,12 @@ class RemoteFeed:
         placement = self._placements.pop(number)
         del self._numbers[placement.stream]
         self._send(Leave(number, placement.placed))
+
+
+def _refuse(waiting: Waiting) -> None:
+    for _, _, joined in tuple(waiting.joins.values()):
+        if not joined.called:
+            joined.errback(InternalError("the subscription could not be served"))
 
 
 @implementer(IAuthenticator)
@@ -162,7 +168,7 @@ class RemoteAuthenticator:
     def authenticate(self, login: Login, peer: Peer) -> Deferred[User]:
         """Return the user, once the parent has said who it is."""
         request = next(self._requests)
-        user: Deferred[User] = Deferred(lambda _: self._forget(request))
+        user: Deferred[User] = Deferred(lambda _: self._drop(request))
         self._waiting[request] = user
         self._send(LoginAsked(request, login, peer))
         return user
@@ -177,5 +183,6 @@ class RemoteAuthenticator:
         else:
             user.callback(answered.answer)
 
-    def _forget(self, request: int) -> None:
+    def _drop(self, request: int) -> None:
         del self._waiting[request]
+        self._send(LoginDropped(request))

@@ -4,12 +4,14 @@ from typing import NamedTuple
 
 from tickstorm.settings import Settings
 
-MAX_PACKET = 2**20
-"""Bytes of any of these, pickled."""
+MAX_PACKET = 2**16
+"""Bytes of any packet between them. What a worker is told, which has no bound, is in none."""
+BIRTH_DESCRIPTORS = 3
+"""What comes with a Birth: the file with the WorkerSpec, the link, the way for connections."""
 
 
 class WorkerSpec(NamedTuple):
-    """Asks for a worker, and is all that it is told at its birth.
+    """All that a worker is told at its birth.
 
     Attributes:
         number: its place, from 1.
@@ -18,6 +20,7 @@ class WorkerSpec(NamedTuple):
         slots: those of a period that its subscribers take in turn.
         asks_for_logins: whether the parent decides who may log in; else the settings do.
         elsewhere: how many connections the other workers have, by address, if that is limited.
+        files: the contents of the ports' PEM files, by path, as the parent has found them good.
     """
 
     number: int
@@ -26,6 +29,13 @@ class WorkerSpec(NamedTuple):
     slots: tuple[int, ...]
     asks_for_logins: bool
     elsewhere: dict[str, int]
+    files: dict[str, bytes]
+
+
+class Birth(NamedTuple):
+    """Asks for a worker; BIRTH_DESCRIPTORS come with it."""
+
+    number: int
 
 
 class End(NamedTuple):
@@ -41,6 +51,13 @@ class Born(NamedTuple):
     pid: int
 
 
+class Unborn(NamedTuple):
+    """A worker that was asked for could not begin."""
+
+    number: int
+    reason: str
+
+
 class Ended(NamedTuple):
     """A worker ended.
 
@@ -50,3 +67,7 @@ class Ended(NamedTuple):
 
     pid: int
     status: int
+
+
+News = Born | Unborn | Ended
+"""What the nursery tells."""

@@ -79,9 +79,9 @@ def test_aligned_has_one(count):
 
 @pytest.mark.parametrize(
     ("count", "expected"),
-    [(0, 200), (1, 200), (2, 500), (3, 1000), (5, 1000), (6, 1000), (1024, 1000)],
+    [(0, 200), (1, 200), (2, 500), (3, 1000), (5, 1000), (6, 200), (1024, 200)],
 )
-def test_spread_has_enough_for_all(count, expected):
+def test_spread_has_enough_for_turns_or_few_for_all(count, expected):
     assert slots_of_period(Delivery.SPREAD, count) == expected
 
 
@@ -91,12 +91,23 @@ def test_what_a_period_is_cut_into_divides_a_second_into_whole_milliseconds():
 
 
 def test_workers_take_turns():
-    assert [slots_of_worker(number, 3, 8) for number in (1, 2, 3)] == [(0, 3, 6), (1, 4, 7), (2, 5)]
+    assert [slots_of_worker(number, 3, 1000)[:3] for number in (1, 2, 3)] == [
+        (0, 3, 6),
+        (1, 4, 7),
+        (2, 5, 8),
+    ]
 
 
-def test_with_fewer_slots_than_workers_all_have_all():
-    assert [slots_of_worker(number, 3, 1) for number in (1, 2, 3)] == [(0,)] * 3
-    assert slots_of_worker(3, 3, 2) == (0, 1)
+@pytest.mark.parametrize(("count", "slots"), [(3, 1), (2, 200), (6, 200), (6, 1000)])
+def test_if_turns_came_too_seldom_all_have_all(count, slots):
+    assert slots_of_worker(count, count, slots) == tuple(range(slots))
+
+
+@pytest.mark.parametrize("count", range(1, 40))
+def test_each_has_a_moment_every_5_ms(count):
+    slots = slots_of_period(Delivery.SPREAD, count)
+    for number in range(1, count + 1):
+        assert len(slots_of_worker(number, count, slots)) >= SLOTS_A_WORKER
 
 
 @given(workers, st.sampled_from(SLOTS))
@@ -104,5 +115,4 @@ def test_every_slot_has_a_worker_and_every_worker_a_slot(count, slots):
     taken = [slots_of_worker(number, count, slots) for number in range(1, count + 1)]
     assert all(taken)
     assert {slot for each in taken for slot in each} == set(range(slots))
-    if slots >= count:
-        assert sum(map(len, taken)) == slots
+    assert sum(map(len, taken)) in (slots, slots * count)

@@ -12,7 +12,7 @@ SLOTS = (200, 250, 500, 1000)
 """What a period may be cut into when delivery is spread: divisors of a second's milliseconds."""
 
 SLOTS_A_WORKER = 200
-"""Moments of a period that each worker has of its own, where there are so many: 5 ms apart."""
+"""Moments of a period that each worker has at least: 5 ms apart in a second."""
 
 
 def worker_count(wanted: int | Literal["auto"], connections: int, cores: int, limit: int) -> int:
@@ -41,21 +41,23 @@ def shares(connections: int, workers: int, limit: int) -> list[int]:
 def slots_of_period(delivery: Delivery, workers: int) -> int:
     """Return into how many slots a period is cut.
 
-    Workers take turns: no two have the same moment, so that they do not get in each other's way.
+    Where there are slots enough the workers take turns, and do not get in each other's way. More
+    workers share all slots: turns would come too seldom, each with too much to send at once.
     """
     if delivery is Delivery.ALIGNED:
         return 1
-    return next((slots for slots in SLOTS if slots >= SLOTS_A_WORKER * max(1, workers)), SLOTS[-1])
+    wanted = SLOTS_A_WORKER * max(1, workers)
+    return next((slots for slots in SLOTS if slots >= wanted), SLOTS_A_WORKER)
 
 
 def slots_of_worker(number: int, workers: int, slots: int) -> tuple[int, ...]:
-    """Return which slots of a period are a worker's.
-
-    With fewer slots than workers, as when delivery is aligned, all have all of them.
+    """Return which slots of a period are a worker's: its own, or all if they do not take turns.
 
     Args:
         number: the worker's, from 1.
         workers: how many there are.
         slots: of the period.
     """
-    return tuple(range(number - 1, slots, workers)) if slots >= workers else tuple(range(slots))
+    if slots < SLOTS_A_WORKER * workers:
+        return tuple(range(slots))
+    return tuple(range(number - 1, slots, workers))

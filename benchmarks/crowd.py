@@ -13,13 +13,14 @@ P95 = Asked(aim=Bound(5.0, "ms"))
 CPU = Asked(Bound(1.50, of_ratio=True))
 
 LIMITED_BY = (
-    "Two cores have to do for six workers, their parent, and six processes of the load generator,"
-    " and a batch costs all of them together 15 µs or more: 100,000 of them a second are one and "
-    "a half cores. So beyond the median it is the wait for a core that decides the latency. "
-    "Within a worker it is as above: four fifths of its work is `send`. A connection's memory is "
-    "2.0 KB of Python objects (tracemalloc): 0.8 KB are Twisted's transport, the socket and the "
-    "reactor's tables, the rest is the session, the outlet, the deadline and the address; the "
-    "allocator's rounding and what workers no longer share come on top."
+    "On two cores the machine is full: server and load generator kept 1.8 of them busy, limit.c "
+    "and its load 1.2. What holds one core up for 30 ms then takes several hundred ms to make up "
+    "for, and that is the 95th percentile: in a trace of the scheduler a worker with something to "
+    "send waited for a core twice as long as it ran. limit.c itself with 150,000 connections, at "
+    "1.9 cores, had a median of 1.6 and a 95th percentile of 6.8 ms; and it takes its time of "
+    "publishing when a process begins to send, Tickstorm when its parent does, before any worker "
+    "has a core. In a profile (perf) 78 % of a worker is the kernel's; of the rest most is the "
+    "loop around `send`, heartbeats and timers."
 )
 
 

@@ -12,11 +12,11 @@ from benchmarks.yardsticks import Tools
 MEMORY = Asked(Bound(400, "MB"), Bound(250, "MB"))
 
 LIMITED_BY = (
-    "A connection's memory is 2.0 KB of Python objects (tracemalloc): 0.8 KB are Twisted's "
-    "transport, the socket and the reactor's tables, the rest is the session, the outlet, the "
-    "deadline and the address; the allocator's rounding and what workers no longer share come on "
-    "top. Without connections a server with six workers has 122 MB: 41 the parent, 11 each "
-    "worker, 13 the process that forks them."
+    "On the machine of docs/scaling.md a connection costs some 1,300 bytes, object by object in "
+    "that page, of which 0.8 KB are Twisted's transport, the socket and the reactor's tables. "
+    "Without connections a server with six workers has 110 MB there: 40 the parent, 12 the "
+    "process that forks the workers, 10 each worker, 6 of them its own: pages whose objects it "
+    "has counted references to."
 )
 
 

@@ -5,5 +5,6 @@ it to the worker that has the most room, and it sends each stream's batches to t
 have subscribers of it. `pool` is the parent's side, `process` a worker's; between them are a link
 (`link`: messages, and batches that pass unchanged) and a socket on which connections are handed
 over (`handover`). The `nursery` is a process that has everything loaded and does nothing but fork
-workers, so that a new one is there at once and shares its memory with the others.
+workers, so that a new one is there at once and shares its memory with the others; `hiring` asks it
+for them, and for another when one is gone.
 """

@@ -2,7 +2,7 @@
 
 import json
 import signal
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from statistics import median
 
@@ -23,7 +23,7 @@ from benchmarks.publishers import MQTT, NATS, REDIS, message, publication
 from benchmarks.rows import row_parser, size_of
 from benchmarks.runs import Rounds, Run, compared, in_turn
 from benchmarks.servers import batch_bytes, limit, listeners, tickstorm
-from benchmarks.signals import ending_in_order
+from benchmarks.signals import ENDING, ending_in_order
 from benchmarks.storm import (
     Counting,
     Load,
@@ -278,12 +278,28 @@ def test_the_programs_that_are_missing_are_named(tmp_path):
 # Being ended.
 
 
+@contextmanager
+def disposed(how):
+    """Whoever runs the tests may have other dispositions: a reactor its own, nohup none."""
+    before = {each: signal.signal(each, how) for each in ENDING}
+    yield
+    for each, handler in before.items():
+        signal.signal(each, handler)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_leaves_the_block_as_an_error_does(number, code):
-    before = signal.getsignal(number)
-    with pytest.raises(SystemExit) as left, ending_in_order():
+    with disposed(signal.SIG_DFL):
+        with pytest.raises(SystemExit) as left, ending_in_order():
+            signal.raise_signal(number)
+        assert (left.value.code, signal.getsignal(number)) == (code, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_a_signal_that_is_ignored_stays_so(number):
+    with disposed(signal.SIG_IGN), ending_in_order():
         signal.raise_signal(number)
-    assert (left.value.code, signal.getsignal(number)) == (code, before)
+        assert signal.getsignal(number) is signal.SIG_IGN
 
 
 def test_the_way_out_is_not_cut_short_by_another_signal():
@@ -291,7 +307,7 @@ def test_the_way_out_is_not_cut_short_by_another_signal():
     servers = ExitStack()
     servers.callback(done.append, "ended")
     servers.callback(signal.raise_signal, signal.SIGHUP)
-    with pytest.raises(SystemExit) as left, ending_in_order(), servers:
+    with disposed(signal.SIG_DFL), pytest.raises(SystemExit) as left, ending_in_order(), servers:
         signal.raise_signal(signal.SIGTERM)
     assert (left.value.code, done) == (143, ["ended"])
 

@@ -13,9 +13,9 @@ from tickstorm.bench.clock_offset import Exchange, clock_ahead_ns
 from tickstorm.bench.cutting import MAX_PAYLOAD_BYTES
 from tickstorm.bench.jobs import Place
 from tickstorm.bench.login import Login, Requests
-from tickstorm.bench.wire import tls_context
 from tickstorm.client.address import TCPAddress, TLSAddress
 from tickstorm.client.messages import decode_pong, heartbeat_frame
+from tickstorm.client.trust import tls_context
 from tickstorm.errors import ConfigError, ProtocolError, TickstormError
 from tickstorm.frames import FrameDecoder, FrameType
 

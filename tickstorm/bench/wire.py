@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import ssl
-from pathlib import Path
 from typing import Protocol
 
 from tickstorm.bench.jobs import Place
 from tickstorm.client.address import TLSAddress
-from tickstorm.errors import ConfigError
+from tickstorm.client.trust import tls_context
 
 _BIND_ADDRESS_NO_PORT = 24
 """IP_BIND_ADDRESS_NO_PORT of linux/in.h: `connect` chooses the port, as one that is free for that
@@ -193,28 +192,3 @@ def make_wire(tls: TLSAddress | None) -> Wire:
     if tls is None:
         return PlainWire()
     return TLSWire(tls_context(tls), tls.host)
-
-
-def tls_context(address: TLSAddress) -> ssl.SSLContext:
-    """Return whom an address trusts, and what it shows.
-
-    Raises:
-        ConfigError: the certificates cannot be read.
-    """
-    try:
-        return _load(address)
-    except OSError as error:
-        raise ConfigError(f"the certificates of {address} cannot be used: {error}") from error
-
-
-def _load(address: TLSAddress) -> ssl.SSLContext:
-    if not address.trust_roots:
-        context = ssl.create_default_context()
-    else:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        roots = Path(address.trust_roots)
-        for file in sorted(roots.glob("*.pem")) if roots.is_dir() else (roots,):
-            context.load_verify_locations(file)
-    if address.certificate:
-        context.load_cert_chain(address.certificate, address.private_key or None)
-    return context

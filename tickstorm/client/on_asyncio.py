@@ -1,17 +1,15 @@
 """The client in an asyncio application: futures and timers are txaio's on one event loop."""
 
 import asyncio
-import ssl
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, cast
 
 from txaio import aio
 
-from tickstorm.client.address import Address, Place, TLSAddress, UnixAddress, parse_address
+from tickstorm.client.address import Place, TLSAddress, UnixAddress, parse_address
 from tickstorm.client.interfaces import Futures, Receiver, Timer
-from tickstorm.errors import ConfigError
+from tickstorm.client.trust import tls_context
 
 
 class AsyncioLink(asyncio.Protocol):
@@ -75,8 +73,8 @@ class AsyncioFramework:
         self._api = aio.with_config(loop=loop)
         self.futures: Futures = self._api
         self._loop = loop
-        self._address = parse_address(place)
-        self._tls = _tls_context(self._address)
+        self._address = address = parse_address(place)
+        self._tls = tls_context(address) if isinstance(address, TLSAddress) else None
 
     def monotonic(self) -> float:
         """Return seconds that never go back."""
@@ -104,25 +102,3 @@ class AsyncioFramework:
             await self._loop.create_unix_connection(link, address.path)
         else:
             await self._loop.create_connection(link, address.host, address.port, ssl=self._tls)
-
-
-def _tls_context(address: Address) -> ssl.SSLContext | None:
-    if not isinstance(address, TLSAddress):
-        return None
-    try:
-        return _load(address)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"the certificates of {address} cannot be used: {error}") from error
-
-
-def _load(address: TLSAddress) -> ssl.SSLContext:
-    if not address.trust_roots:
-        context = ssl.create_default_context()
-    else:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        roots = Path(address.trust_roots)
-        for file in sorted(roots.glob("*.pem")) if roots.is_dir() else (roots,):
-            context.load_verify_locations(file)
-    if address.certificate:
-        context.load_cert_chain(address.certificate, address.private_key or None)
-    return context

@@ -14,12 +14,6 @@ from zope.interface import implementer
 
 from tickstorm.workers.handover import Handed, take_over
 
-PACKETS_A_TURN = 1
-"""What is taken in before the reactor looks at anything else again.
-
-All its connections may have to be refused, and are open until the reactor has told them so.
-"""
-
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """This process or the system has no room for one more connection (dup(2))."""
 
@@ -79,10 +73,8 @@ class Adoption:
         return "Adoption"
 
     def doRead(self) -> None:
-        """Take what is there, within bounds."""
-        for _ in range(PACKETS_A_TURN):
-            if not self._take_one():
-                return
+        """Take one packet: all of it may have to be refused, and is open until the next turn."""
+        self._take_one()
 
     def take_all(self) -> None:
         """Take all that is there, however much it is."""

@@ -28,6 +28,7 @@ class Subscriber:
     def __init__(self, name, order, then=lambda: None):
         self.name, self.order, self.then = name, order, then
         self.frames = []
+        self.own_bytes = 0
 
     def deliver(self, data):
         self.order.append(self.name)
@@ -197,6 +198,8 @@ def test_what_one_alone_is_sent_is_counted_too():
     hall = Hall(2)
     hall.broadcast.send_now(hall.subscribers[1], (b"123", b"45"))
     assert [each.frames for each in hall.subscribers] == [[], [b"123", b"45"]]
+    assert [each.own_bytes for each in hall.subscribers] == [0, 5]
+    assert hall.stream.bytes_sent == 0
     assert (hall.metrics.messages_sent, hall.metrics.bytes_sent) == (2, 5)
     assert sum(hall.metrics.publish_latency_ms.counts) == 0
 
@@ -251,7 +254,7 @@ def test_nothing_is_kept_for_those_who_keep_up():
     for _ in range(500):
         direct = Direct()
         direct.socket.taken = Sink()
-        hall.stream.subscribers[direct.outlet] = None
+        hall.stream.join(direct.outlet)
     data = frame(1, 1000)
     hall.send(data)
     before = sys.getallocatedblocks()

@@ -69,7 +69,7 @@ def join(cadence, symbols, *slot):
     """A new listener to the stream of these symbols, and how it leaves."""
     stream = cadence.open(symbols, *slot)
     listener = Listener()
-    stream.subscribers[listener] = None
+    stream.join(listener)
     return listener, lambda: cadence.streams.leave(stream, listener)
 
 

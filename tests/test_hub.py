@@ -58,7 +58,7 @@ def join(hub, mode, *symbols):
     subscription = Subscription(mode, frozenset(symbols) or None)
     stream = hub.open(subscription)
     listener = Listener()
-    stream.subscribers[listener] = None
+    stream.join(listener)
     return listener, stream, subscription
 
 
@@ -358,7 +358,7 @@ def test_a_set_without_symbols_gets_nothing(mode):
     subscription = Subscription(mode, frozenset())
     stream = hub.open(subscription)
     listener = Listener()
-    stream.subscribers[listener] = None
+    stream.join(listener)
     hub.publish([Tick("A", 1.0)])
     for cadence in hub.bars.values():
         deliver(cadence.close(SECOND))

@@ -61,6 +61,18 @@ def test_a_client_that_falls_behind_and_catches_up_has_everything():
     assert client.names() == [[20.0]]
 
 
+def test_what_was_sent_is_told_whatever_way_it_took():
+    server = Server(batch_window=0)
+    client = streaming(server, room=30)
+    before = client.connection.bytes_sent
+    for price in range(1, 20):
+        server.publish(float(price))
+        client.send(heartbeat())
+    assert before < client.connection.bytes_sent < before + client.connection.pending_bytes
+    client.wire.drain()
+    assert client.connection.bytes_sent - before == len(client.socket.taken)
+
+
 def test_pong_goes_ahead_of_queued_batches():
     server = Server(batch_window=0)
     client = streaming(server, room=30)

@@ -119,7 +119,7 @@ def test_a_first_number_beyond_the_modulus_wraps():
 def test_which_keys_a_table_has():
     table = new_table()
     stream = table.open(A, 1)
-    stream.subscribers["first"] = None
+    stream.join("first")
     assert [key in table for key in (A, ALL, AB, A._replace(slot=1))] == [True, False, False, False]
     table.leave(stream, "first")
     assert A not in table
@@ -140,7 +140,7 @@ def test_what_marks_a_stream_is_for_its_cadence_to_say():
     table = new_table(lambda key: (key.slot, "odd" if key.slot % 2 else "even"))
     streams = [table.open(A._replace(slot=slot), 1) for slot in range(4)]
     for stream in streams:
-        stream.subscribers["first"] = None
+        stream.join("first")
     assert [list(table.marked(slot)) for slot in (3, 4)] == [streams[3:], []]
     assert list(table.marked("even")) == streams[::2]
     assert list(table.marked("odd")) == streams[1::2]
@@ -157,7 +157,8 @@ def test_a_mark_that_nobody_has_is_not_kept():
 def test_a_stream_ends_with_its_last_subscriber():
     table = new_table()
     stream = table.open(AB, 1)
-    stream.subscribers |= {"first": None, "second": None}
+    stream.join("first")
+    stream.join("second")
     table.leave(stream, "first")
     assert (list(stream.subscribers), list(table)) == (["second"], [stream])
     table.leave(stream, "second")
@@ -168,7 +169,7 @@ def test_a_stream_ends_with_its_last_subscriber():
 def test_leaving_twice_or_without_having_come_changes_nothing():
     table = new_table()
     stream = table.open(A, 1)
-    stream.subscribers["first"] = None
+    stream.join("first")
     table.leave(stream, "stranger")
     assert list(table) == [stream]
     table.leave(stream, "first")
@@ -179,17 +180,27 @@ def test_leaving_twice_or_without_having_come_changes_nothing():
 def test_leaving_a_stream_that_is_gone_does_not_end_the_one_that_took_its_place():
     table = new_table()
     gone = table.open(A, 1)
-    gone.subscribers["first"] = None
+    gone.join("first")
     table.leave(gone, "first")
     present = table.open(A, 2)
-    present.subscribers["second"] = None
+    present.join("second")
     table.leave(gone, "first")
     assert (list(table), list(table.marked("A"))) == ([present], [present])
+
+
+def test_what_a_subscriber_was_sent_is_what_its_stream_had_since_it_joined():
+    stream = new_table().open(A, 1)
+    stream.join("first")
+    stream.bytes_sent += 100
+    stream.join("second")
+    stream.bytes_sent += 10
+    stream.join("first")
+    assert [stream.sent_to(name) for name in ("first", "second", "stranger")] == [110, 10, 0]
 
 
 def test_one_set_leaves_the_streams_of_its_symbols_to_others():
     table = new_table()
     a, ab = table.open(A, 1), table.open(AB, 1)
-    a.subscribers["first"] = None
+    a.join("first")
     table.leave(a, "first")
     assert (list(table.marked("A")), list(table.marked("B"))) == ([ab], [ab])

@@ -105,7 +105,7 @@ class Parent:
         hub = Hub("epoch-1", self.clock.wall_ns)
         stream = hub.open(SimpleNamespace(mode=Mode.TICK, symbols=None))
         stream.next_sequence = sequence
-        stream.subscribers["somebody"] = None
+        stream.join("somebody")
         hub.publish([Tick("EURUSD", price, 1.0) for price in prices])
         ((_, frames),) = hub.ticks.flush()
         self.link.link.dataReceived(

@@ -50,6 +50,8 @@ class Broadcast:
         """
         if began is None:
             began = self._clock.monotonic()
+        size = sum(map(len, frames))
+        stream.bytes_sent += size
         subscribers = _in_turn(stream.subscribers, stream.next_sequence * STRIDE % 1)
         for at in range(0, len(subscribers), TIMED_RUN):
             run = subscribers[at : at + TIMED_RUN]
@@ -59,12 +61,13 @@ class Broadcast:
                 (self._clock.monotonic() - began) * 1e3, len(run) * len(frames)
             )
         self._metrics.messages_sent += len(subscribers) * len(frames)
-        self._metrics.bytes_sent += len(subscribers) * sum(map(len, frames))
+        self._metrics.bytes_sent += len(subscribers) * size
 
     def send_now(self, subscriber: Outlet, frames: Iterable[bytes]) -> None:
         """Send frames to one subscriber alone."""
         for frame in frames:
             subscriber.deliver(frame)
+            subscriber.own_bytes += len(frame)
             self._metrics.messages_sent += 1
             self._metrics.bytes_sent += len(frame)
 

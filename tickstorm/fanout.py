@@ -109,7 +109,7 @@ class FanOut:
             if subscriber not in stream.subscribers:  # else it is on it by an earlier join
                 self.leave(subscription.mode, stream, subscriber)
             raise
-        stream.subscribers[subscriber] = None
+        stream.join(subscriber)
         return Joined(subscription, stream, snapshot)
 
     def leave(self, mode: Mode, stream: Stream[Outlet], subscriber: Outlet) -> None:

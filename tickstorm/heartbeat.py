@@ -52,7 +52,7 @@ class DeadlineWheel:
         """
         deadline = mortal.deadline
         if deadline < inf:
-            self._buckets.setdefault(floor(deadline / SWEEP_INTERVAL), []).append(mortal)
+            self._put(mortal, deadline)
             self._size += 1
 
     def note_gone(self) -> None:
@@ -62,13 +62,26 @@ class DeadlineWheel:
             self._drop_gone()
 
     def take_due(self, now: float) -> list[Mortal]:
-        """Take out those whose bucket has been reached."""
-        reached = [bucket for bucket in self._buckets if bucket * SWEEP_INTERVAL <= now]
-        taken = [mortal for bucket in reached for mortal in self._buckets.pop(bucket)]
-        due = _living(taken)
-        self._size -= len(taken)
-        self._gone = max(0, self._gone - (len(taken) - len(due)))
+        """Take out those whose deadline has come, and put off the others of their buckets."""
+        due, gone = [], 0
+        for mortal in self._take_reached(now):
+            deadline = mortal.deadline  # read once: it is most of what a sweep costs
+            if deadline <= now:
+                due.append(mortal)
+            elif deadline < inf:
+                self._put(mortal, deadline)
+            else:
+                gone += 1
+        self._size -= len(due) + gone
+        self._gone = max(0, self._gone - gone)
         return due
+
+    def _take_reached(self, now: float) -> list[Mortal]:
+        reached = [bucket for bucket in self._buckets if bucket * SWEEP_INTERVAL <= now]
+        return [mortal for bucket in reached for mortal in self._buckets.pop(bucket)]
+
+    def _put(self, mortal: Mortal, deadline: float) -> None:
+        self._buckets.setdefault(floor(deadline / SWEEP_INTERVAL), []).append(mortal)
 
     def _drop_gone(self) -> None:
         living = {bucket: _living(mortals) for bucket, mortals in self._buckets.items()}
@@ -131,12 +144,10 @@ class Sweeper:
             self._count_failure()
 
     def sweep(self, now: float) -> None:
-        """Look at everyone who is due."""
+        """Expire everyone who is due, and still is when the turn comes."""
         for mortal in self._wheel.take_due(now):
             if mortal.deadline <= now:
                 self._expire(mortal, now)
-            else:
-                self._wheel.add(mortal)
         self._also(now)
 
     def _expire(self, mortal: Mortal, now: float) -> None:

@@ -61,6 +61,10 @@ class Outlet:
     Args:
         transport: where to.
         owner: is told when the socket is full, when that is over, and when it was too much.
+
+    Attributes:
+        own_bytes: of answers, last words, and whatever else was for this connection alone. Those of
+            its stream's frames are counted there, once for all; what was dropped is taken off.
     """
 
     __slots__ = (
@@ -71,7 +75,7 @@ class Outlet:
         "_socket",
         "_state",
         "_transport",
-        "bytes_sent",
+        "own_bytes",
     )
 
     def __init__(self, transport: Any, owner: Owner) -> None:
@@ -81,7 +85,7 @@ class Outlet:
         self._backlog: Backlog | None = None
         self._answer_bytes = 0
         self._paused = False
-        self.bytes_sent = 0
+        self.own_bytes = 0
         # Not its bound `send`, which would be 80 bytes more for each connection.
         self._socket: socket | None = None
         if isinstance(transport, FileDescriptor) and not getattr(transport, "TLS", False):
@@ -108,15 +112,17 @@ class Outlet:
                 sent = self._socket.send(frame)
             except OSError:
                 sent = 0
-            self.bytes_sent += sent
             if sent != len(frame):
                 self._fall_behind(frame[sent:])
 
     def answer(self, frames: bytes) -> None:
         """Write what answers the client, ahead of anything queued."""
+        if self._state is _CLOSED:
+            return
+        self.own_bytes += len(frames)
         if self._state is _CLEAR:
             self.deliver(frames)
-        elif self._state is _CONGESTED:
+        else:
             self._answer_bytes += len(frames)
             if self._answer_bytes > MAX_ANSWER_BYTES:
                 self._owner.too_slow(
@@ -137,7 +143,10 @@ class Outlet:
         self._transport.unregisterProducer()
         while flush and backlog:
             self._write_through(backlog.take(PIECE_BYTES, self._owner.now()))
+        if backlog:
+            self.own_bytes -= backlog.bytes
         if last_words:
+            self.own_bytes += len(last_words)
             self._write_through(last_words)
         self._transport.loseConnection()
 
@@ -175,10 +184,12 @@ class Outlet:
 
     def _queue(self, frame: bytes) -> None:
         if self._backlog is None:
+            self.own_bytes -= len(frame)
             return
         try:
             self._backlog.push(frame)
         except SlowConsumer as error:
+            self.own_bytes -= len(frame)
             self._owner.too_slow(error)
 
     def _congest(self) -> Backlog:
@@ -206,5 +217,4 @@ class Outlet:
         self._owner.relieved()
 
     def _write_through(self, data: bytes) -> None:
-        self.bytes_sent += len(data)
         self._transport.write(data)

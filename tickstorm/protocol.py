@@ -164,9 +164,7 @@ class Connection:
     @property
     def deadline(self) -> float:
         """When it is to expire; infinity once it is gone."""
-        if self._session.state is State.CLOSED:
-            return self._cut_at
-        return self._session.deadline
+        return min(self._session.deadline, self._cut_at)
 
     def expire(self, now: float) -> None:
         """End a conversation that has fallen silent, or cut a connection that does not close."""
@@ -207,7 +205,9 @@ class Connection:
     @property
     def bytes_sent(self) -> int:
         """What was written to the transport."""
-        return self._outlet.bytes_sent
+        outlet, stream = self._outlet, self._stream
+        streamed = stream.sent_to(outlet) if stream is not None else 0
+        return outlet.own_bytes + streamed - outlet.pending_bytes
 
     @property
     def certificate_name(self) -> str | None:
@@ -400,6 +400,7 @@ class Connection:
 
     def _let_go(self) -> None:
         if self._stream is not None and self.subscription is not None:
+            self._outlet.own_bytes += self._stream.sent_to(self._outlet)
             self._server.feed.leave(self.subscription.mode, self._stream, self._outlet)
             self._stream = None
         if self._awaited is not None:

@@ -43,6 +43,7 @@ class Stream(Generic[S]):
 
     __slots__ = (
         "_max_payload_bytes",
+        "bytes_sent",
         "key",
         "next_round",
         "next_sequence",
@@ -57,8 +58,19 @@ class Stream(Generic[S]):
         self.next_sequence = next_sequence
         self.next_round = 0
         """For its cadence: the round that `next_sequence` belongs to."""
-        self.subscribers: dict[S, None] = {}
+        self.bytes_sent = 0
+        """Of the frames so far: what a subscriber has that was there for all of them."""
+        self.subscribers: dict[S, int] = {}
+        """With what `bytes_sent` was when each joined."""
         self._max_payload_bytes = max_payload_bytes
+
+    def join(self, subscriber: S) -> None:
+        """Put a subscriber on; nothing happens if it is."""
+        self.subscribers.setdefault(subscriber, self.bytes_sent)
+
+    def sent_to(self, subscriber: S) -> int:
+        """Return the bytes of the frames that a subscriber got, or has queued, since it joined."""
+        return self.bytes_sent - self.subscribers.get(subscriber, self.bytes_sent)
 
     def catch_up(self, round: int) -> None:
         """Begin the next batch in this round: each round that passed without it is a hole."""

@@ -87,7 +87,7 @@ class RemoteFeed:
         key = StreamKey(symbols, 0 if mode is Mode.TICK else next(self._slots))
         stream = self.streams[mode].get(key)
         if stream is not None and not snapshot:
-            stream.subscribers[subscriber] = None
+            stream.join(subscriber)
             return Joined(subscription, stream, ())
         return self._joins.wait(Wanted(mode, key, snapshot), subscription, subscriber)
 
@@ -127,7 +127,8 @@ class RemoteFeed:
         placement.placed += 1
         stream = placement.stream
         # All of them before any hears of it: who leaves at once must not take the stream along.
-        stream.subscribers.update(dict.fromkeys(waiting.joins))
+        for subscriber in waiting.joins:
+            stream.join(subscriber)
         for subscription, subscriber, joined in tuple(waiting.joins.values()):
             if joined.called:  # it was given up while another heard
                 self.leave(subscription.mode, stream, subscriber)

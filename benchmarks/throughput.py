@@ -25,6 +25,8 @@ MILLION = 1_000_000
 MARGIN_S = 3
 """How much longer than the flood the load generator reads: it begins before, and ends after it."""
 CHECKED_S = 1
+CHECKING_S = 12
+"""The same if it checks checksums: what was sent in a second takes it some more to read."""
 
 LIMITED_BY = (
     "A batch takes the hub 7.6 ms: 1,000 ticks are checked, taken into the bars of second and "
@@ -65,7 +67,7 @@ def deliver(tools: Tools, program: str, size: Size, check: bool = False) -> Thro
     """
     load = Load(
         size.connections,
-        size.seconds + MARGIN_S,
+        size.seconds + (CHECKING_S if check else MARGIN_S),
         Counting.NOT,
         ramp=0,
         mode=Mode.TICK,

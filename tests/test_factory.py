@@ -3,7 +3,7 @@
 from ipaddress import ip_network
 
 import pytest
-from conversation import TICK, Server, auth, error, heartbeat, read, subscribe
+from conversation import TICK, Server, WireClient, auth, error, heartbeat, read, subscribe
 from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import StringTransport
@@ -15,7 +15,7 @@ from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.admission import AdmissionLimits
 from tickstorm.factory import TickstormFactory
 from tickstorm.fanout import FanOut
-from tickstorm.protocol import LINGER
+from tickstorm.protocol import LINGER, MAX_TURNED_AWAY
 
 BLOCKED = [error(pb.ERROR_CODE_NOT_PERMITTED, "this address may not connect")]
 
@@ -128,6 +128,19 @@ def test_who_is_turned_away_and_does_not_go_is_cut():
     client = server.connect("10.1.0.1")
     server.advance(LINGER + 1)
     assert client.cut
+
+
+@pytest.mark.parametrize("wrapped", [False, True], ids=["plain", "wrapped"])
+def test_who_is_not_even_told_why_has_given_its_open_file_back_when_the_next_one_comes(wrapped):
+    server = server_with(max_connections=0)
+    told = [WireClient(server, wrapped=wrapped) for _ in range(MAX_TURNED_AWAY)]
+    untold = [WireClient(server, wrapped=wrapped) for _ in range(3)]
+    assert [client.closed for client in told] == [False] * MAX_TURNED_AWAY
+    assert [client.closed for client in untold] == [True] * 3
+    assert len(server.factory.connections) == MAX_TURNED_AWAY
+    assert server.metrics.rejections == {"too_many": MAX_TURNED_AWAY + 3}
+    server.advance(LINGER + 1)
+    assert server.left_behind() == {}
 
 
 @pytest.mark.parametrize(("verbose", "peers"), [(True, ["10.1.0.1"]), (False, [])])
@@ -277,6 +290,17 @@ def test_behind_a_proxy_failures_count_for_the_client():
     (answer,) = client.read()
     assert answer.code == pb.ERROR_CODE_RATE_LIMITED
     assert len(server.factory.login_failures) == 2
+
+
+def test_behind_a_proxy_who_is_not_even_told_why_is_not_heard():
+    server = server_with(block=(ip_network("10.1.0.0/16"),))
+    for _ in range(MAX_TURNED_AWAY):
+        server.connect("10.1.0.1")
+    client = Proxied(server)
+    client.send(header("10.1.0.1"), auth())
+    assert (client.transport.disconnected, client.read()) == (True, [])
+    assert server.metrics.logins == {}
+    assert server.metrics.rejections == {"blocked": MAX_TURNED_AWAY + 1}
 
 
 def test_behind_a_proxy_that_says_nothing_the_door_is_left_in_order():

@@ -28,6 +28,13 @@ REJECTED = 'tickstorm_connections_rejected_total{reason="too_many"}'
 TLS = "tls:0:interface=127.0.0.1:cert=server.crt:key=server.key"
 SILENT = b""
 """What somebody says who does not even begin the handshake, and so cannot take last words."""
+WAYS = {
+    "plain": (LOOPBACK, HELLO),
+    "private": (TLS, SILENT),
+    "proxied": (f"haproxy:{TLS}", SILENT),
+    "ssl": ("ssl:0:interface=127.0.0.1:certKey=server.crt:privateKey=server.key", SILENT),
+}
+"""The server's ports, and what who comes there says; in the last both wrappers are Twisted's."""
 
 alone_and_with_workers = pytest.mark.parametrize("workers", [0, 2], ids=["alone", "two"])
 
@@ -38,7 +45,8 @@ class Full:
     def __init__(self, server, crowd):
         self.server = server
         self.crowd = crowd
-        self.plain, self.private = server.ports
+        self.ports = dict(zip(WAYS, server.ports, strict=True))
+        self.plain = self.ports["plain"]
         self.inside = crowd.join(self.plain, ROOM * max(1, server.workers_wanted))
         crowd.until_streaming()
 
@@ -62,9 +70,9 @@ class Full:
         self.crowd.leave([client])
         return client.answers[0] if client.answers else client.end
 
-    def unread(self, port, count, said):
+    def unread(self, way, count):
         """So many more clients that do not read what they are told."""
-        clients = self.crowd.join(port, count, said)
+        clients = self.crowd.join(self.ports[way], count, WAYS[way][1])
         for client in clients:
             self.crowd.ignore(client)
             client.write()
@@ -100,9 +108,11 @@ class Full:
 def fill(tmp_path, workers):
     raise_limit()
     authority().issue("localhost").save(tmp_path, "server")
-    options = ("--port", LOOPBACK, "--port", TLS, *SOURCE)
+    ports = [option for port, _ in WAYS.values() for option in ("--port", port)]
     with (
-        Launched(tmp_path, *options, workers=workers, files=FILES, environ=LOGIN | ASKED) as server,
+        Launched(
+            tmp_path, *ports, *SOURCE, workers=workers, files=FILES, environ=LOGIN | ASKED
+        ) as server,
         Crowd() as crowd,
     ):
         yield Full(server, crowd)
@@ -176,10 +186,9 @@ def test_it_goes_on_while_ever_more_come_and_do_not_read(full, way):
     server, crowd = full.server, full.crowd
     before = server.open_files()
     group = GROUP * len(before)
-    said, port = (HELLO, full.plain) if way == "plain" else (SILENT, full.private)
     late = []
     for groups in (1, 2, 3):
-        late += full.unread(port, group, said)
+        late += full.unread(way, group)
         full.assert_turned_away(groups * group)
         assert max(server.open_files()) < FILES
     full.assert_undisturbed()
@@ -193,31 +202,24 @@ def test_it_goes_on_while_ever_more_come_and_do_not_read(full, way):
     assert server.complaints() == []
 
 
-def rush(full):
+def rush(full, way):
     """Many clients that come while the server looks away, each process until its turn comes."""
     server = full.server
     workers = server.workers() if server.workers_wanted else []
     with looking_away(*workers):
         with looking_away(server.process.pid):
-            full.unread(full.plain, RUSH, HELLO)
-        until(lambda: not waiting_in_kernel(full.plain), "all are accepted")
+            full.unread(way, RUSH)
+        until(lambda: not waiting_in_kernel(full.ports[way]), "all are accepted")
     full.assert_undisturbed()
     full.until_reported()
 
 
 @pytest.mark.parametrize(
-    "workers",
-    [
-        pytest.param(
-            0,
-            marks=pytest.mark.xfail(
-                strict=True, reason="a port accepts ever more in a turn, beyond the reserve"
-            ),
-        ),
-        1,
-    ],
-    ids=["alone", "one"],
+    ("workers", "way"),
+    [*((0, way) for way in WAYS), (1, "plain"), (1, "private")],
 )
-def test_all_that_come_at_once_are_counted(full):
-    rush(full)
+def test_all_that_come_at_once_are_counted(full, way):
+    rush(full, way)
     assert full.server.metrics()[REJECTED] == RUSH
+    full.assert_recovers()
+    assert full.server.complaints() == []

@@ -41,6 +41,7 @@ from tickstorm.transports import (
     PROXIED,
     awaits_proxy,
     certificate_name,
+    close_now,
     peer_address,
     set_socket_options,
     share_names,
@@ -134,7 +135,9 @@ class Connection:
         set_socket_options(transport, self._server.socket_options)
         self._outlet = Outlet(transport, self)
         self._server.opened(self)
-        self._enter(PROXIED if awaits_proxy(transport) else peer_address(transport))
+        if not self._enter(PROXIED if awaits_proxy(transport) else peer_address(transport)):
+            self.abort()
+            close_now(transport)
 
     def connectionMade(self) -> None:
         """Wait: the client speaks first."""
@@ -147,7 +150,9 @@ class Connection:
         """Read what the client sent."""
         if self.inside and self.address == PROXIED:
             self._leave_door()
-            self._enter(peer_address(self._transport))
+            if not self._enter(peer_address(self._transport)):
+                self.abort()
+                return
         self._receive(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -372,17 +377,18 @@ class Connection:
 
     # The door.
 
-    def _enter(self, address: str) -> None:
+    def _enter(self, address: str) -> bool:
+        """Come in, or be told why not; False if as many are told already, and this is to close."""
         self.address = address
         rejection = self._server.door.enter(address)
         if rejection is None:
             self.inside = True
-            return
+            return True
         self._server.metrics.rejections[rejection.value] += 1
         if self._server.turned_away > MAX_TURNED_AWAY:
-            self.abort()
-        else:
-            self.fail(_REJECTIONS[rejection])
+            return False
+        self.fail(_REJECTIONS[rejection])
+        return True
 
     def _leave_door(self) -> None:
         if self.inside:

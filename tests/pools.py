@@ -10,6 +10,7 @@ from places import Port
 from test_reading import counted
 
 from tickstorm.clock import simulated_clock
+from tickstorm.heartbeat import SWEEP_INTERVAL
 from tickstorm.hub import Hub
 from tickstorm.metrics import Metrics
 from tickstorm.reading import Reading
@@ -17,8 +18,8 @@ from tickstorm.settings import Settings
 from tickstorm.ticks import Tick
 from tickstorm.workers.handover import take_over
 from tickstorm.workers.link import Ready, Report
+from tickstorm.workers.nursery_process import Begun
 from tickstorm.workers.pool import WorkerPool
-from tickstorm.workers.spec import Born
 
 GRACE = 3.0
 """Seconds of a drain."""
@@ -30,7 +31,6 @@ class Nursery:
     def __init__(self, pool, reactor, take, lost):
         self.pool, self.reactor = pool, reactor
         self.tell, self._lost = take, lost
-        self.ended = []
         self.refuses = False
         self.there = True
         self.closed = False
@@ -40,6 +40,12 @@ class Nursery:
         self.there = False
         self._lost()
 
+    def tell_of_birth(self, number, pid):
+        """Tell of a process that is born; it."""
+        process = Process(self.pool, pid)
+        self.tell(Begun(number, process))
+        return process
+
     def request(self, spec, link, connections):
         if self.refuses:
             raise OSError("nobody reads")
@@ -47,13 +53,31 @@ class Nursery:
         taker = socket.socket(fileno=os.dup(connections.fileno()))
         self.pool.hired.append(Hired(self, spec, taker, at=len(self.reactor.adopted)))
 
-    def end(self, pid):
-        if self.refuses:
-            raise OSError("nobody reads")
-        self.ended.append(pid)
-
     def close(self):
         self.closed = True
+
+
+class Process:
+    """A worker's process, which works when the test has it work."""
+
+    def __init__(self, pool, pid):
+        self.pool, self.pid = pool, pid
+        pool.processes.append(self)
+        self.cpu = 0.0
+        self.refuses = False
+        self.held = True
+
+    def cpu_seconds(self):
+        return self.cpu
+
+    def end(self):
+        assert self.held
+        if self.refuses:
+            raise PermissionError
+        self.pool.ended.append(self.pid)
+
+    def close(self):
+        self.held = False
 
 
 class Hired:
@@ -75,7 +99,7 @@ class Hired:
     def begin(self, pid=0):
         """It is born, and serves."""
         self.pid = pid or 1000 + self._at
-        self.nursery.tell(Born(self.spec.number, self.pid))
+        self.process = self.nursery.tell_of_birth(self.spec.number, self.pid)
         self.far.say(Ready())
         return self
 
@@ -125,6 +149,8 @@ class Pool:
         self.settings = Settings(**named)
         self.nurseries = []
         self.hired = []
+        self.processes = []
+        self.ended = []
         self.port = Port()
         self.pool = WorkerPool(
             self.settings,
@@ -176,11 +202,12 @@ class Pool:
         return fired
 
     def close(self):
-        """End whatever is left, as a server does."""
+        """End whatever is left, as a server does: it holds no process then."""
         self.drain()
         for hired in self.hired:
             hired.die()
         self.port.close()
+        assert [process.pid for process in self.processes if process.held] == []
 
 
 def report(number=1, **fields):
@@ -189,7 +216,7 @@ def report(number=1, **fields):
     return Report(reading, cpu_seconds=1.5, resident_bytes=4096)
 
 
-def still_alive(one, seconds, *workers, step=1.0):
+def still_alive(one, seconds, *workers, step=SWEEP_INTERVAL):
     """Let time pass in which these workers report."""
     for _ in range(round(seconds / step)):
         for worker in workers:

@@ -17,6 +17,7 @@ from tickstorm.frames import encode_frame
 from tickstorm.overload import BacklogLimits
 from tickstorm.workers.link import Drain, LinkDecoder, LinkType, Load, Ready, control
 from tickstorm.workers.link_end import LIMITS, LinkEnd, Once
+from tickstorm.workers.silence import BUSY
 
 
 class End:
@@ -179,7 +180,7 @@ def test_who_reads_nothing_for_too_long_is_given_up():
     end.reactor.advance(0.1)
     end.link.check(end.reactor.seconds())
     end.reactor.advance(0)
-    assert end.lost == ["what was written 10 s ago is not yet read"]
+    assert end.lost == ["what was written 90 s ago is not yet read"]
 
 
 def test_who_reads_all_is_not():
@@ -204,7 +205,8 @@ def test_who_is_too_far_behind_is_given_up():
 
 
 def test_the_bounds_are_named():
-    assert BacklogLimits(max_frames=100_000, max_bytes=256 * 2**20, write_deadline=10.0) == LIMITS
+    assert BacklogLimits(max_frames=100_000, max_bytes=256 * 2**20, write_deadline=90.0) == LIMITS
+    assert LIMITS.write_deadline > BUSY  # who works does not read meanwhile
 
 
 def test_a_second_of_silence_in_reading_is_over_when_it_reads():

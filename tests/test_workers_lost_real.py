@@ -9,7 +9,7 @@ import pytest
 from conversation import SECOND, subscribe
 from subscribers import HELLO, Crowd
 from test_tap import LOGIN
-from workers_server import TIMEOUT, Launched, counters_that_fell, state, until
+from workers_server import TIMEOUT, Launched, counters_that_fell, until
 
 pytestmark = pytest.mark.real
 
@@ -137,15 +137,49 @@ def test_one_that_hangs_is_replaced_and_left_out_of_the_pages_until_then(server,
     assert_others_missed_nothing(crowd)
 
 
-@pytest.mark.xfail(strict=True, reason="nobody ends a hanging one that another nursery made")
-def test_a_stop_ends_one_that_hangs_though_its_nursery_is_gone(tmp_path):
-    with Launched(tmp_path, environ={**LOGIN, "TICKSTORM_DRAIN_TIMEOUT": "0"}) as server:
+WORKS_WHEN_TOLD = """
+import os, signal
+
+def work(*_):
+    while not os.path.exists("enough"):
+        pass
+
+signal.signal(signal.SIGUSR2, work)
+"""
+"""A process that is sent SIGUSR2 does nothing but work until there is a file of that name."""
+WITHOUT_HANDLES = "import os; vars(os).pop('pidfd_open', None)"
+"""As on a system that has none."""
+
+
+def customised(folder, program):
+    """The environment of a server that runs this at the start of each of its processes."""
+    (folder / "sitecustomize.py").write_text(program)
+    return {**LOGIN, "PYTHONPATH": str(folder)}
+
+
+def test_one_that_works_and_so_says_nothing_is_not_taken_for_one_that_hangs(tmp_path):
+    environ = customised(tmp_path, WORKS_WHEN_TOLD)
+    with Launched(tmp_path, *SOURCE, environ=environ) as server, Crowd() as crowd:
+        crowd.join(server.port, 2 * EACH)
+        crowd.until_streaming()
+        before = server.workers()
+        os.kill(before[0], signal.SIGUSR2)
+        crowd.until(lambda: server.said("has said nothing for 8 s"), "its silence is noticed")
+        (tmp_path / "enough").touch()
+        crowd.until_more(batches=1)
+        assert (server.workers(), server.complaints()) == (before, [])
+        assert (crowd.gone(), crowd.with_holes()) == ([], [])
+
+
+@pytest.mark.parametrize("program", ["", WITHOUT_HANDLES], ids=["handle", "id"])
+def test_a_stop_ends_one_that_hangs_though_its_nursery_is_gone(tmp_path, program):
+    environ = {**customised(tmp_path, program), "TICKSTORM_DRAIN_TIMEOUT": "0"}
+    with Launched(tmp_path, environ=environ) as server:
         replace_nursery(server)
         victim = server.workers()[0]
         os.kill(victim, signal.SIGSTOP)
         assert server.end() == -signal.SIGTERM
-        until(lambda: server.processes().keys() <= {victim}, "the others are gone")
-        assert state(victim) != "T"
+        server.until_gone()
 
 
 # The nursery is lost.

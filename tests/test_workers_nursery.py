@@ -1,5 +1,6 @@
 """The nursery and its parent's side, without a process: what is asked for, told and refused."""
 
+import errno
 import os
 import pickle
 import signal
@@ -15,9 +16,16 @@ from twisted.python.failure import Failure
 
 from tickstorm.settings import Settings
 from tickstorm.workers.handover import pair
-from tickstorm.workers.nursery import IGNORED, Nursery, Processes, ignore_signals, read_spec
-from tickstorm.workers.nursery_process import NurseryProcess
-from tickstorm.workers.spec import BIRTH_DESCRIPTORS, Birth, Born, End, Ended, Unborn, WorkerSpec
+from tickstorm.workers.nursery import (
+    IGNORED,
+    Nursery,
+    Processes,
+    ignore_signals,
+    no_handles,
+    read_spec,
+)
+from tickstorm.workers.nursery_process import Begun, NurseryProcess
+from tickstorm.workers.spec import BIRTH_DESCRIPTORS, Birth, Born, Ended, Unborn, WorkerSpec
 
 
 def spec(**fields):
@@ -33,7 +41,8 @@ class System:
         self.ended = []
         self.killed = []
         self.refusal = None
-        self.processes = Processes(self.fork, self.wait, self.kill)
+        self.handles = {}
+        self.processes = Processes(self.fork, self.wait, self.kill, self.open)
 
     def fork(self):
         if self.refusal is not None:
@@ -50,14 +59,30 @@ class System:
     def kill(self, pid, how):
         self.killed.append((pid, how))
 
+    def open(self, pid):
+        if pid not in self.handles:
+            raise OSError(errno.ENOSYS, "Function not implemented")
+        return os.dup(self.handles[pid].fileno())
+
+
+class Stingy(socket.socket):
+    """Lets no descriptor through."""
+
+    def sendmsg(self, buffers, ancillary=(), *arguments):
+        if any(descriptors for *_, descriptors in ancillary):
+            raise OSError(errno.ETOOMANYREFS, "Too many references: cannot splice")
+        return super().sendmsg(buffers, ancillary, *arguments)
+
 
 class Asked:
     """A nursery whose parent is the test."""
 
-    def __init__(self, patience=0.0):
+    def __init__(self, patience=0.0, end=socket.socket):
         self.system = System()
         self.parent, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.parent.setblocking(False)
+        self.handles = []
+        theirs = end(fileno=theirs.detach())
         self.nursery = Nursery(theirs, self.system.processes, patience)
 
     def ask(self, request, descriptors=()):
@@ -74,14 +99,18 @@ class Asked:
         return [ours for ours, _ in pairs]
 
     def told(self):
+        """The news; handles that come with them are kept."""
         news = []
         with suppress(BlockingIOError):
-            while packet := self.parent.recv(2**16):
-                news.append(pickle.loads(packet))
+            while (received := socket.recv_fds(self.parent, 2**16, 9))[0]:
+                news.append(pickle.loads(received[0]))
+                self.handles += received[1]
         return news
 
     def close(self):
         self.parent.close()
+        for handle in self.handles:
+            os.close(handle)
         self.nursery.close()
 
 
@@ -89,6 +118,23 @@ class Asked:
 def make_asked():
     with closing(Asked()) as asked:
         yield asked
+
+
+@pytest.fixture(name="handle")
+def make_handle():
+    """What takes the place of a handle, and its other end, which knows when all have closed it."""
+    ours, handle = socket.socketpair()
+    ours.setblocking(False)
+    with ours, handle:
+        yield handle, ours
+
+
+def is_closed(end):
+    """Whether nobody has the other end any more."""
+    try:
+        return end.recv(1) == b""
+    except BlockingIOError:
+        return False
 
 
 def all_closed(ends):
@@ -143,19 +189,36 @@ def test_whoever_ends_is_told_with_how(asked, status, told):
     assert asked.told() == [Born(3, 101), Born(3, 102), Ended(102, told), Ended(101, 0)]
 
 
-def test_the_end_of_a_worker_can_be_asked_for(asked):
-    all_closed(asked.bear())
-    assert asked.ask(End(101))
-    assert asked.system.killed == [(101, signal.SIGKILL)]
+def test_with_the_news_of_a_birth_comes_a_handle_of_its_process(asked, handle):
+    handle, other_end = handle
+    asked.system.handles[101] = handle
+    all_closed(asked.bear(3))
+    handle.close()
+    assert asked.told() == [Born(3, 101)]
+    assert not is_closed(other_end)
+    os.close(asked.handles.pop())
+    assert is_closed(other_end)  # the nursery has not kept it
 
 
-def test_but_of_nobody_else(asked):
-    all_closed(asked.bear())
-    asked.system.ended = [(101, 0)]
-    asked.nursery.tell_of_the_ended()
-    assert asked.ask(End(101))
-    assert asked.ask(End(1))
-    assert asked.system.killed == []
+def test_where_it_may_not_come_the_birth_is_told_all_the_same(handle):
+    handle, other_end = handle
+    with closing(Asked(end=Stingy)) as asked:
+        asked.system.handles[101] = handle
+        all_closed(asked.bear(3))
+        handle.close()
+        assert (asked.told(), asked.handles) == ([Born(3, 101)], [])
+        assert is_closed(other_end)
+
+
+def test_a_handle_is_the_system_s():
+    handle = Processes().open(os.getpid())
+    signal.pidfd_send_signal(handle, 0)
+    os.close(handle)
+
+
+def test_where_the_system_has_none_that_is_as_if_it_had_no_room():
+    with pytest.raises(OSError, match="Function not implemented"):
+        no_handles(os.getpid())
 
 
 def test_without_any_child_nothing_is_told(asked):
@@ -292,8 +355,10 @@ def test_it_is_not_kept_here(spawned):
 
 def test_one_that_does_not_read_cannot_be_asked(spawned):
     def ask_often():
-        for _ in range(10_000):
-            spawned.process.end(1)
+        ends = pair()
+        with ends[0], ends[1]:
+            for _ in range(10_000):
+                spawned.process.request(spec(), *ends)
 
     with pytest.raises(BlockingIOError):
         ask_often()
@@ -304,7 +369,20 @@ def test_what_it_tells_is_taken(spawned):
         spawned.theirs.send(pickle.dumps(news))
         spawned.process.doRead()
     spawned.process.doRead()
-    assert spawned.taken == [Born(1, 71), Unborn(2, "why"), Ended(71, 0)]
+    (_, process), *others = spawned.taken
+    assert spawned.taken[0] == Begun(1, process)
+    assert (process.pid, others) == (71, [Unborn(2, "why"), Ended(71, 0)])
+
+
+def test_with_the_handle_that_comes_along(spawned, handle):
+    handle, other_end = handle
+    socket.send_fds(spawned.theirs, [pickle.dumps(Born(1, 71))], [handle.fileno()])
+    handle.close()
+    spawned.process.doRead()
+    ((_, process),) = spawned.taken
+    assert not is_closed(other_end)
+    process.close()
+    assert is_closed(other_end)
 
 
 def test_it_is_lost_once(spawned):

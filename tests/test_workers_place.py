@@ -3,6 +3,7 @@
 import socket
 from collections import Counter
 from contextlib import closing
+from itertools import count
 
 import pytest
 from places import Filled, Link
@@ -13,6 +14,8 @@ from tickstorm.serving import WorkerReading
 from tickstorm.workers.handover import pair
 from tickstorm.workers.link import Load, Report
 from tickstorm.workers.place import SOON, Place
+from tickstorm.workers.silence import Verdict
+from tickstorm.workers.worker_process import WorkerProcess
 
 
 @pytest.fixture(name="filled")
@@ -39,7 +42,7 @@ def report(**fields):
 def test_an_empty_place():
     place = Place(3, 10)
     assert (place.link, place.placements, place.takes, place.room) == (None, None, False, 10)
-    assert place.reading is NOTHING
+    assert (place.reading, place.pid) == (NOTHING, 0)
     assert place.describe() == WorkerReading(3, 0, False, 0, 0, 0.0, 0)
     assert hand(place) == (False, True)
 
@@ -51,7 +54,7 @@ def test_a_worker_takes_once_it_serves():
         link = Link()
         place.fill(link, connections, 5.0)
         assert (place.link, place.placements.link) == (link, link.outlet)
-        assert (place.born_at, place.silent_sweeps, place.takes) == (5.0, 0, False)
+        assert (place.born_at, place.heard_in_time, place.takes) == (5.0, True, False)
         place.up = True
         assert place.takes
         place.let_go()
@@ -94,32 +97,62 @@ def test_nor_when_its_worker_is_gone(filled):
 
 
 def test_how_it_is(filled):
-    filled.place.pid = 1234
+    filled.place.process = WorkerProcess(1234, None)
     filled.place.take_load(Load(9, 7))
     assert filled.place.describe() == WorkerReading(3, 1234, True, 0, 7, 0.0, 0)
-    filled.place.silent_sweeps = 3
     filled.place.take_report(report())
     assert filled.place.describe() == WorkerReading(3, 1234, True, 0, 7, 1.5, 4096)
-    assert (filled.place.reading, filled.place.silent_sweeps) == (
-        report()[0]._replace(metrics=filled.place.reading.metrics),
-        0,
-    )
+    assert filled.place.reading == report()[0]._replace(metrics=filled.place.reading.metrics)
+
+
+class Busy:
+    """A process that works more than ever whenever it is looked at."""
+
+    pid = 1234
+
+    def __init__(self):
+        self._looks = count(1)
+
+    def cpu_seconds(self):
+        return float(next(self._looks))
+
+
+def be_silent(place):
+    """Let its worker say nothing until that is noticed."""
+    while (verdict := place.stay_silent(1.0)) is Verdict.WELL:
+        pass
+    return verdict
+
+
+def test_a_worker_that_says_nothing_because_it_works_takes_nothing_until_it_is_heard_of(filled):
+    filled.place.process = Busy()
+    assert be_silent(filled.place) is Verdict.BUSY
+    assert (filled.place.takes, filled.place.awaited) == (False, False)
+    filled.place.take_report(report())
+    assert (filled.place.takes, filled.place.heard_in_time) == (True, True)
+    assert filled.place.stay_silent(1.0) is Verdict.WELL
+
+
+def test_one_whose_process_is_not_known_does_no_work(filled):
+    assert be_silent(filled.place) is Verdict.HANGS
 
 
 def test_nothing_is_left_of_a_worker_that_is_gone(filled):
     place = filled.place
-    place.pid = 1234
+    place.process = WorkerProcess(1234, None)
     place.count("10.0.0.1", 2)
-    place.drained, place.fault, place.exit, place.silent_sweeps = True, "why", -9, 3
+    place.drained, place.fault, place.exit = True, "why", -9
     place.restarts, place.wait = 3, 0.8
     hand(place, 5)
     place.take_load(Load(5, 5))
     place.take_report(report())
+    be_silent(place)
     place.let_go()
     place.empty()
     assert (place.link, place.placements, place.room, place.takes) == (None, None, 10, False)
     assert (place.by_address, place.reading, place.leaving) == (Counter(), NOTHING, False)
-    assert (place.drained, place.fault, place.exit, place.silent_sweeps) == (False, "", None, 0)
+    assert (place.drained, place.fault, place.exit) == (False, "", None)
+    assert (place.process, place.heard_in_time) == (None, True)
     assert place.describe() == WorkerReading(3, 0, False, 3, 0, 0.0, 0)
     assert place.wait == 0.8  # it is the place's, not the worker's
 

@@ -23,8 +23,9 @@ from tickstorm.workers.link import (
     Reload,
 )
 from tickstorm.workers.link_end import LIMITS
-from tickstorm.workers.pool import LAST_GRACE, SILENCE
-from tickstorm.workers.spec import Born, Ended, WorkerSpec
+from tickstorm.workers.pool import LAST_GRACE
+from tickstorm.workers.silence import BUSY, IDLE, SILENCE
+from tickstorm.workers.spec import Ended, WorkerSpec
 
 
 @pytest.fixture(name="pool")
@@ -121,7 +122,7 @@ def test_a_worker_that_is_gone_is_ended_and_replaced(pool, logged):
     first.die()
     assert one.pool.workers()[0] == WorkerReading(1, 0, False, 1, 0, 0.0, 0)
     one.reactor.advance(FIRST_WAIT)
-    assert one.nursery.ended == [first.pid]
+    assert one.ended == [first.pid]
     assert one.asked_for() == [1, 2, 1]
     assert one.at(1).spec == first.spec
     one.at(1).begin(pid=88)
@@ -137,7 +138,7 @@ def test_one_that_ended_by_itself_is_not_ended_and_why_it_did_is_said_once(pool,
     first.die()
     one.nursery.tell(Ended(first.pid, -9))
     one.reactor.advance(FIRST_WAIT)
-    assert (one.asked_for(), one.nursery.ended) == ([1, 2, 1], [])
+    assert (one.asked_for(), one.ended) == ([1, 2, 1], [])
     assert logged() == [f"worker 1, process {first.pid}, is gone after 0.0 s: killed by signal 9"]
 
 
@@ -145,7 +146,7 @@ def test_one_whose_process_is_not_known_yet_is_replaced_too(pool):
     one = pool()
     one.at(1).die()
     one.reactor.advance(FIRST_WAIT)
-    assert (one.asked_for(), one.nursery.ended) == ([1, 2, 1], [])
+    assert (one.asked_for(), one.ended) == ([1, 2, 1], [])
 
 
 def test_meanwhile_the_others_get_everything(pool):
@@ -210,11 +211,33 @@ def test_news_of_a_process_that_is_gone_already_are_no_news_of_the_next(pool):
     one = pool()
     first = one.at(1)
     first.die()
-    one.nursery.tell(Born(1, 71))
+    one.nursery.tell_of_birth(1, 71)
     one.reactor.advance(FIRST_WAIT)
     assert one.pool.workers()[0].pid == 0
     one.at(1).begin(pid=72)
     assert one.pool.workers()[0].pid == 72
+
+
+def test_one_that_begins_when_its_link_is_lost_already_is_ended(pool):
+    one = pool()
+    one.at(1).die()
+    one.reactor.advance(FIRST_WAIT / 2)
+    one.pool.stop_accepting()
+    one.nursery.tell_of_birth(1, 71)
+    assert (one.pool.workers()[0].pid, one.ended) == (0, [71])
+
+
+def test_so_is_one_in_whose_place_another_was_asked_for(pool, logged):
+    one = pool()
+    one.at(1).die()
+    one.reactor.pump([FIRST_WAIT] * 2)
+    one.nursery.tell_of_birth(1, 71)
+    one.at(1).begin(pid=72)
+    one.nursery.tell(Ended(71, -9))
+    assert (one.pool.workers()[0].pid, one.ended) == (72, [71])
+    one.at(1).die()
+    one.nursery.tell(Ended(72, -11))
+    assert "process 72, is gone after 0.1 s: killed by signal 11" in logged()[-1]
 
 
 def test_one_that_leaves_is_handed_nothing_more_and_replaced_when_it_is_gone(pool):
@@ -294,7 +317,7 @@ def test_one_that_says_nothing_any_more_is_replaced(pool, logged):
     still_alive(one, 1, other)
     assert (silent.given_up, other.given_up) == (True, False)
     silent.die()
-    assert one.nursery.ended == [silent.pid]
+    assert one.ended == [silent.pid]
     one.reactor.advance(FIRST_WAIT)
     assert one.asked_for() == [1, 2, 1]
     assert logged()[0] == "worker 1 says nothing any more"
@@ -315,6 +338,82 @@ def test_one_that_reports_in_time_is_kept(pool):
     assert not worker.given_up
 
 
+def at_work(one, seconds, busy, *others):
+    """Let time pass in which one works and says nothing; the others report."""
+    for _ in range(int(seconds)):
+        busy.process.cpu += 0.5
+        still_alive(one, 1, *others)
+
+
+def test_one_that_works_is_kept_though_it_says_nothing_and_reads_nothing(pool, logged):
+    one = pool()
+    busy, other = one.begin_all()
+    busy.say(Join(1, wants(), 0))
+    busy.heard()
+    busy.far.client.transport.producer.pauseProducing()
+    one.publish(1.5)
+    at_work(one, SILENCE, busy, other)
+    assert logged() == []
+    at_work(one, BUSY - SILENCE, busy, other)
+    assert logged() == ["worker 1 works, but has said nothing for 8 s"]
+    assert not busy.given_up
+    busy.far.client.transport.producer.resumeProducing()
+    busy.say(report(1))
+    one.publish(2.5)
+    assert [type(message) for message in busy.heard()] == [Emission] * 2
+    still_alive(one, BUSY, busy, other)
+    assert (logged()[1:], one.asked_for(), busy.given_up) == ([], [1, 2], False)
+
+
+def test_meanwhile_nobody_waits_for_it_who_can_be_served_by_another(pool):
+    one = pool(50, 2)
+    busy, other = one.begin_all()
+    at_work(one, SILENCE + 1, busy, other)
+    one.connect(3)
+    assert (busy.take(), other.take()) == (0, 3)  # who is too many is told so
+    busy.say(report(0))
+    one.connect(3)
+    assert (busy.take(), other.take()) == (3, 0)
+
+
+def test_when_all_work_who_comes_waits_for_the_first_that_is_heard_of(pool):
+    one = pool()
+    first, second = one.begin_all()
+    for _ in range(int(SILENCE) + 1):
+        second.process.cpu += 0.5
+        at_work(one, 1, first)
+    assert one.reactor.readers == set()
+    one.connect(3)
+    second.say(report(0))
+    one.reactor.turn()
+    assert (first.take(), second.take()) == (0, 3)
+
+
+def test_one_that_works_without_an_end_is_replaced(pool, logged):
+    one = pool()
+    endless, other = one.begin_all()
+    at_work(one, BUSY, endless, other)
+    assert not endless.given_up
+    at_work(one, 1, endless, other)
+    assert (endless.given_up, other.given_up) == (True, False)
+    endless.die()
+    assert one.ended == [endless.pid]
+    assert logged()[:2] == [
+        "worker 1 works, but has said nothing for 8 s",
+        "worker 1 says nothing any more",
+    ]
+
+
+def test_so_is_one_that_works_for_a_while_and_then_hangs(pool):
+    one = pool()
+    hanging, other = one.begin_all()
+    at_work(one, SILENCE + 1, hanging, other)
+    still_alive(one, IDLE - 1, other)
+    assert not hanging.given_up
+    still_alive(one, 1, other)
+    assert hanging.given_up
+
+
 def test_one_that_reads_nothing_is_replaced_and_keeps_nobody_waiting(pool):
     one = pool()
     stuck, other = one.begin_all()
@@ -324,7 +423,9 @@ def test_one_that_reads_nothing_is_replaced_and_keeps_nobody_waiting(pool):
     for price in range(1, 6):
         one.publish(float(price))
     assert len(other.heard(Emission)) == 5
-    still_alive(one, LIMITS.write_deadline, stuck, other)
+    still_alive(one, LIMITS.write_deadline - 1, stuck, other)
+    assert not stuck.given_up
+    still_alive(one, 1, stuck, other)
     assert (stuck.given_up, other.given_up) == (True, False)
 
 
@@ -361,6 +462,16 @@ def test_without_a_nursery_the_workers_go_on_and_another_is_started(pool, logged
     assert len(one.hired) == 3
 
 
+def test_one_that_hangs_is_ended_though_its_nursery_is_gone(pool):
+    one = pool()
+    silent, other = one.begin_all()
+    one.nursery.die()
+    still_alive(one, SILENCE + 1, other)
+    assert (len(one.nurseries), silent.given_up) == (2, True)
+    silent.die()
+    assert one.ended == [silent.pid]
+
+
 def test_a_nursery_that_takes_no_request_is_asked_again_once_it_is_replaced(pool):
     one = pool()
     first, _ = one.begin_all()
@@ -387,7 +498,7 @@ def test_a_nursery_that_is_only_slow_is_asked_again(pool):
 def test_one_that_could_not_be_ended_is_told(pool, logged):
     one = pool()
     first, _ = one.begin_all()
-    one.nursery.refuses = True
+    first.process.refuses = True
     first.die()
     one.reactor.advance(FIRST_WAIT)
     assert f"process {first.pid} could not be ended" in logged()
@@ -450,10 +561,24 @@ def test_who_does_not_end_in_time_is_ended(pool, logged):
     one.reactor.pump([0.5] * int(2 * (GRACE + LAST_GRACE) - 1))
     assert not second.given_up
     one.reactor.advance(0.5)
-    assert (second.given_up, one.nursery.ended) == (True, [second.pid])
+    assert (second.given_up, one.ended) == (True, [second.pid])
     second.die()
     assert over == [None]
     assert logged() == ["worker 2 does not end by itself"]
+
+
+def test_so_is_who_hangs_while_the_others_have_time(pool):
+    one = pool()
+    first, second = one.begin_all()
+    one.nursery.die()
+    one.pool.stop_accepting()
+    over = []
+    one.pool.drain(10 * SILENCE).addCallback(over.append)
+    still_alive(one, SILENCE + 1, second)
+    assert (first.given_up, second.given_up) == (True, False)
+    for worker in (first, second):
+        worker.die()
+    assert (over, one.ended) == ([None], [first.pid])
 
 
 def test_a_drain_without_any_worker_is_over_at_once(pool):
@@ -505,4 +630,4 @@ def test_after_it_another_start_is_as_the_first(pool):
 
 
 def test_the_times_are_named():
-    assert (SILENCE, FIRST_WAIT, LONGEST_WAIT, LAST_GRACE) == (8.0, 0.1, 30.0, 2.0)
+    assert (FIRST_WAIT, LONGEST_WAIT, LAST_GRACE) == (0.1, 30.0, 2.0)

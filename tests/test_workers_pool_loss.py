@@ -9,6 +9,7 @@ from pools import GRACE, pools, report, still_alive
 from relaying import wants
 from twisted.logger import formatEvent, globalLogPublisher
 
+from tickstorm.heartbeat import SWEEP_INTERVAL
 from tickstorm.workers.hiring import FIRST_WAIT, LONGEST_WAIT, next_wait
 from tickstorm.workers.link import (
     AtAddress,
@@ -19,8 +20,9 @@ from tickstorm.workers.link import (
     Load,
 )
 from tickstorm.workers.link_end import LIMITS
-from tickstorm.workers.pool import SILENCE, STALL
-from tickstorm.workers.spec import Born, Ended, Unborn
+from tickstorm.workers.pool import STALL
+from tickstorm.workers.silence import SILENCE
+from tickstorm.workers.spec import Ended, Unborn
 
 NO_ROOM = OSError(errno.EMFILE, "Too many open files")
 
@@ -72,7 +74,7 @@ def test_a_loss_is_told_with_how_its_process_ended(pool, logged, status, how, to
     text = f"worker 1, process {first.pid}, is gone after 2.0 s: {how}"
     assert logged() == [("error", text)]
     one.reactor.advance(FIRST_WAIT)
-    assert (logged(), one.nursery.ended, restarts(one)) == ([], [], [1, 0])
+    assert (logged(), one.ended, restarts(one)) == ([], [], [1, 0])
 
 
 def test_one_whose_end_is_not_told_soon_is_ended(pool, logged):
@@ -80,9 +82,9 @@ def test_one_whose_end_is_not_told_soon_is_ended(pool, logged):
     first, _ = one.begin_all()
     first.die()
     one.reactor.advance(0.9 * FIRST_WAIT)
-    assert one.nursery.ended == []
+    assert one.ended == []
     one.reactor.advance(0.2 * FIRST_WAIT)
-    assert one.nursery.ended == [first.pid]
+    assert one.ended == [first.pid]
     ((level, text),) = logged()
     assert (level, "is gone after 0.0 s" in text) == ("error", True)
     one.nursery.tell(Ended(first.pid, -9))  # that was the pool itself
@@ -93,7 +95,7 @@ def test_the_next_process_of_the_same_id_is_another(pool, logged):
     one = pool()
     one.at(1).begin(pid=71).die()
     one.reactor.pump([FIRST_WAIT] * 2)
-    assert one.nursery.ended == [71]  # it was gone already, and nothing is told of it
+    assert one.ended == [71]  # it was gone already, and nothing is told of it
     logged()
     one.at(1).begin(pid=71)
     one.nursery.tell(Ended(71, -9))
@@ -104,7 +106,7 @@ def test_the_next_process_of_the_same_id_is_another(pool, logged):
 def test_one_that_was_born_and_ended_within_moments_is_told_as_what_it_was(pool, logged):
     one = pool()
     one.at(1).die()
-    one.nursery.tell(Born(1, 71))
+    one.nursery.tell_of_birth(1, 71)
     one.nursery.tell(Ended(71, 1))
     assert logged() == [("error", "worker 1, process 71, is gone after 0.0 s: exit code 1")]
 
@@ -112,15 +114,16 @@ def test_one_that_was_born_and_ended_within_moments_is_told_as_what_it_was(pool,
 def test_one_that_was_given_up_is_told_as_that_and_ended_at_once(pool, logged):
     one = pool()
     silent, other = one.begin_all()
-    still_alive(one, SILENCE + 1, other)
+    still_alive(one, SILENCE + SWEEP_INTERVAL, other)
     silent.die()
-    assert one.nursery.ended == [silent.pid]
+    assert one.ended == [silent.pid]
     one.nursery.tell(Ended(silent.pid, -9))
     assert logged() == [
         ("error", "worker 1 says nothing any more"),
         (
             "error",
-            f"worker 1, process {silent.pid}, is gone after 9.0 s: it says nothing any more",
+            f"worker 1, process {silent.pid}, is gone after {SILENCE + SWEEP_INTERVAL:.1f} s: "
+            "it says nothing any more",
         ),
     ]
 
@@ -135,7 +138,7 @@ def test_one_that_was_told_to_end_and_has_is_no_loss(pool, logged):
     text = f"worker 1, process {first.pid}, is gone after 3.0 s: it was told to end"
     assert (logged(), restarts(one)) == ([("info", text)], [0, 0])
     one.reactor.advance(FIRST_WAIT)
-    assert (one.asked_for(), one.nursery.ended) == ([1, 2, 1], [])
+    assert (one.asked_for(), one.ended) == ([1, 2, 1], [])
 
 
 def test_one_that_was_told_to_end_and_died_meanwhile_is(pool):
@@ -171,7 +174,7 @@ def test_a_loss_before_it_is_told_and_not_replaced(pool, logged):
     first.die()
     one.pool.stop_accepting()
     assert [level for level, _ in logged()] == ["error"]
-    assert one.nursery.ended == [first.pid]
+    assert one.ended == [first.pid]
     one.reactor.advance(LONGEST_WAIT)
     assert one.asked_for() == [1, 2]
 
@@ -186,9 +189,9 @@ def test_what_this_process_has_slept_through_is_no_silence(pool):
     one.reactor.advance(10 * SILENCE)
     assert [worker.given_up for worker in workers] == [False, False]
     workers[0].say(report(0))  # it was written long ago
-    still_alive(one, SILENCE - 2, workers[0])
+    still_alive(one, SILENCE - 2 * SWEEP_INTERVAL, workers[0])
     assert [worker.given_up for worker in workers] == [False, False]
-    still_alive(one, 1, workers[0])
+    still_alive(one, SWEEP_INTERVAL, workers[0])
     assert [worker.given_up for worker in workers] == [False, True]
 
 

@@ -14,6 +14,7 @@ from twisted.logger import formatEvent, globalLogPublisher
 
 from tickstorm.credentials import Peer, User
 from tickstorm.errors import InternalError, InvalidAuth, NotPermitted, NotSubscribed
+from tickstorm.heartbeat import SWEEP_INTERVAL
 from tickstorm.listing import Listing, Query
 from tickstorm.messages import Login, Mode
 from tickstorm.metrics import Metrics
@@ -294,7 +295,7 @@ def test_what_the_parent_itself_does_is_in_it(pool, failures):
     one.reactor.advance(1)
     whole = one.pool.read()
     assert (whole.metrics.failures, whole.last_sweep_s) == ({"SECOND": 1}, one.reactor.seconds())
-    one.reactor.advance(1.75)
+    one.reactor.advance(SWEEP_INTERVAL + 0.75)
     assert one.pool.read().loop_lag_s == 0.75
     failures.clear()
 

@@ -38,7 +38,9 @@ from tickstorm.workers.link import (
     Report,
     emission,
 )
+from tickstorm.workers.link_end import LIMITS
 from tickstorm.workers.process import LAST_WORDS, LOAD_DELAY, REPORT_INTERVAL, Worker
+from tickstorm.workers.silence import BUSY
 from tickstorm.workers.spec import WorkerSpec
 
 STOPPING = error(pb.ERROR_CODE_SHUTTING_DOWN, "the server is stopping", retryable=True)
@@ -415,7 +417,10 @@ def test_a_subscriber_whose_parent_is_gone_is_told(parent):
 def test_a_parent_that_reads_nothing_is_given_up(parent):
     one = parent()
     one.link.client.transport.producer.pauseProducing()
-    for _ in range(12):
+    for _ in range(int(BUSY / REPORT_INTERVAL)):
+        one.reactor.advance(REPORT_INTERVAL)
+    assert not one.link.given_up  # a busy one does not read either
+    for _ in range(int((LIMITS.write_deadline - BUSY) / REPORT_INTERVAL)):
         one.reactor.advance(REPORT_INTERVAL)
     assert one.link.given_up
 

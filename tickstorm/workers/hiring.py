@@ -1,7 +1,8 @@
 """The hiring: has a worker in every place, and another when that is gone, by way of a nursery.
 
 What cannot be had now is tried again, after ever longer, and everything that is lost is told once,
-with its reason. A worker that was told to end and has is no loss.
+with its reason. A worker that was told to end and has is no loss. Each process is closed here, as
+soon as it is gone or ended.
 """
 
 import socket
@@ -15,14 +16,15 @@ from twisted.logger import Logger, LogLevel
 from tickstorm.clock import Clock
 from tickstorm.workers.handover import pair
 from tickstorm.workers.link_end import LinkEnd, Once
-from tickstorm.workers.nursery_process import NurseryProcess
+from tickstorm.workers.nursery_process import Begun, Heard, NurseryProcess
 from tickstorm.workers.place import Place
-from tickstorm.workers.spec import Born, Ended, News, Unborn, WorkerSpec
+from tickstorm.workers.spec import Ended, Unborn, WorkerSpec
+from tickstorm.workers.worker_process import WorkerProcess
 
 FIRST_WAIT, LONGEST_WAIT = 0.1, 30.0
 """Seconds before what is gone is replaced: twice as many each time, unless it lived LONGEST_WAIT.
 
-As long, FIRST_WAIT, is waited for the news of how a worker ended; after it, its end is asked for.
+As long, FIRST_WAIT, is waited for the news of how a worker ended; after it, it is ended.
 """
 
 
@@ -38,11 +40,16 @@ class _Loss:
 
     def __init__(self, place: Place, lived: float, reason: str, waiting: IDelayedCall) -> None:
         self.number = place.number
-        self.pid = place.pid
+        self.process = place.process
         self.lived = lived
         self.drained = place.drained
         self.reason = reason
         self.waiting = waiting
+
+    @property
+    def pid(self) -> int:
+        """Its process's id; 0 until that is known."""
+        return self.process.pid if self.process is not None else 0
 
 
 class Hiring:
@@ -110,6 +117,9 @@ class Hiring:
     def lost(self, place: Place, reason: str) -> None:
         """Replace a worker whose link is lost; its place still says who it was."""
         if not self._running:
+            if place.fault:
+                self.end(place.process)
+            _close(place.process)
             return
         lived = self._clock.monotonic() - place.born_at
         place.wait = next_wait(0.0 if place.drained else place.wait, lived)
@@ -122,16 +132,20 @@ class Hiring:
             self._unexplained(place.number)
         self._later(place.number, place.wait, partial(self._hire, place))
 
-    def end(self, pid: int) -> None:
-        """End a worker's process, at once."""
-        if self._nursery is None or not pid:
+    def end(self, process: WorkerProcess | None) -> None:
+        """End a worker's process at once, if it is known."""
+        if process is None:
             return
         try:
-            self._nursery.end(pid)
+            process.end()
         except OSError:
-            self._log.warn("process {pid} could not be ended", pid=pid)
+            self._log.warn("process {pid} could not be ended", pid=process.pid)
         else:
-            self._killed.add(pid)
+            self._killed.add(process.pid)
+
+    def _dismiss(self, process: WorkerProcess | None) -> None:
+        self.end(process)
+        _close(process)
 
     # The nursery.
 
@@ -158,17 +172,24 @@ class Hiring:
             self._log.error("the nursery of the workers is gone: starting another")
             self._open_nursery_later()
 
-    def _hear(self, news: News) -> None:
+    def _hear(self, news: Heard) -> None:
         match news:
-            case Born(number, pid):
-                self._places[number - 1].pid = pid
-                self._killed.discard(pid)  # ids come again
-                if number in self._losses:
-                    self._losses[number].pid = pid
+            case Begun(number, process):
+                self._killed.discard(process.pid)  # ids come again
+                self._take_begun(number, process)
             case Unborn(number, reason):
                 self._take_unborn(self._places[number - 1], f"it could not begin: {reason}")
             case Ended(pid, status):
                 self._take_ended(pid, status)
+
+    def _take_begun(self, number: int, process: WorkerProcess) -> None:
+        of = self._losses.get(number, self._places[number - 1])
+        if isinstance(of, Place) and of.link is None:
+            self._dismiss(process)
+            return
+        # Of two, the second one was asked for when the first was lost already.
+        self._dismiss(of.process)
+        of.process = process
 
     def _take_unborn(self, place: Place, reason: str) -> None:
         if place.number in self._losses:
@@ -232,11 +253,12 @@ class Hiring:
 
     def _unexplained(self, number: int) -> None:
         loss = self._losses[number]
+        self.end(loss.process)
         self._explained(number, loss.reason)
-        self.end(loss.pid)
 
     def _explained(self, number: int, reason: str) -> None:
         loss = self._losses.pop(number)
+        _close(loss.process)
         if loss.waiting.active():
             loss.waiting.cancel()
         self._log.emit(
@@ -247,6 +269,11 @@ class Hiring:
             lived=loss.lived,
             reason="it was told to end" if loss.drained else reason,
         )
+
+
+def _close(process: WorkerProcess | None) -> None:
+    if process is not None:
+        process.close()
 
 
 def _how(status: int) -> str:

@@ -14,9 +14,13 @@ from tickstorm.errors import SlowConsumer
 from tickstorm.outlet import Outlet
 from tickstorm.overload import Backlog, BacklogLimits
 from tickstorm.workers.link import LinkDecoder, Unreadable, control
+from tickstorm.workers.silence import BUSY
 
-LIMITS = BacklogLimits(max_frames=100_000, max_bytes=256 * 2**20, write_deadline=10.0)
-"""How far the other end may fall behind before it is given up."""
+LIMITS = BacklogLimits(max_frames=100_000, max_bytes=256 * 2**20, write_deadline=1.5 * BUSY)
+"""How far the other end may fall behind before it is given up.
+
+Who works does not read meanwhile. That has a bound of its own, which comes before the deadline.
+"""
 
 
 @implementer(IProtocol)

@@ -2,12 +2,14 @@
 
 It runs no reactor and no thread, so that forking is safe; what it has loaded is frozen, so that its
 memory is shared by all workers as long as possible. Its only ties are a socket to the parent: a
-packet asks for a worker, packets tell of those that began and ended. With its parent it ends, and
+packet asks for a worker, packets tell of those that began and ended: with the handle that comes
+along, the parent can end one whatever has become of the nursery. With its parent it ends, and
 whoever of its workers has not noticed within moments ends with it.
 
 `python -m tickstorm.workers DESCRIPTOR` runs it, on the descriptor of that socket.
 """
 
+import errno
 import gc
 import os
 import pickle
@@ -26,7 +28,6 @@ from tickstorm.workers.spec import (
     MAX_PACKET,
     Birth,
     Born,
-    End,
     Ended,
     News,
     Unborn,
@@ -41,12 +42,22 @@ PATIENCE = 5.0
 """Seconds that workers have to end by themselves after the parent is gone."""
 
 
+def no_handles(pid: int) -> int:
+    """Refuse to make a handle, as a system does that has none.
+
+    Raises:
+        OSError: always.
+    """
+    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), pid)
+
+
 class Processes(NamedTuple):
-    """The system's calls for processes, as `os` has them."""
+    """The system's calls for processes, as `os` has them; not everywhere it has all."""
 
     fork: Callable[[], int] = os.fork
     wait: Callable[[int, int], tuple[int, int]] = os.waitpid
     kill: Callable[[int, int], object] = os.kill
+    open: Callable[[int], int] = getattr(os, "pidfd_open", no_handles)
 
 
 class Nursery:
@@ -97,11 +108,8 @@ class Nursery:
             return False
         if not packet:
             return False
-        request: Birth | End = pickle.loads(packet)  # noqa: S301 - of this program's own process
-        if isinstance(request, End):
-            self._end(request.pid)
-        else:
-            self._bear(request.number, descriptors)
+        birth: Birth = pickle.loads(packet)  # noqa: S301 - of this program's own process
+        self._bear(birth.number, descriptors)
         return True
 
     def tell_of_the_ended(self) -> None:
@@ -129,28 +137,37 @@ class Nursery:
         os.read(self._woken, 4096)
         self.tell_of_the_ended()
 
-    def _end(self, pid: int) -> None:
-        # What was not waited for yet keeps its id, so this cannot meet anybody else.
-        if pid in self._children:
-            self._processes.kill(pid, signal.SIGKILL)
-
     def _bear(self, number: int, descriptors: Sequence[int]) -> None:
         try:
-            self._tell(self._fork(number, descriptors))
+            pid = self._fork(descriptors)
         except OSError as error:
             self._tell(Unborn(number, error.strerror or str(error)))
+        else:
+            self._tell_of_birth(Born(number, pid))
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
 
-    def _fork(self, number: int, descriptors: Sequence[int]) -> Born:
+    def _fork(self, descriptors: Sequence[int]) -> int:
         if len(descriptors) != BIRTH_DESCRIPTORS:
             raise OSError("what it needs did not arrive: too many open files")
         pid = self._processes.fork()
         if not pid:
             self._be_a_worker(*descriptors)
         self._children.add(pid)
-        return Born(number, pid)
+        return pid
+
+    def _tell_of_birth(self, born: Born) -> None:
+        try:
+            # What was not waited for yet keeps its id, so this cannot be anybody else's.
+            handle = self._processes.open(born.pid)
+        except OSError:  # the system has none, or there is no room for it
+            self._tell(born)
+            return
+        try:
+            self._tell(born, handle)
+        finally:
+            os.close(handle)
 
     def _be_a_worker(self, spec: int, link: int, connections: int) -> None:
         code = 1
@@ -168,11 +185,13 @@ class Nursery:
         finally:
             os._exit(code)
 
-    def _tell(self, news: News) -> None:
+    def _tell(self, news: News, *handles: int) -> None:
         try:
-            self._parent.send(pickle.dumps(news))
-        except OSError:  # the parent is gone, which the next read says
-            return
+            socket.send_fds(self._parent, [pickle.dumps(news)], handles)
+        except OSError:
+            if handles:  # too many descriptors are on their way
+                self._tell(news)
+            # else the parent is gone, which the next read says
 
 
 def read_spec(descriptor: int) -> WorkerSpec:

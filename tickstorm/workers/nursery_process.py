@@ -4,8 +4,8 @@ import os
 import pickle
 import socket
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.internet.interfaces import IReadDescriptor
@@ -15,9 +15,21 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from tickstorm.workers.spec import MAX_PACKET, Birth, End, News, WorkerSpec
+from tickstorm.workers.spec import MAX_PACKET, Birth, Born, Ended, News, Unborn, WorkerSpec
+from tickstorm.workers.worker_process import WorkerProcess
 
 _THEIR_DESCRIPTOR = 3
+
+
+class Begun(NamedTuple):
+    """A worker began, whose process is the hearer's to close."""
+
+    number: int
+    process: WorkerProcess
+
+
+Heard = Begun | Unborn | Ended
+"""What becomes of workers, as the parent hears it."""
 
 
 class _Process(ProcessProtocol):
@@ -47,7 +59,7 @@ class NurseryProcess:
     """
 
     def __init__(
-        self, reactor: Any, take: Callable[[News], object], lost: Callable[[], object]
+        self, reactor: Any, take: Callable[[Heard], object], lost: Callable[[], object]
     ) -> None:
         self._reactor = reactor
         self._take = take
@@ -80,14 +92,6 @@ class NurseryProcess:
             descriptors = [told.fileno(), *(end.fileno() for end in ends)]
             socket.send_fds(self._socket, [pickle.dumps(Birth(spec.number))], descriptors)
 
-    def end(self, pid: int) -> None:
-        """Ask for the end of a worker, at once.
-
-        Raises:
-            OSError: the nursery is gone, or does not read.
-        """
-        self._socket.send(pickle.dumps(End(pid)))
-
     def close(self) -> None:
         """Let it end; its workers go on."""
         if self._socket.fileno() >= 0:
@@ -105,13 +109,14 @@ class NurseryProcess:
     def doRead(self) -> None:
         """Take what it tells."""
         try:
-            packet = self._socket.recv(MAX_PACKET)
+            packet, handles, _, _ = socket.recv_fds(self._socket, MAX_PACKET, 1)
         except BlockingIOError:
             return
         except OSError:
-            packet = b""
+            packet, handles = b"", []
         if packet:
-            self._take(pickle.loads(packet))  # noqa: S301 - of this program's own process
+            news: News = pickle.loads(packet)  # noqa: S301 - of this program's own process
+            self._take(_heard(news, handles))
         else:
             self.connectionLost(Failure(CONNECTION_LOST))
 
@@ -129,6 +134,12 @@ class NurseryProcess:
             env=_environment(),
             childFDs={0: 0, 1: 1, 2: 2, _THEIR_DESCRIPTOR: theirs.fileno()},
         )
+
+
+def _heard(news: News, handles: Sequence[int]) -> Heard:
+    if isinstance(news, Born):
+        return Begun(news.number, WorkerProcess(news.pid, next(iter(handles), None)))
+    return news
 
 
 def _environment() -> dict[str, str]:

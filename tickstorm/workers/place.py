@@ -10,6 +10,8 @@ from tickstorm.workers.handover import Handed, hand_over
 from tickstorm.workers.link import Load, Report
 from tickstorm.workers.link_end import LinkEnd
 from tickstorm.workers.relay import Placements
+from tickstorm.workers.silence import Silence, Verdict
+from tickstorm.workers.worker_process import WorkerProcess
 
 SOON = 1.0
 """Seconds within which a worker is worth waiting for."""
@@ -25,12 +27,12 @@ class Place:
     Attributes:
         link: to the worker; None while there is none.
         placements: the streams that it is on.
-        pid: its process; 0 until that is known.
+        process: its process; None until that is known.
         up: whether it serves.
         leaving: whether it is to be handed nothing more.
         restarts: how often it had to be replaced.
         by_address: its connections by address, if that is limited; no address has none.
-        silent_sweeps: how many sweeps there were since it was heard of last.
+        silence: since it was heard of last.
         born_at: when it was asked for, on the monotonic clock.
         drained: whether it has ended in good order.
         fault: why it was given up, if it was.
@@ -39,6 +41,7 @@ class Place:
     """
 
     link: LinkEnd | None
+    process: WorkerProcess | None
     placements: Placements | None
     _report: Report | None
 
@@ -56,14 +59,27 @@ class Place:
         return self.share - self._open - (self._handed - self._arrived)
 
     @property
+    def pid(self) -> int:
+        """Its process's id; 0 until that is known."""
+        return self.process.pid if self.process is not None else 0
+
+    @property
+    def heard_in_time(self) -> bool:
+        """Whether its worker is heard of as often as one is that has nothing else to do."""
+        return self.silence.verdict is Verdict.WELL
+
+    @property
     def takes(self) -> bool:
-        """Whether connections can be handed to its worker now."""
-        return self.up and not self.leaving and self._connections is not None
+        """Whether connections can be handed to its worker now, and are not left waiting there."""
+        serves = self.up and not self.leaving and self._connections is not None
+        return serves and self.heard_in_time
 
     @property
     def awaited(self) -> bool:
         """Whether there will be a worker within moments that takes connections."""
-        return not (self.takes or self.leaving or self.wait > SOON)
+        if self.takes or self.leaving or not self.heard_in_time:
+            return False
+        return self.wait <= SOON
 
     @property
     def reading(self) -> Reading:
@@ -100,7 +116,11 @@ class Place:
     def take_report(self, report: Report) -> None:
         """Note how its worker is."""
         self._report = report
-        self.silent_sweeps = 0
+        self.silence = Silence()
+
+    def stay_silent(self, seconds: float) -> Verdict:
+        """Note that its worker was not heard of for so many seconds more; what to make of it."""
+        return self.silence.last(seconds, self._cpu_seconds)
 
     def count(self, key: str, change: int) -> None:
         """Note that its worker has as many more (or fewer) connections from an address."""
@@ -133,15 +153,18 @@ class Place:
             report.resident_bytes if report is not None else 0,
         )
 
+    def _cpu_seconds(self) -> float | None:
+        return self.process.cpu_seconds() if self.process is not None else None
+
     def _clear(self) -> None:
         self.link = None
+        self.process = None
         self.placements = None
-        self.pid = 0
         self.up = False
         self.leaving = False
         self.by_address: Counter[str] = Counter()
         self.born_at = 0.0
-        self.silent_sweeps = 0
+        self.silence = Silence()
         self.drained = False
         self.fault = ""
         self.exit: int | None = None

@@ -1,7 +1,7 @@
 """The pool: keeps its workers alive, and feeds them.
 
-No worker waits for another: what one does not read is queued for it alone, and one that neither
-reads nor reports is replaced.
+No worker waits for another: what one does not read is queued for it alone, and one that hangs is
+replaced.
 """
 
 from collections import Counter
@@ -53,13 +53,9 @@ from tickstorm.workers.questions import Questions
 from tickstorm.workers.relay import Relay
 from tickstorm.workers.said import say
 from tickstorm.workers.shares import slots_of_worker
+from tickstorm.workers.silence import SILENCE, Verdict
 from tickstorm.workers.spec import WorkerSpec
 
-SILENCE = 8.0
-"""Seconds of sweeps without a report after which a worker is replaced.
-
-Sweeps are counted, not time: what this process has slept through itself is no silence of others.
-"""
 STALL = 2.0
 """Seconds that a sweep may be late; if it is later, what was written meanwhile is not read yet."""
 LAST_GRACE = 2.0
@@ -213,7 +209,7 @@ class WorkerPool:
         for place in self._places:
             if place.link is not None:
                 self._log.warn("worker {worker} does not end by itself", worker=place.number)
-                self._hiring.end(place.pid)
+                self._hiring.end(place.process)
                 place.link.abort()
 
     def _look_after(self, now: float) -> None:
@@ -222,11 +218,19 @@ class WorkerPool:
                 continue
             if self._sweeper.lag < STALL:
                 place.link.check(now)
-            place.silent_sweeps += 1
-            if place.silent_sweeps * SWEEP_INTERVAL > SILENCE:
-                self._log.error("worker {worker} says nothing any more", worker=place.number)
-                place.fault = "it says nothing any more"
-                place.link.abort()
+            self._note_silence(place, place.link)
+
+    def _note_silence(self, place: Place, link: LinkEnd) -> None:
+        # Sweeps are counted, not time: what this process has slept through itself is no silence.
+        before, verdict = place.silence.verdict, place.stay_silent(SWEEP_INTERVAL)
+        if verdict is Verdict.HANGS:
+            self._log.error("worker {worker} says nothing any more", worker=place.number)
+            place.fault = "it says nothing any more"
+            link.abort()
+        elif verdict is Verdict.BUSY and before is Verdict.WELL:
+            text = "worker {worker} works, but has said nothing for {seconds:g} s"
+            self._log.warn(text, worker=place.number, seconds=SILENCE)
+            self._dealer.offer()
 
     def _note_ended(self) -> None:
         if self._all_ended is not None and all(place.link is None for place in self._places):
@@ -258,6 +262,7 @@ class WorkerPool:
                 self._dealer.offer()
             case Report():
                 place.take_report(message)
+                self._dealer.offer()
             case Said():
                 say(message, place.number)
             case LoginAsked() | LoginDropped():

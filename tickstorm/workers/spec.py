@@ -38,14 +38,8 @@ class Birth(NamedTuple):
     number: int
 
 
-class End(NamedTuple):
-    """Asks for the end of a worker, at once."""
-
-    pid: int
-
-
 class Born(NamedTuple):
-    """A worker began."""
+    """A worker began; a handle of its process comes with it, if there can be one."""
 
     number: int
     pid: int

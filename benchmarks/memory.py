@@ -14,7 +14,7 @@ MEMORY = Asked(Bound(400, "MB"), Bound(250, "MB"))
 LIMITED_BY = (
     "On the machine of docs/scaling.md a connection costs some 1,300 bytes, object by object in "
     "that page, of which 0.8 KB are Twisted's transport, the socket and the reactor's tables. "
-    "Without connections a server with six workers has 110 MB there: 40 the parent, 12 the "
+    "Without connections a server with six workers has 124 MB there: 45 the parent, 17 the "
     "process that forks the workers, 10 each worker, 6 of them its own: pages whose objects it "
     "has counted references to."
 )

@@ -52,7 +52,8 @@ def measure(tools: Tools, size: Size, judged: bool) -> Section:
     return Section(
         f"Spread: one batch a second to each of {size.connections:,} subscribers, "
         f"{counted(size.workers, 'worker')}",
-        f"Each connection has its own one of 200 moments of the second. limit.c has as many "
+        f"Each connection has its own moment of the second: one of 200 of limit.c, and one of "
+        f"1,000 of Tickstorm, whose workers take turns. limit.c has as many "
         f"processes as Tickstorm has workers; the load generator runs on the same cores. "
         f"{counted(size.pairs, 'pair')} of runs of {size.seconds} s.",
         figures_table(figures, "limit.c", judged),

@@ -127,7 +127,8 @@ def measure(tools: Tools, size: Size, judged: bool) -> Section:  # noqa: ARG001 
         f"Message brokers that do something else than Tickstorm, and more of it, under the same "
         f"load; a publisher sends each of them a message of {MESSAGE_BYTES} bytes at the second, "
         f"which is fire and forget in all of them. Tickstorm makes its batch of {batch_bytes()} "
-        f"bytes itself, and answers heartbeats, which the brokers are not asked for. Versions and settings are Debian's, without persistence. CPU is that of "
+        f"bytes itself, and answers heartbeats, which the brokers are not asked for. Versions and "
+        f"settings are Debian's, without persistence. CPU is that of "
         f"all threads; the ratio is the broker's to Tickstorm's in the same round. A broker's "
         f"latency begins as the publisher sends, so that the way to the broker is in it; "
         f"Tickstorm's begins with its fan-out. {counted(size.pairs, 'round')} of {size.seconds} s.",

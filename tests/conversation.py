@@ -17,6 +17,7 @@ from tickstorm.factory import TickstormFactory
 from tickstorm.fanout import FanOut
 from tickstorm.frames import FrameDecoder, FrameType, encode_frame
 from tickstorm.hub import Hub
+from tickstorm.publishing import RATE, Intake, read_right, rights_by_user
 from tickstorm.ticks import Tick
 
 USER, PASSWORD = "alice", "correct-horse"
@@ -51,6 +52,12 @@ def auth(username=USER, password=PASSWORD, **fields):
 def subscribe(mode=TICK, *symbols, **fields):
     request = pb.SubscribeRequest(mode=mode, symbols=symbols, **fields)
     return encode_frame(FrameType.SUBSCRIBE, request.SerializeToString())
+
+
+def publish(*prices, symbol="EURUSD", request_id=0, **fields):
+    ticks = [pb.Tick(symbol=symbol, price=price, volume=1.0, **fields) for price in prices]
+    request = pb.PublishRequest(ticks=ticks, request_id=request_id)
+    return encode_frame(FrameType.PUBLISH, request.SerializeToString())
 
 
 def heartbeat(sequence=0, timestamp_ms=0):
@@ -140,6 +147,8 @@ class Server:
         start=START,
         hub_limits=(),
         batch_window=0.005,
+        publishers=(),
+        publish_rate=RATE,
         **options,
     ):
         self.reactor = MemoryReactorClock()
@@ -147,10 +156,13 @@ class Server:
         self.wall_offset_ns = 0
         self.clock = Clock(self.reactor, self.reactor.seconds, self._wall_ns)
         self.hub = Hub("epoch-1", self.clock.wall_ns, *hub_limits, slots=slots)
+        rights = rights_by_user(map(read_right, publishers))
+        intake = Intake(self.hub.publish, rights, publish_rate)
         self.factory = TickstormFactory(
-            FanOut(self.hub, self.clock, batch_window),
+            FanOut(self.hub, self.clock, batch_window, intake=intake),
             authenticator or SharedCredentials(USER, PASSWORD),
             self.clock,
+            publish_rights=rights,
             **options,
         )
         self.metrics = self.factory.metrics

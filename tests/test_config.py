@@ -24,6 +24,7 @@ from tickstorm.config import (
 from tickstorm.errors import ConfigError
 from tickstorm.hub import HubLimits
 from tickstorm.overload import BacklogLimits
+from tickstorm.publishing import read_right
 from tickstorm.session import SessionLimits
 from tickstorm.transports import SocketOptions
 
@@ -76,6 +77,8 @@ def test_defaults():
         "log_level": "info",
         "username": "",
         "password": "",
+        "publishers": (),
+        "publish_rate": 100_000,
         "max_connections": 100_000,
         "max_connections_per_address": 0,
         "allow": (),
@@ -168,6 +171,11 @@ def test_each_default_is_allowed(row):
         ({"AUTH_USERNAME": "ada", "AUTH_PASSWORD": "p"}, "username", "ada"),
         ({"AUTH_USERNAME": "ada", "AUTH_PASSWORD": " p "}, "password", " p "),
         ({"MAX_CONNECTIONS": "50000"}, "max_connections", 50_000),
+        (
+            {"TICKSTORM_PUBLISHERS": "alice:*; bob:EUR*,GBPUSD"},
+            "publishers",
+            (read_right("alice:*"), read_right("bob:EUR*,GBPUSD")),
+        ),
         (
             {"TICKSTORM_ALLOW": "10.0.0.0/8, ::1"},
             "allow",
@@ -382,6 +390,7 @@ def test_a_file_sets_each_kind_of_value(from_toml):
 
 
 DURATION = 'a duration from "1ms" to "3600s", or a number of seconds'
+PUBLISHERS = 'a list of users and what they may publish, such as "alice:*" or "bob:EUR*,GBPUSD"'
 PORTS = 'a list of endpoints such as "tcp:8080:interface=127.0.0.1"'
 
 
@@ -389,6 +398,9 @@ PORTS = 'a list of endpoints such as "tcp:8080:interface=127.0.0.1"'
     ("line", "shown", "allowed"),
     [
         ('max_connections = "5"', "'5'", "a whole number from 1 to 10000000"),
+        ('publishers = ["alice"]', "['alice']", PUBLISHERS),
+        ('publishers = "alice:*"', "'alice:*'", PUBLISHERS),
+        ('publishers = ["alice:eur"]', "['alice:eur']", PUBLISHERS),
         ("max_connections = true", "True", "a whole number from 1 to 10000000"),
         ("max_connections = 5.0", "5.0", "a whole number from 1 to 10000000"),
         ("max_connections = -5", "-5", "a whole number from 1 to 10000000"),

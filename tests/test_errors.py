@@ -55,7 +55,12 @@ def test_no_class_shares_the_code_of_another():
         and issubclass(value, ProtocolError)
         and value is not ProtocolError
     ]
-    assert sorted(error.code for error in classes) == sorted(PROTOCOL_ERRORS)
+    own = [error for error in classes if error.__base__ is ProtocolError]
+    assert sorted(error.code for error in own) == sorted(PROTOCOL_ERRORS)
+    # What else there is answers a PUBLISH, under the code of the one that it is made from.
+    others = [error for error in classes if error not in own]
+    assert {error.closes for error in others} == {False}
+    assert all(error.code == error.__base__.code for error in others)
 
 
 def test_an_error_carries_what_is_sent():

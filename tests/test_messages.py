@@ -164,7 +164,7 @@ NOT_YET = {
 ENUMS = {
     "MessageType": [
         *("UNSPECIFIED", "AUTH", "SUBSCRIBE", "HEARTBEAT"),
-        *("DATA_BATCH", "ERROR", "ACK", "PONG"),
+        *("DATA_BATCH", "ERROR", "ACK", "PONG", "PUBLISH"),
     ],
     "SubscriptionMode": ["UNSPECIFIED", "SECOND", "MINUTE", "TICK"],
     "ErrorCode": [

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 
 import pytest
 from certificates import NOT_AFTER, authority
-from conversation import PASSWORD, START, USER, Client, auth, subscribe
+from conversation import PASSWORD, START, USER, Client, auth, publish, subscribe
 from twisted.application.service import MultiService, Service
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, succeed
@@ -19,6 +19,7 @@ from tickstorm.credentials import SharedCredentials, User
 from tickstorm.errors import ConfigError, ListenError, SourceError
 from tickstorm.fanout import FanOut
 from tickstorm.overload import BacklogLimits
+from tickstorm.publishing import read_right
 from tickstorm.service import TickstormService, make_factory
 from tickstorm.session import SessionLimits
 from tickstorm.settings import Delivery, Settings
@@ -348,6 +349,7 @@ ELSEWHERE = {
     "port", "http", "source", "delivery", "workers", "log_format", "log_level", "username",
     "password", "max_symbols", "feed_timeout", "drain_timeout", "tls_enabled", "tls_cert",
     "tls_key", "tls_ca", "tls_client_auth", "tls_min_version", "origins",
+    "publishers", "publish_rate",
 }  # fmt: skip
 """Those that the tests of this file, of the settings and of the log look at one by one."""
 
@@ -377,6 +379,13 @@ def test_no_setting_is_forgotten():
 @pytest.mark.parametrize(("delivery", "slots"), [(Delivery.ALIGNED, 1), (Delivery.SPREAD, 200)])
 def test_the_delivery(delivery, slots):
     assert serve(delivery=delivery).hub.slots == slots
+
+
+def test_publishers_are_those_of_the_settings():
+    service = started(serve(publishers=(read_right(f"{USER}:EUR*"),), publish_rate=1000))
+    client = Client(service.factory)
+    client.send(auth(), publish(1.0), publish(1.0, symbol="GBPUSD"), publish(*[1.0] * 1000))
+    assert client.names() == ["ACK", "ACK", "NOT_PERMITTED", "RATE_LIMITED"]
 
 
 def test_the_symbols_are_limited():

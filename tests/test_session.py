@@ -150,6 +150,8 @@ TABLE = {
     ("AUTHENTICATED", "FAILED"): "CLOSED",
     ("STREAMING", "SUBSCRIBE"): "STREAMING",
     ("STREAMING", "HEARTBEAT"): "STREAMING",
+    ("AUTHENTICATED", "PUBLISH"): "AUTHENTICATED",
+    ("STREAMING", "PUBLISH"): "STREAMING",
     ("STREAMING", "FAILED"): "CLOSED",
     ("AUTHENTICATED", "REFUSED"): "AUTHENTICATED",
     ("STREAMING", "REFUSED"): "STREAMING",
@@ -465,7 +467,7 @@ def test_a_heartbeat_that_is_none(state, payload):
 BAD_BYTES = {
     "magic": (b"\x00" * 8, InvalidMessage),
     "version": (raw(3, version=2), UnsupportedVersion),
-    "type": (raw(8), InvalidMessage),
+    "type": (raw(9), InvalidMessage),
     "length": (struct.pack(">HBBI", 0xF57D, 1, 3, 65537), MessageTooLarge),
     "checksum": (HEARTBEAT[:-1] + b"\x00", ChecksumFailed),
 }

@@ -5,9 +5,11 @@ import subprocess
 
 import pytest
 from conversation import (
+    USER,
     Server,
     auth,
     heartbeat,
+    publish,
     subscribe,
 )
 from prometheus_client import generate_latest
@@ -84,6 +86,27 @@ def test_what_is_known_beforehand_begins_at_0():
     assert samples["tickstorm_protocol_errors_total", "OVERLOADED"] == 0
     assert samples["tickstorm_periodic_call_failures_total", "sweep"] == 0
     assert ("tickstorm_protocol_errors_total", "UNSPECIFIED") not in samples
+
+
+def test_publications_are_counted_by_their_result():
+    observed = Observed(publishers=[f"{USER}:EUR*"])
+    publisher = observed.server.connect()
+    requests = [publish(1.0, request_id=1)] * 2, [publish(1.0, symbol="GBPUSD"), publish()]
+    publisher.send(auth(client_id="desk"), *requests[0], *requests[1])
+    counted = {
+        result: value
+        for (name, *labels), value in observed.samples().items()
+        if name == "tickstorm_publications_total"
+        for result in labels
+    }
+    assert counted == {
+        "accepted": 1,
+        "repeated": 1,
+        "NOT_PERMITTED": 1,
+        "INVALID_MESSAGE": 1,
+        "RATE_LIMITED": 0,
+        "INTERNAL_ERROR": 0,
+    }
 
 
 def test_a_whole_conversation_is_counted():

@@ -21,6 +21,7 @@ from tickstorm.frames import HEADER_BYTES, FrameType, encode_frame
 from tickstorm.listing import MAX_LIMIT, Listing, Query
 from tickstorm.messages import Login, Mode, Subscription, batch_frame, tick_record
 from tickstorm.metrics import Metrics
+from tickstorm.publishing import Accepted, Publication, Publisher
 from tickstorm.reading import Reading
 from tickstorm.ticks import Tick
 from tickstorm.workers.link import (
@@ -43,6 +44,8 @@ from tickstorm.workers.link import (
     LoginDropped,
     LoginFailed,
     Placed,
+    PublishAnswered,
+    PublishAsked,
     Ready,
     Reload,
     Report,
@@ -73,6 +76,7 @@ MESSAGES = [
     Leave(3, 2),
     LoginDropped(4),
     LoginAsked(4, Login("alice", "secret", "client", "1.0"), Peer("10.0.0.1", "desk")),
+    PublishAsked(9, Publication(Publisher("alice", "desk"), 7, [Tick("A", 1.5), Tick("B", 2.0)])),
     LoginFailed("10.0.0.1"),
     AtAddress("2001:db8::/64", -1),
     Load(10, 3),
@@ -83,6 +87,7 @@ MESSAGES = [
     Placed(6, 7, 2**32 - 1, (b"one", b"", b"two")),
     Placed(6, 7, 8, [b"one"], more=True),
     LoginAnswered(7, User("alice")),
+    PublishAnswered(9, Accepted(2, repeated=True)),
     ListAsked(8, Query(5, 6, True)),
     Drain(2.5),
     Reload({"server.crt": b"new"}),

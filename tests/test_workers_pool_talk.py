@@ -4,7 +4,7 @@ from collections import Counter
 from math import inf
 
 import pytest
-from conversation import names, read
+from conversation import USER, names, read
 from pools import pools, report
 from relaying import wants
 from test_reading import as_values, counted
@@ -13,12 +13,23 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import formatEvent, globalLogPublisher
 
 from tickstorm.credentials import Peer, User
-from tickstorm.errors import InternalError, InvalidAuth, NotPermitted, NotSubscribed
+from tickstorm.errors import (
+    InternalError,
+    InvalidAuth,
+    InvalidPublication,
+    MayNotPublish,
+    NotPermitted,
+    NotSubscribed,
+    PublicationFailed,
+    PublishingTooFast,
+)
 from tickstorm.heartbeat import SWEEP_INTERVAL
 from tickstorm.listing import Listing, Query
 from tickstorm.messages import Login, Mode
 from tickstorm.metrics import Metrics
+from tickstorm.publishing import Accepted, Publication, Publisher, read_right
 from tickstorm.reading import Reading
+from tickstorm.ticks import Tick
 from tickstorm.workers.hiring import FIRST_WAIT, LONGEST_WAIT
 from tickstorm.workers.link import (
     AtAddress,
@@ -32,6 +43,8 @@ from tickstorm.workers.link import (
     LoginAsked,
     LoginFailed,
     Placed,
+    PublishAnswered,
+    PublishAsked,
     Report,
     Said,
 )
@@ -81,6 +94,77 @@ def test_periods_end_while_it_runs(pool):
     one.reactor.advance(1)
     (emission,) = worker.heard()
     assert names(read(b"".join(emission.frames))) == [[1.5]]
+
+
+# Publications.
+
+
+def asked_to_publish(pool, *ticks, user=USER, request_id=7, **settings):
+    """A pool, and what its first worker is told that asks to publish."""
+    one = pool(publishers=(read_right(f"{USER}:EUR*"),), **settings)
+    worker, other = one.begin_all()
+    other.say(Join(1, wants(Mode.TICK), 0))
+    other.heard()
+    worker.say(PublishAsked(3, Publication(Publisher(user, "desk"), request_id, ticks)))
+    return one, worker.heard(), other.heard()
+
+
+def test_what_one_worker_publishes_reaches_the_others_before_it_is_answered(pool):
+    one, answers, (emission,) = asked_to_publish(pool, Tick("EURUSD", 1.5), Tick("EURGBP", 2.5))
+    assert answers == [PublishAnswered(3, Accepted(2))]
+    assert names(read(b"".join(emission.frames))) == [[1.5, 2.5]]
+    assert one.hub.ticks_published == 2
+
+
+def test_a_request_that_another_worker_had_before_is_not_carried_out_again(pool):
+    one, _, _ = asked_to_publish(pool, Tick("EURUSD", 1.5))
+    publication = Publication(Publisher(USER, "desk"), 7, [Tick("EURUSD", 1.5)])
+    one.at(2).say(PublishAsked(1, publication))
+    assert one.at(2).heard() == [PublishAnswered(1, Accepted(1, repeated=True))]
+    assert one.hub.ticks_published == 1
+
+
+@pytest.mark.parametrize(
+    ("tick", "user", "kind", "message"),
+    [
+        (Tick("EURUSD", 1.5), "bob", MayNotPublish, "this user may not publish"),
+        (Tick("GBPUSD", 1.5), USER, MayNotPublish, "tick 0: this user may not publish GBPUSD"),
+        (
+            Tick("EURUSD", 0.0),
+            USER,
+            InvalidPublication,
+            "tick 0: price 0.0 is not 0.0001 to 1000000",
+        ),
+    ],
+)
+def test_a_worker_is_told_why_not(pool, tick, user, kind, message):
+    one, answers, emissions = asked_to_publish(pool, tick, user=user)
+    ((request, error),) = answers
+    assert (request, type(error), error.message) == (3, kind, message)
+    assert (emissions, one.hub.ticks_published) == ([], 0)
+
+
+def test_the_rate_is_that_of_the_whole_instance(pool):
+    ticks = [Tick("EURUSD", 1.5)] * 1000
+    one, _, _ = asked_to_publish(pool, *ticks, publish_rate=1000)
+    publication = Publication(Publisher(USER, "other"), 1, [Tick("EURUSD", 1.5)])
+    one.at(2).say(PublishAsked(1, publication))
+    ((_, error),) = one.at(2).heard(PublishAnswered)
+    assert (type(error), error.retry_after_ms) == (PublishingTooFast, 1)
+
+
+def test_a_hub_that_breaks_down_is_an_error_of_the_server(pool, failures):
+    one = pool(publishers=(read_right(f"{USER}:*"),))
+    one.hub.on_ticks_pending = raising(ValueError("broken"))
+    worker, _ = one.begin_all()
+    worker.say(Join(1, wants(Mode.TICK), 0))
+    worker.heard()
+    publication = Publication(Publisher(USER, "desk"), 1, [Tick("EURUSD", 1.5)])
+    worker.say(PublishAsked(1, publication))
+    ((_, error),) = worker.heard(PublishAnswered)
+    assert (type(error), error.message) == (PublicationFailed, "it could not be published")
+    assert [str(failure) for failure in failures] == ["broken"]
+    failures.clear()
 
 
 # Logins.

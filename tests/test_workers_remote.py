@@ -10,11 +10,12 @@ from test_broadcast import calls_of
 from twisted.internet.defer import CancelledError
 
 from tickstorm.credentials import Peer, User
-from tickstorm.errors import InternalError, InvalidAuth
+from tickstorm.errors import InternalError, InvalidAuth, MayNotPublish
 from tickstorm.fanout import FanOut
 from tickstorm.frames import MAX_PAYLOAD_BYTES
 from tickstorm.hub import Hub
 from tickstorm.messages import Login, Mode, tick_record
+from tickstorm.publishing import Accepted, Publication, Publisher
 from tickstorm.ticks import Tick
 from tickstorm.workers.link import (
     Emission,
@@ -24,6 +25,8 @@ from tickstorm.workers.link import (
     LoginAsked,
     LoginDropped,
     Placed,
+    PublishAnswered,
+    PublishAsked,
 )
 from tickstorm.workers.remote import RemoteAuthenticator, RemoteFeed
 
@@ -724,6 +727,39 @@ def test_an_answer_to_a_login_that_is_given_up_is_dropped():
     asked.authenticator.answered(LoginAnswered(99, User("alice")))
     assert (len(answers), asked.authenticator._waiting) == (1, {})
     assert asked.said[1:] == [LoginDropped(1)]
+
+
+# Publications.
+
+
+class Publishing:
+    """A feed of which publications are asked, and what it says to the parent."""
+
+    def __init__(self):
+        self.said = []
+        clock = Parent().clock
+        self.feed = RemoteFeed("epoch-1", (0,), self.said.append, clock, MAX_PAYLOAD_BYTES)
+
+    def ask(self, request_id):
+        answers = []
+        self.feed.publish(publication(request_id)).addBoth(answers.append)
+        return answers
+
+
+def publication(request_id):
+    return Publication(Publisher("alice", "desk"), request_id, [Tick("A", 1.0)])
+
+
+def test_a_publication_is_asked_of_the_parent_and_answered_by_its_number():
+    publishing = Publishing()
+    one, other = publishing.ask(7), publishing.ask(8)
+    assert publishing.said == [PublishAsked(1, publication(7)), PublishAsked(2, publication(8))]
+    publishing.feed.published(PublishAnswered(2, Accepted(1)))
+    assert (one, other) == ([], [Accepted(1)])
+    publishing.feed.published(PublishAnswered(1, MayNotPublish("no")))
+    (failure,) = one
+    assert (failure.type, failure.value.message) == (MayNotPublish, "no")
+    assert publishing.feed._publishing == {}
 
 
 def test_a_feed_says_whose_numbers_it_gives():

@@ -10,6 +10,8 @@ from tickstorm.feed import Feed
 from tickstorm.hub import Hub, HubLimits
 from tickstorm.outlet import Outlet
 from tickstorm.overload import BacklogLimits
+from tickstorm.publishing import Intake, rights_by_user
+from tickstorm.rates import Rate
 from tickstorm.session import SessionLimits
 from tickstorm.settings import Settings
 from tickstorm.transports import SocketOptions
@@ -19,6 +21,12 @@ def make_hub(settings: Settings, epoch: str, clock: Clock, slots: int) -> Hub[Ou
     """Return a hub with what the settings say of it."""
     limits = HubLimits(settings.max_symbols, settings.max_message_bytes)
     return Hub(epoch, clock.wall_ns, limits, slots)
+
+
+def make_intake(settings: Settings, hub: Hub[Outlet]) -> Intake:
+    """Return the way of publishers to a hub, with what the settings say of it."""
+    rate = Rate(settings.publish_rate, settings.publish_rate)
+    return Intake(hub.publish, rights_by_user(settings.publishers), rate)
 
 
 def make_factory(
@@ -54,5 +62,6 @@ def make_factory(
         socket_options=SocketOptions(
             settings.tcp_keepalive, settings.tcp_read_buffer_bytes, settings.tcp_write_buffer_bytes
         ),
+        publish_rights=rights_by_user(settings.publishers),
         verbose=settings.log_level == "debug",
     )

@@ -180,6 +180,30 @@ class NotPermitted(ProtocolError):
     code = ErrorCode.NOT_PERMITTED
 
 
+class InvalidPublication(InvalidMessage):
+    """A PUBLISH that cannot be carried out: nothing of it was; others may follow."""
+
+    closes = False
+
+
+class MayNotPublish(NotPermitted):
+    """A PUBLISH of what the user has no right to: nothing of it was published."""
+
+    closes = False
+
+
+class PublishingTooFast(RateLimited):
+    """More ticks than the user's rate allows: nothing of the PUBLISH was published."""
+
+    closes = False
+
+
+class PublicationFailed(InternalError):
+    """The server failed to carry a PUBLISH out; whether any of it was published is not known."""
+
+    closes = False
+
+
 class Overloaded(ProtocolError):
     """The server has no room for another connection."""
 

@@ -4,8 +4,9 @@ It is what another application listens with. Timers run from the first port that
 that stops.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
+from types import MappingProxyType
 
 from OpenSSL.SSL import Error as TLSError
 from twisted.internet.defer import Deferred
@@ -20,6 +21,7 @@ from tickstorm.credentials import IAuthenticator
 from tickstorm.errors import (
     InternalError,
     InvalidAuth,
+    InvalidPublication,
     NotPermitted,
     ProtocolError,
     RateLimited,
@@ -30,13 +32,17 @@ from tickstorm.heartbeat import DeadlineWheel, Sweeper
 from tickstorm.outlet import Outlet
 from tickstorm.overload import BacklogLimits
 from tickstorm.protocol import Connection
+from tickstorm.publications import Publications
 from tickstorm.reading import Reading
 from tickstorm.session import SessionLimits
 from tickstorm.stream import StreamTable
+from tickstorm.symbols import SymbolSet
 from tickstorm.transports import SocketOptions
 
 LOGIN_ERRORS = (InvalidAuth, RateLimited, NotPermitted, InternalError)
 """What a login can end in."""
+
+NO_RIGHTS: Mapping[str, SymbolSet] = MappingProxyType({})
 
 
 class TickstormFactory(Factory):
@@ -51,6 +57,7 @@ class TickstormFactory(Factory):
         backlog_limits: how far a connection may fall behind.
         admission_limits: who may connect, and how often a login may fail.
         socket_options: set on each accepted socket.
+        publish_rights: what each user may publish; others may not.
         verbose: whether each connection's beginning and end is logged, at level debug.
 
     Attributes:
@@ -75,6 +82,7 @@ class TickstormFactory(Factory):
         backlog_limits: BacklogLimits = BacklogLimits(),
         admission_limits: AdmissionLimits = AdmissionLimits(),
         socket_options: SocketOptions = SocketOptions(),
+        publish_rights: Mapping[str, SymbolSet] = NO_RIGHTS,
         verbose: bool = False,
     ) -> None:
         self.feed = feed
@@ -86,6 +94,7 @@ class TickstormFactory(Factory):
         self.metrics = feed.metrics
         self.door = Door(admission_limits)
         self.login_failures = LoginFailures(admission_limits)
+        self.publications = Publications(feed, publish_rights, clock)
         self.on_login_failed: Callable[[str], object] = lambda _: None
         self.on_closed: Callable[[], object] = lambda: None
         self.connections: dict[int, Connection] = {}
@@ -159,6 +168,12 @@ class TickstormFactory(Factory):
     def closing(self, connection: Connection) -> None:
         """Look at a connection when its new deadline has come."""
         self._wheel.add(connection)
+
+    def refused(self, error: ProtocolError) -> None:
+        """Count a request that was answered with an error."""
+        self.metrics.protocol_errors[error.code.name] += 1
+        if isinstance(error, InvalidPublication):
+            self.metrics.publications[error.code.name] += 1
 
     def ended(self, connection: Connection, error: ProtocolError) -> None:
         """Note why a conversation ended."""

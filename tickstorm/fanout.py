@@ -17,6 +17,7 @@ from tickstorm.hub import Hub
 from tickstorm.messages import MAX_TICKS_PER_BATCH, Mode, Subscription
 from tickstorm.metrics import Metrics
 from tickstorm.outlet import Outlet
+from tickstorm.publishing import Accepted, Intake, Publication
 from tickstorm.stream import Stream, StreamTable
 
 Send = Callable[[Stream[Outlet], list[bytes]], None]
@@ -31,6 +32,7 @@ class FanOut:
         batch_window: seconds that a TICK batch collects ticks for; 0 sends at once.
         metrics: takes what was sent.
         send: takes each stream's frames; None stands for sending them to its subscribers.
+        intake: the way of publishers to the hub; None lets nobody publish.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class FanOut:
         *,
         metrics: Metrics | None = None,
         send: Send | None = None,
+        intake: Intake | None = None,
     ) -> None:
         self.metrics = metrics if metrics is not None else Metrics()
         self._hub = hub
@@ -48,6 +51,7 @@ class FanOut:
         self._batch_window = batch_window
         self._broadcast = Broadcast(clock, self.metrics)
         self._send_to_subscribers = send if send is not None else self._broadcast.send
+        self._intake = intake if intake is not None else Intake(hub.publish, {})
         self._next_slot = count()
         self._flush_due: IDelayedCall | None = None
         self._loops = [
@@ -111,6 +115,14 @@ class FanOut:
             raise
         stream.join(subscriber)
         return Joined(subscription, stream, snapshot)
+
+    def publish(self, publication: Publication) -> Accepted:
+        """Publish what a client asks for.
+
+        Raises:
+            ProtocolError: it may not, or cannot; see `Intake.take`.
+        """
+        return self._intake.take(publication, self._clock.monotonic())
 
     def leave(self, mode: Mode, stream: Stream[Outlet], subscriber: Outlet) -> None:
         """Take a subscriber off its stream."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tickstorm.messages import Mode, Subscription
+from tickstorm.publishing import Accepted, Publication
 from tickstorm.stream import Stream, StreamTable
 
 if TYPE_CHECKING:
@@ -64,6 +65,13 @@ class Feed(Protocol):
         """Put a subscriber on the stream that serves it, at once or later.
 
         A Deferred that is cancelled leaves nothing behind, and fails if there is no feed.
+        """
+
+    def publish(self, publication: Publication) -> Accepted | Deferred[Accepted]:
+        """Publish what a client asks for, at once or later.
+
+        Raises:
+            ProtocolError: as `Intake.take` does; the Deferred fails likewise.
         """
 
     def leave(self, mode: Mode, stream: Stream[Outlet], subscriber: Outlet) -> None:

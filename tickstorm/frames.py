@@ -36,6 +36,7 @@ class FrameType(IntEnum):
     ERROR = 5
     ACK = 6
     PONG = 7
+    PUBLISH = 8
 
 
 class Frame(NamedTuple):

@@ -12,6 +12,7 @@ from ipaddress import ip_network
 from typing import Any, NamedTuple
 
 from tickstorm.descriptions import from_address, parse_description
+from tickstorm.publishing import read_right
 
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 _DURATION = re.compile(r"([0-9]+(\.[0-9]+)?(ms|s|m|h))+")
@@ -212,6 +213,12 @@ ADDRESS = Kind(
 SOURCES = list_of(
     matching(r"[a-z][a-z0-9_-]*:.*", "").check,
     'a list of sources such as "walk:" or "replay:FILE"',
+    r"\s;",
+    0,
+)
+PUBLISH_RIGHTS = list_of(
+    read_right,
+    'a list of users and what they may publish, such as "alice:*" or "bob:EUR*,GBPUSD"',
     r"\s;",
     0,
 )

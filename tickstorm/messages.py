@@ -17,7 +17,9 @@ from tickstorm.bars import Bar
 from tickstorm.errors import (
     InvalidAuth,
     InvalidMessage,
+    InvalidPublication,
     InvalidSubscription,
+    InvalidTick,
     ProtocolError,
 )
 from tickstorm.frames import FrameType, encode_frame
@@ -76,6 +78,18 @@ class Subscription(NamedTuple):
     snapshot: bool = False
     start_time_ms: int = 0
     metadata: Mapping[str, str] = NO_METADATA
+
+
+class PublishRequest(NamedTuple):
+    """The contents of a PUBLISH frame, within the limits.
+
+    Attributes:
+        request_id: rises with each request of a client_id; 0 is not remembered.
+        ticks: 1 to MAX_TICKS_PER_BATCH.
+    """
+
+    request_id: int
+    ticks: Sequence[Tick]
 
 
 class Heartbeat(NamedTuple):
@@ -164,6 +178,62 @@ def _read_subscription(payload: bytes) -> Subscription:
 _shared_subscription = lru_cache(MAX_SHARED_SUBSCRIPTIONS)(_read_subscription)
 
 
+def decode_publication(payload: bytes, wall_ms: int) -> PublishRequest:
+    """Read a PUBLISH payload.
+
+    Raises:
+        InvalidMessage: it is no PublishRequest.
+        InvalidPublication: it has no tick or too many, or the time of one is too far from
+            `wall_ms`; the message begins with the index of the first such. Whatever else a tick has
+            is for the hub to judge.
+    """
+    request = parse(pb.PublishRequest, payload)
+    try:
+        return PublishRequest(request.request_id, _read_ticks(request.ticks, wall_ms))
+    except InvalidTick as error:
+        raise InvalidPublication(str(error), request_details(request.request_id)) from None
+
+
+def request_details(request_id: int) -> str:
+    """Return how the details of an ERROR name the request that it answers."""
+    return f"request {request_id}"
+
+
+def _read_ticks(ticks: Sequence[pb.Tick], wall_ms: int) -> list[Tick]:
+    if not 1 <= len(ticks) <= MAX_TICKS_PER_BATCH:
+        raise InvalidTick(f"{len(ticks)} ticks are not 1 to {MAX_TICKS_PER_BATCH}")
+    read = []
+    for index, tick in enumerate(ticks):
+        try:
+            read.append(_read_tick(tick, wall_ms))
+        except InvalidTick as error:
+            raise InvalidTick(f"tick {index}: {error}") from None
+    return read
+
+
+def _read_tick(tick: pb.Tick, wall_ms: int) -> Tick:
+    timestamp_ns = tick.timestamp_ns or tick.timestamp_ms * 1_000_000
+    if timestamp_ns and not _is_near(timestamp_ns // 1_000_000, wall_ms):
+        raise InvalidTick(
+            f"timestamp {timestamp_ns // 1_000_000} ms is more than 24 h behind or 5 min ahead"
+        )
+    return Tick(
+        tick.symbol,
+        tick.price,
+        tick.volume,
+        timestamp_ns,
+        tick.bid,
+        tick.ask,
+        tick.bid_size,
+        tick.ask_size,
+        dict(tick.metadata) or NO_METADATA,
+    )
+
+
+def _is_near(timestamp_ms: int, wall_ms: int) -> bool:
+    return -MAX_CLOCK_BEHIND_MS <= timestamp_ms - wall_ms <= MAX_CLOCK_AHEAD_MS
+
+
 def decode_heartbeat(payload: bytes, wall_ms: int) -> Heartbeat:
     """Read a HEARTBEAT payload, an empty one too.
 
@@ -174,7 +244,7 @@ def decode_heartbeat(payload: bytes, wall_ms: int) -> Heartbeat:
         return Heartbeat(0, 0)
     request = parse(pb.HeartbeatRequest, payload)
     timestamp_ms = request.timestamp_ms
-    if timestamp_ms and not -MAX_CLOCK_BEHIND_MS <= timestamp_ms - wall_ms <= MAX_CLOCK_AHEAD_MS:
+    if timestamp_ms and not _is_near(timestamp_ms, wall_ms):
         raise InvalidMessage(
             "the timestamp is more than 24 h behind or 5 min ahead",
             f"it is {timestamp_ms}, the server's clock is at {wall_ms}",
@@ -231,6 +301,10 @@ def _record(tick: pb.Tick) -> bytes:
     return pb.DataBatch(ticks=(tick,)).SerializeToString()
 
 
+def _entries(metadata: Mapping[str, str]) -> Mapping[str, str] | None:
+    return None if metadata is NO_METADATA else metadata
+
+
 def tick_record(tick: Tick, mode: Mode = Mode.TICK) -> bytes:
     """Serialise one tick as a piece of any DataBatch."""
     return _record(
@@ -244,7 +318,7 @@ def tick_record(tick: Tick, mode: Mode = Mode.TICK) -> bytes:
             bid_size=tick.bid_size,
             ask_size=tick.ask_size,
             mode=pb.SubscriptionMode.ValueType(mode),
-            metadata=tick.metadata,
+            metadata=_entries(tick.metadata),
             timestamp_ns=tick.timestamp_ns if mode is Mode.TICK else 0,
         )
     )
@@ -264,7 +338,7 @@ def bar_record(bar: Bar, mode: Mode) -> bytes:
             bid_size=last.bid_size,
             ask_size=last.ask_size,
             mode=pb.SubscriptionMode.ValueType(mode),
-            metadata=last.metadata,
+            metadata=_entries(last.metadata),
             open=bar.open,
             high=bar.high,
             low=bar.low,

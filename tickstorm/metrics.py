@@ -41,6 +41,8 @@ class Metrics:
         connections_opened: connections that came, those turned away among them.
         messages_sent: DATA_BATCH frames handed to connections; bytes_sent: their bytes.
         logins: by result: "accepted", or the name of the error code.
+        publications: requests to publish, by result: "accepted", "repeated", or the name of the
+            error code.
         rejections: connections turned away at the door, by reason.
         protocol_errors: ERROR frames, by the name of their code.
         tls_handshakes: by (version, cipher).
@@ -56,6 +58,7 @@ class Metrics:
         self.bytes_sent = 0
         self.slow_consumers = 0
         self.logins: Counter[str] = Counter()
+        self.publications: Counter[str] = Counter()
         self.rejections: Counter[str] = Counter()
         self.protocol_errors: Counter[str] = Counter()
         self.tls_handshakes: Counter[tuple[str, str]] = Counter()
@@ -70,6 +73,7 @@ class Metrics:
         self.bytes_sent += other.bytes_sent
         self.slow_consumers += other.slow_consumers
         self.logins.update(other.logins)
+        self.publications.update(other.publications)
         self.rejections.update(other.rejections)
         self.protocol_errors.update(other.protocol_errors)
         self.tls_handshakes.update(other.tls_handshakes)

@@ -7,6 +7,7 @@ who somebody is, the hub which stream serves a subscription.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -34,7 +35,16 @@ from tickstorm.feed import Joined
 from tickstorm.messages import Login, Subscription
 from tickstorm.outlet import Outlet
 from tickstorm.overload import Backlog
-from tickstorm.session import Event, Failed, LoginRequested, Refused, Session, State
+from tickstorm.publishing import Publisher
+from tickstorm.session import (
+    Event,
+    Failed,
+    LoginRequested,
+    PublicationRequested,
+    Refused,
+    Session,
+    State,
+)
 from tickstorm.stream import Stream
 from tickstorm.ticks import MAX_METADATA_VALUE
 from tickstorm.transports import (
@@ -89,6 +99,7 @@ class Connection:
         address: who it counts as: an IP address, "unix", or "" while a proxy has not said.
         inside: whether the door let it in.
         user: who has logged in.
+        publisher: the same, as one that publishes; None if it may not.
         subscription: what it gets.
         opened_at: when it came, on the monotonic clock.
     """
@@ -105,6 +116,7 @@ class Connection:
         "id",
         "inside",
         "opened_at",
+        "publisher",
         "subscription",
         "user",
     )
@@ -122,6 +134,7 @@ class Connection:
         self.address = PROXIED
         self.inside = False
         self.user: User | None = None
+        self.publisher: Publisher | None = None
         self.subscription: Subscription | None = None
         self.opened_at = self.now()
         self._session = Session(server.session_limits, self.opened_at)
@@ -234,6 +247,22 @@ class Connection:
         """Close at once."""
         self._transport.abortConnection()
 
+    # What its publications call.
+
+    def answer_publication(self, frame: bytes) -> None:
+        """Send an answer, unless the conversation is over."""
+        self._session.answer_publication(frame)
+        self._say()
+
+    def pause_reading(self) -> None:
+        """Read nothing for now."""
+        self._transport.pauseProducing()
+
+    def resume_reading(self) -> None:
+        """Read on, unless something else is waited for."""
+        if self._awaited is None and self._session.state is not State.CLOSED:
+            self._transport.resumeProducing()
+
     # The conversation.
 
     def _receive(self, data: bytes) -> None:
@@ -250,10 +279,12 @@ class Connection:
     def _act(self, event: Event) -> None:
         if isinstance(event, LoginRequested):
             self._log_in(event.login)
+        elif isinstance(event, PublicationRequested):
+            self._server.publications.ask(self, event.request)
         elif isinstance(event, Failed):
             self._end(event.error)
         elif isinstance(event, Refused):
-            self._server.metrics.protocol_errors[event.error.code.name] += 1
+            self._server.refused(event.error)
         else:
             self._subscribe(event.subscription)
 
@@ -270,26 +301,28 @@ class Connection:
             self._login_failed(Failure())
             return
         if isinstance(user, Deferred):
-            self._await(user, self._logged_in_later, self._login_failed)
+            later = partial(self._logged_in_later, login.client_id)
+            self._await(user, later, self._login_failed)
         else:
-            self._logged_in(user)
+            self._logged_in(login.client_id, user)
 
-    def _logged_in(self, user: User) -> None:
+    def _logged_in(self, client_id: str, user: User) -> None:
         if not isinstance(user, User):
             self._login_failed(Failure(TypeError(f"an authenticator returned {user!r:.100}")))
             return
         self.user = user
+        self.publisher = self._server.publications.publisher(user, client_id, self.id)
         self._server.metrics.logins["accepted"] += 1
         self._session.accept_login(self.now(), self._server.clock.wall_ms())
 
-    def _logged_in_later(self, user: User) -> None:
+    def _logged_in_later(self, client_id: str, user: User) -> None:
         if self._session.state is not State.AUTHENTICATING:
             return
         limited = self._limited()
         if limited is not None:
             self.fail(limited)
             return
-        self._logged_in(user)
+        self._logged_in(client_id, user)
         if self.user is not None:
             self._read_on()
 

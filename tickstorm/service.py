@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from tickstorm import open_files
 from tickstorm.addresses import address_text
-from tickstorm.assembly import make_factory, make_hub
+from tickstorm.assembly import make_factory, make_hub, make_intake
 from tickstorm.clock import Clock, system_clock
 from tickstorm.config import Settings
 from tickstorm.credentials import IAuthenticator, SharedCredentials
@@ -137,7 +137,8 @@ class TickstormService(MultiService):
             )
         if authenticator is None:
             authenticator = SharedCredentials(settings.username, settings.password)
-        feed = FanOut(self.hub, clock, settings.batch_window)
+        intake = make_intake(settings, self.hub)
+        feed = FanOut(self.hub, clock, settings.batch_window, intake=intake)
         own = replace(settings, max_connections=self._shares[0])
         self.factory = make_factory(own, feed, authenticator, clock)
         return InProcess(self.factory)

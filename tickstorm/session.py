@@ -24,10 +24,12 @@ from tickstorm.frames import MAX_PAYLOAD_BYTES, Frame, FrameDecoder, FrameType, 
 from tickstorm.messages import (
     Login,
     Mode,
+    PublishRequest,
     Subscription,
     ack_frame,
     decode_heartbeat,
     decode_login,
+    decode_publication,
     decode_subscription,
     error_frame,
     pong_frame,
@@ -65,7 +67,9 @@ TRANSITIONS: Mapping[tuple[State, Input], State] = {
     (State.AUTHENTICATED, FrameType.SUBSCRIBE): State.SUBSCRIBING,
     (State.AUTHENTICATED, FrameType.HEARTBEAT): State.AUTHENTICATED,
     (State.SUBSCRIBING, Step.SUBSCRIPTION_ACCEPTED): State.STREAMING,
+    (State.AUTHENTICATED, FrameType.PUBLISH): State.AUTHENTICATED,
     (State.STREAMING, FrameType.HEARTBEAT): State.STREAMING,
+    (State.STREAMING, FrameType.PUBLISH): State.STREAMING,
     (State.STREAMING, FrameType.SUBSCRIBE): State.STREAMING,
     (State.AUTHENTICATED, Step.REFUSED): State.AUTHENTICATED,
     (State.SUBSCRIBING, Step.REFUSED): State.AUTHENTICATED,
@@ -136,6 +140,15 @@ class SubscriptionRequested(NamedTuple):
     subscription: Subscription
 
 
+class PublicationRequested(NamedTuple):
+    """The client sent a valid PUBLISH, to be answered by `answer_publication`.
+
+    The conversation goes on meanwhile.
+    """
+
+    request: PublishRequest
+
+
 class Refused(NamedTuple):
     """A request was answered with an error; the conversation goes on."""
 
@@ -148,7 +161,7 @@ class Failed(NamedTuple):
     error: ProtocolError
 
 
-Event = LoginRequested | SubscriptionRequested | Refused | Failed
+Event = LoginRequested | SubscriptionRequested | PublicationRequested | Refused | Failed
 
 
 class Session:
@@ -216,6 +229,11 @@ class Session:
             "heartbeat_timeout_ms": str(round(self._limits.heartbeat_timeout * 1000)),
         }
         self._put(ack_frame(FrameType.SUBSCRIBE, "subscribed", wall_ms, {**intervals, **metadata}))
+
+    def answer_publication(self, frame: bytes) -> None:
+        """Answer PublicationRequested, in whatever state: what was asked for is done or refused."""
+        if self._state is not State.CLOSED:
+            self._put(frame)
 
     def answer(self, error: ProtocolError, wall_ms: int) -> Refused | Failed:
         """Tell the client of an error; one that closes ends the conversation."""
@@ -295,6 +313,8 @@ class Session:
             return None
         if frame.type is FrameType.AUTH:
             return LoginRequested(decode_login(frame.payload))
+        if frame.type is FrameType.PUBLISH:
+            return PublicationRequested(decode_publication(frame.payload, wall_ms))
         return self._subscription_requested(decode_subscription(frame.payload))
 
     def _subscription_requested(self, subscription: Subscription) -> SubscriptionRequested:

@@ -19,6 +19,7 @@ from tickstorm.kinds import (
     PATH,
     PORT_OR_OFF,
     PORTS,
+    PUBLISH_RIGHTS,
     SOURCES,
     WORKERS,
     Kind,
@@ -28,6 +29,7 @@ from tickstorm.kinds import (
     whole,
     word,
 )
+from tickstorm.publishing import PublishRight
 
 PREFIX = "TICKSTORM_"
 """Each setting's own name in the environment is this and its field's name in capitals."""
@@ -139,6 +141,14 @@ class Settings:
             "AUTH_PASSWORD",
             secret=True,
         ),
+    )
+    publishers: tuple[PublishRight, ...] = field(
+        default=(),
+        metadata=_is(PUBLISH_RIGHTS, "Who may publish, and which symbols: nobody unless set."),
+    )
+    publish_rate: int = field(
+        default=100_000,
+        metadata=_is(whole(1_000, 1_000_000_000, "ticks a second"), "What one user may publish."),
     )
     max_connections: int = field(
         default=100_000,

@@ -4,9 +4,8 @@ Every tick inside the server is a valid one: `validate` stands at each way in.
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple, NoReturn
 
 from tickstorm.errors import InvalidTick
 
@@ -17,7 +16,30 @@ MAX_WHOLE = 2**63 - 1
 MAX_METADATA_ENTRIES, MAX_METADATA_KEY, MAX_METADATA_VALUE = 20, 64, 256
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-NO_METADATA: Mapping[str, str] = MappingProxyType({})
+
+
+class _Nothing(Mapping[str, str]):
+    """No entries: one value, that stays the same one in another process."""
+
+    __slots__ = ()
+
+    def __getitem__(self, key: str) -> NoReturn:
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+    def __repr__(self) -> str:
+        return "{}"
+
+    def __reduce__(self) -> str:
+        return "NO_METADATA"
+
+
+NO_METADATA: Mapping[str, str] = _Nothing()
 
 
 class Tick(NamedTuple):

@@ -38,9 +38,11 @@ class _MessageTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MessageTy
     MESSAGE_TYPE_ERROR: _MessageType.ValueType  # 5
     MESSAGE_TYPE_ACK: _MessageType.ValueType  # 6
     MESSAGE_TYPE_PONG: _MessageType.ValueType  # 7
+    MESSAGE_TYPE_PUBLISH: _MessageType.ValueType  # 8
+    """ext"""
 
 class MessageType(_MessageType, metaclass=_MessageTypeEnumTypeWrapper):
-    """The frame types that version 1 names in an ACK. Their values equal the frame's type byte."""
+    """The frame types, as an ACK names them. Their values equal the frame's type byte."""
 
 MESSAGE_TYPE_UNSPECIFIED: MessageType.ValueType  # 0
 MESSAGE_TYPE_AUTH: MessageType.ValueType  # 1
@@ -50,6 +52,8 @@ MESSAGE_TYPE_DATA_BATCH: MessageType.ValueType  # 4
 MESSAGE_TYPE_ERROR: MessageType.ValueType  # 5
 MESSAGE_TYPE_ACK: MessageType.ValueType  # 6
 MESSAGE_TYPE_PONG: MessageType.ValueType  # 7
+MESSAGE_TYPE_PUBLISH: MessageType.ValueType  # 8
+"""ext"""
 Global___MessageType: _TypeAlias = MessageType  # noqa: Y015
 
 class _SubscriptionMode:
@@ -221,6 +225,37 @@ class SubscribeRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SubscribeRequest: _TypeAlias = SubscribeRequest  # noqa: Y015
+
+@_typing.final
+class PublishRequest(_message.Message):
+    """ext: answered by an ACK once all of it is published, with the metadata "request_id", "ticks" and,
+    if that was done for an earlier request of this number, "repeated"; or by an ERROR whose details
+    begin with "request N", and then nothing of it is published.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.int
+    """rises with each request of a client_id; 0: it is not remembered"""
+    @_builtins.property
+    def ticks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tick]:
+        """1 to 1,000; mode and what only bars have is not read"""
+
+    def __init__(
+        self,
+        *,
+        ticks: _abc.Iterable[Global___Tick] | None = ...,
+        request_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "ticks", b"ticks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishRequest: _TypeAlias = PublishRequest  # noqa: Y015
 
 @_typing.final
 class HeartbeatRequest(_message.Message):

@@ -25,6 +25,7 @@ _MESSAGES: Mapping[FrameType, type[Message]] = {
     FrameType.AUTH: pb.AuthRequest,
     FrameType.SUBSCRIBE: pb.SubscribeRequest,
     FrameType.HEARTBEAT: pb.HeartbeatRequest,
+    FrameType.PUBLISH: pb.PublishRequest,
     FrameType.DATA_BATCH: pb.DataBatch,
     FrameType.ERROR: pb.ErrorResponse,
     FrameType.ACK: pb.AckResponse,

@@ -37,6 +37,14 @@ CertificateExpiry = Callable[[], Mapping[str, float]]
 
 _OPENMETRICS = b"application/openmetrics-text"
 _LOGIN_RESULTS = ("accepted", ErrorCode.INVALID_AUTH.name, ErrorCode.RATE_LIMITED.name)
+_PUBLICATION_RESULTS = (
+    "accepted",
+    "repeated",
+    ErrorCode.INVALID_MESSAGE.name,
+    ErrorCode.NOT_PERMITTED.name,
+    ErrorCode.RATE_LIMITED.name,
+    ErrorCode.INTERNAL_ERROR.name,
+)
 _REJECTIONS = tuple(rejection.value for rejection in Rejection)
 _ERROR_CODES = tuple(code.name for code in ErrorCode if code is not ErrorCode.UNSPECIFIED)
 _PERIODIC_CALLS = ("sweep", "SECOND", "MINUTE", "deliver")
@@ -139,6 +147,12 @@ def _connections(reading: Reading) -> Iterator[Metric]:
         "Logins that were answered.",
         "result",
         _from_zero(_LOGIN_RESULTS, metrics.logins),
+    )
+    yield _counters(
+        "tickstorm_publications",
+        "Requests to publish that were answered.",
+        "result",
+        _from_zero(_PUBLICATION_RESULTS, metrics.publications),
     )
     yield _counters(
         "tickstorm_protocol_errors",

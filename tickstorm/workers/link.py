@@ -16,6 +16,7 @@ from tickstorm.errors import InvalidMessage, ProtocolError
 from tickstorm.frames import HEADER_BYTES, OVERHEAD_BYTES, FrameDecoder, encode_frame
 from tickstorm.listing import Listing, Query
 from tickstorm.messages import Login, Subscription
+from tickstorm.publishing import Accepted, Publication
 from tickstorm.reading import Reading
 
 MAX_LINK_PAYLOAD = 2**26
@@ -81,6 +82,13 @@ class LoginDropped(NamedTuple):
     """It does not want to know any more what it asked with LoginAsked."""
 
     request: int
+
+
+class PublishAsked(NamedTuple):
+    """It has a request to publish; answered by PublishAnswered."""
+
+    request: int
+    publication: Publication
 
 
 class LoginFailed(NamedTuple):
@@ -160,6 +168,13 @@ class LoginAnswered(NamedTuple):
 
     request: int
     answer: User | ProtocolError
+
+
+class PublishAnswered(NamedTuple):
+    """Answers PublishAsked: that it is published, or why not."""
+
+    request: int
+    answer: Accepted | ProtocolError
 
 
 class ListAsked(NamedTuple):

@@ -15,13 +15,16 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
+from tickstorm.assembly import make_intake
 from tickstorm.clock import Clock
 from tickstorm.credentials import IAuthenticator
+from tickstorm.errors import ProtocolError, PublicationFailed
 from tickstorm.fanout import FanOut
 from tickstorm.heartbeat import SWEEP_INTERVAL, DeadlineWheel, Sweeper
 from tickstorm.hub import Hub
 from tickstorm.listing import Listing, Query
 from tickstorm.outlet import Outlet
+from tickstorm.publishing import Accepted, Publication
 from tickstorm.reading import NOTHING, Reading, together
 from tickstorm.serving import WorkerReading
 from tickstorm.settings import Settings
@@ -40,6 +43,8 @@ from tickstorm.workers.link import (
     LoginAsked,
     LoginDropped,
     LoginFailed,
+    PublishAnswered,
+    PublishAsked,
     Ready,
     Reload,
     Report,
@@ -103,7 +108,13 @@ class WorkerPool:
         self._files = dict(files)
         self._clock = clock
         self._relay = Relay(clock)
-        self._fanout = FanOut(hub, clock, settings.batch_window, send=self._relay.send)
+        self._fanout = FanOut(
+            hub,
+            clock,
+            settings.batch_window,
+            send=self._relay.send,
+            intake=make_intake(settings, hub),
+        )
         self._places = [Place(number, share) for number, share in enumerate(shares, 1)]
         self._dealer = Dealer(reactor, self._places)
         self._questions = Questions(clock.scheduler)
@@ -253,10 +264,8 @@ class WorkerPool:
                 self._log.info("worker {worker} serves", worker=place.number)
                 place.up = True
                 self._dealer.offer()
-            case Join():
-                self._relay.join(self._fanout, message, placements)
-            case Leave():
-                self._relay.leave(self._fanout, message, placements)
+            case Join() | Leave():
+                self._relay.take(self._fanout, message, placements)
             case Load():
                 place.take_load(message)
                 self._dealer.offer()
@@ -267,6 +276,8 @@ class WorkerPool:
                 say(message, place.number)
             case LoginAsked() | LoginDropped():
                 self._logins.take(place.number, message, link.send)
+            case PublishAsked(request, publication):
+                link.send(PublishAnswered(request, self._publish(publication)))
             case LoginFailed():
                 self._tell_others(place, message)
             case AtAddress(key, change):
@@ -278,6 +289,15 @@ class WorkerPool:
                 place.let_go()
                 place.drained = isinstance(message, Drained)
                 self._dealer.offer()
+
+    def _publish(self, publication: Publication) -> Accepted | ProtocolError:
+        try:
+            return self._fanout.publish(publication)
+        except ProtocolError as error:
+            return error
+        except Exception:
+            self._log.failure("a publication failed")
+            return PublicationFailed("it could not be published")
 
     def _tell_others(self, place: Place, message: tuple[Any, ...]) -> None:
         for other in self._places:

@@ -33,6 +33,7 @@ from tickstorm.workers.link import (
     LoginAnswered,
     LoginFailed,
     Placed,
+    PublishAnswered,
     Ready,
     Reload,
     Report,
@@ -149,6 +150,8 @@ class Worker:
                 self._feed.placed(message)
             case LoginAnswered():
                 self._authenticator.answered(message)
+            case PublishAnswered():
+                self._feed.published(message)
             case LoginFailed(address):
                 self.factory.login_failures.record(address, self._clock.monotonic())
             case AtAddress(key, change):

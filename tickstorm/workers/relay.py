@@ -58,6 +58,13 @@ class Relay:
             for link in tuple(stream.subscribers):
                 link.deliver(message)
 
+    def take(self, feed: FanOut, message: Join | Leave, worker: Placements) -> None:
+        """Take what a worker says of its streams."""
+        if isinstance(message, Join):
+            self.join(feed, message, worker)
+        else:
+            self.leave(feed, message, worker)
+
     def join(self, feed: FanOut, join: Join, worker: Placements) -> None:
         """Put a worker on a stream, and answer it; a long snapshot has several parts.
 

@@ -15,6 +15,7 @@ from tickstorm.feed import Joined
 from tickstorm.messages import Login, Mode, Subscription
 from tickstorm.metrics import Metrics
 from tickstorm.outlet import Outlet
+from tickstorm.publishing import Accepted, Publication
 from tickstorm.stream import Stream, StreamKey, StreamTable
 from tickstorm.workers.joins import Joins, Waiting, Wanted
 from tickstorm.workers.link import (
@@ -25,6 +26,8 @@ from tickstorm.workers.link import (
     LoginAsked,
     LoginDropped,
     Placed,
+    PublishAnswered,
+    PublishAsked,
 )
 
 Send = Callable[[tuple[Any, ...]], None]
@@ -69,6 +72,8 @@ class RemoteFeed:
         self._send = send
         self._broadcast = Broadcast(clock, self.metrics)
         self._joins = Joins(send)
+        self._publish_requests = count(1)
+        self._publishing: dict[int, Deferred[Accepted]] = {}
         self._placements: dict[int, _Placement] = {}
         self._numbers: dict[Stream[Outlet], int] = {}
 
@@ -100,6 +105,21 @@ class RemoteFeed:
     def send_now(self, subscriber: Outlet, frames: Iterable[bytes]) -> None:
         """Send frames to one subscriber alone."""
         self._broadcast.send_now(subscriber, frames)
+
+    def publish(self, publication: Publication) -> Deferred[Accepted]:
+        """Have the parent publish what a client asks for."""
+        request = next(self._publish_requests)
+        accepted = self._publishing[request] = Deferred()
+        self._send(PublishAsked(request, publication))
+        return accepted
+
+    def published(self, answered: PublishAnswered) -> None:
+        """Take the parent's answer to a publication."""
+        accepted = self._publishing.pop(answered.request)
+        if isinstance(answered.answer, ProtocolError):
+            accepted.errback(answered.answer)
+        else:
+            accepted.callback(answered.answer)
 
     def placed(self, placed: Placed) -> None:
         """Take the parent's answer to a join, or a part of it."""

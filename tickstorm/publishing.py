@@ -20,7 +20,7 @@ REMEMBERED_REQUESTS = 256
 """How many requests of a publisher are remembered: it may have as many without an answer."""
 REMEMBERED_PUBLISHERS = 1000
 """Of how many publishers; that which has published nothing for longest is forgotten."""
-RATE = Rate(per_second=1_000_000, burst=1_000_000)
+RATE = Rate(per_second=100_000, burst=100_000)
 """Ticks of a user, unless it was set otherwise."""
 
 

@@ -29,7 +29,7 @@ from tickstorm.kinds import (
     whole,
     word,
 )
-from tickstorm.publishing import PublishRight
+from tickstorm.publishing import RATE, PublishRight
 
 PREFIX = "TICKSTORM_"
 """Each setting's own name in the environment is this and its field's name in capitals."""
@@ -147,7 +147,7 @@ class Settings:
         metadata=_is(PUBLISH_RIGHTS, "Who may publish, and which symbols: nobody unless set."),
     )
     publish_rate: int = field(
-        default=100_000,
+        default=round(RATE.per_second),
         metadata=_is(whole(1_000, 1_000_000_000, "ticks a second"), "What one user may publish."),
     )
     max_connections: int = field(

@@ -60,16 +60,19 @@ def test_numbers_enums_and_booleans_of_a_message_are_shown_even_if_zero():
         "symbols": ["B", "A"],
         "start_time_ms": 0,
         "metadata": {"a": "2", "z": "1"},
+        "interval_ms": 0,
+        "overload": "UNSPECIFIED",
+        "resume_after_sequence": 0,
         "snapshot": False,
     }
 
 
 def test_an_unknown_enum_is_its_number_and_unknown_fields_are_named():
-    payload = pb.SubscribeRequest(mode=9).SerializeToString() + b"\x28\x01\xf8\x06\x01"
+    payload = pb.SubscribeRequest(mode=9).SerializeToString() + b"\x50\x01\xf8\x06\x01"
     (finding,) = dissect(encode_frame(FrameType.SUBSCRIBE, payload))
     assert finding.fields["mode"] == 9
-    assert finding.unknown_fields == (5, 111)
-    assert list(finding_lines(finding))[-1] == "    (and fields unknown to this version: 5, 111)"
+    assert finding.unknown_fields == (10, 111)
+    assert list(finding_lines(finding))[-1] == "    (and fields unknown to this version: 10, 111)"
 
 
 def test_an_undecodable_payload_is_told_and_the_next_frame_is_read():

@@ -37,6 +37,9 @@ class FrameType(IntEnum):
     ACK = 6
     PONG = 7
     PUBLISH = 8
+    UNSUBSCRIBE = 9
+    GAP = 10
+    GOAWAY = 11
 
 
 class Frame(NamedTuple):

@@ -58,6 +58,27 @@ class Mode(IntEnum):
     TICK = 3
 
 
+@unique
+class Overload(IntEnum):
+    """What becomes of a slow subscriber, numbered as OverloadPolicy in protos/tickstorm.proto."""
+
+    CONFLATE = 1
+    DROP_OLDEST = 2
+    DISCONNECT = 3
+
+
+class Position(NamedTuple):
+    """Behind which batch to go on.
+
+    Attributes:
+        epoch: names the run of sequence numbers, as the ACK of a SUBSCRIBE does.
+        sequence: of the last batch that was received.
+    """
+
+    epoch: str
+    sequence: int
+
+
 class Login(NamedTuple):
     """The contents of an AUTH frame, within the limits."""
 
@@ -71,13 +92,27 @@ class Login(NamedTuple):
 
 
 class Subscription(NamedTuple):
-    """The contents of a SUBSCRIBE frame, within the limits; `symbols` None means all."""
+    """The contents of a SUBSCRIBE frame, within the limits.
+
+    Attributes:
+        mode: how often the ticks come, unless `interval_ms` says.
+        symbols: names, and beginnings with an asterisk behind them; None means all.
+        snapshot: whether to get the last value of each symbol first.
+        start_time_ms: to begin with what is kept since then; 0 begins with the next batch.
+        metadata: for the server's listing.
+        interval_ms: of the bars, 10 to 3,600,000; 0 stands for that of the mode.
+        overload: what to do if the subscriber does not keep up.
+        resume: to go on behind this batch.
+    """
 
     mode: Mode
     symbols: frozenset[str] | None = None
     snapshot: bool = False
     start_time_ms: int = 0
     metadata: Mapping[str, str] = NO_METADATA
+    interval_ms: int = 0
+    overload: Overload = Overload.DISCONNECT
+    resume: Position | None = None
 
 
 class PublishRequest(NamedTuple):

@@ -40,6 +40,12 @@ class _MessageTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MessageTy
     MESSAGE_TYPE_PONG: _MessageType.ValueType  # 7
     MESSAGE_TYPE_PUBLISH: _MessageType.ValueType  # 8
     """ext"""
+    MESSAGE_TYPE_UNSUBSCRIBE: _MessageType.ValueType  # 9
+    """ext"""
+    MESSAGE_TYPE_GAP: _MessageType.ValueType  # 10
+    """ext"""
+    MESSAGE_TYPE_GOAWAY: _MessageType.ValueType  # 11
+    """ext"""
 
 class MessageType(_MessageType, metaclass=_MessageTypeEnumTypeWrapper):
     """The frame types, as an ACK names them. Their values equal the frame's type byte."""
@@ -53,6 +59,12 @@ MESSAGE_TYPE_ERROR: MessageType.ValueType  # 5
 MESSAGE_TYPE_ACK: MessageType.ValueType  # 6
 MESSAGE_TYPE_PONG: MessageType.ValueType  # 7
 MESSAGE_TYPE_PUBLISH: MessageType.ValueType  # 8
+"""ext"""
+MESSAGE_TYPE_UNSUBSCRIBE: MessageType.ValueType  # 9
+"""ext"""
+MESSAGE_TYPE_GAP: MessageType.ValueType  # 10
+"""ext"""
+MESSAGE_TYPE_GOAWAY: MessageType.ValueType  # 11
 """ext"""
 Global___MessageType: _TypeAlias = MessageType  # noqa: Y015
 
@@ -80,6 +92,34 @@ SUBSCRIPTION_MODE_MINUTE: SubscriptionMode.ValueType  # 2
 SUBSCRIPTION_MODE_TICK: SubscriptionMode.ValueType  # 3
 """ext: every tick, in micro-batches"""
 Global___SubscriptionMode: _TypeAlias = SubscriptionMode  # noqa: Y015
+
+class _OverloadPolicy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OverloadPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OverloadPolicy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OVERLOAD_POLICY_UNSPECIFIED: _OverloadPolicy.ValueType  # 0
+    """as DISCONNECT"""
+    OVERLOAD_POLICY_CONFLATE: _OverloadPolicy.ValueType  # 1
+    """it gets the newest tick of each symbol"""
+    OVERLOAD_POLICY_DROP_OLDEST: _OverloadPolicy.ValueType  # 2
+    """it loses the oldest batches"""
+    OVERLOAD_POLICY_DISCONNECT: _OverloadPolicy.ValueType  # 3
+    """it gets ERROR SLOW_CONSUMER, and may resume"""
+
+class OverloadPolicy(_OverloadPolicy, metaclass=_OverloadPolicyEnumTypeWrapper):
+    """ext: what becomes of a subscriber that reads more slowly than its stream comes."""
+
+OVERLOAD_POLICY_UNSPECIFIED: OverloadPolicy.ValueType  # 0
+"""as DISCONNECT"""
+OVERLOAD_POLICY_CONFLATE: OverloadPolicy.ValueType  # 1
+"""it gets the newest tick of each symbol"""
+OVERLOAD_POLICY_DROP_OLDEST: OverloadPolicy.ValueType  # 2
+"""it loses the oldest batches"""
+OVERLOAD_POLICY_DISCONNECT: OverloadPolicy.ValueType  # 3
+"""it gets ERROR SLOW_CONSUMER, and may resume"""
+Global___OverloadPolicy: _TypeAlias = OverloadPolicy  # noqa: Y015
 
 class _ErrorCode:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -196,14 +236,29 @@ class SubscribeRequest(_message.Message):
     SYMBOLS_FIELD_NUMBER: _builtins.int
     START_TIME_MS_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    INTERVAL_MS_FIELD_NUMBER: _builtins.int
+    OVERLOAD_FIELD_NUMBER: _builtins.int
+    RESUME_EPOCH_FIELD_NUMBER: _builtins.int
+    RESUME_AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
     SNAPSHOT_FIELD_NUMBER: _builtins.int
     mode: Global___SubscriptionMode.ValueType
     start_time_ms: _builtins.int
+    """ext: "EUR*" is every symbol that begins so, "*" every one
+    begin with the batches since then, as far as they are kept
+    """
+    interval_ms: _builtins.int
+    """ext: bars of 10 ms to 1 h, with any mode but TICK"""
+    overload: Global___OverloadPolicy.ValueType
+    """ext"""
+    resume_epoch: _builtins.str
+    """ext: go on behind a batch of this epoch, whose number is"""
+    resume_after_sequence: _builtins.int
+    """ext: this; at most 64 characters"""
     snapshot: _builtins.bool
     """ext: send the last value of each symbol first"""
     @_builtins.property
     def symbols(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """at most 100, each at most 16 of [A-Z0-9._-]; none means all"""
+        """at most 100, each at most 16 of [A-Z0-9._-]; none means all;"""
 
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -216,11 +271,15 @@ class SubscribeRequest(_message.Message):
         symbols: _abc.Iterable[_builtins.str] | None = ...,
         start_time_ms: _builtins.int = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        interval_ms: _builtins.int = ...,
+        overload: Global___OverloadPolicy.ValueType = ...,
+        resume_epoch: _builtins.str = ...,
+        resume_after_sequence: _builtins.int = ...,
         snapshot: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "mode", b"mode", "snapshot", b"snapshot", "start_time_ms", b"start_time_ms", "symbols", b"symbols"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["interval_ms", b"interval_ms", "metadata", b"metadata", "mode", b"mode", "overload", b"overload", "resume_after_sequence", b"resume_after_sequence", "resume_epoch", b"resume_epoch", "snapshot", b"snapshot", "start_time_ms", b"start_time_ms", "symbols", b"symbols"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -258,6 +317,23 @@ class PublishRequest(_message.Message):
 Global___PublishRequest: _TypeAlias = PublishRequest  # noqa: Y015
 
 @_typing.final
+class UnsubscribeRequest(_message.Message):
+    """ext: answered by an ACK, behind which no batch of the subscription comes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnsubscribeRequest: _TypeAlias = UnsubscribeRequest  # noqa: Y015
+
+@_typing.final
 class HeartbeatRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -287,19 +363,27 @@ class HeartbeatResponse(_message.Message):
     CLIENT_TIMESTAMP_MS_FIELD_NUMBER: _builtins.int
     SERVER_TIMESTAMP_MS_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
+    NEXT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
     client_timestamp_ms: _builtins.int
     server_timestamp_ms: _builtins.int
     sequence: _builtins.int
+    next_sequence: _builtins.int
+    """ext, while subscribed: of the next batch on this connection"""
+    epoch: _builtins.str
+    """ext, likewise: that of the ACK"""
     def __init__(
         self,
         *,
         client_timestamp_ms: _builtins.int = ...,
         server_timestamp_ms: _builtins.int = ...,
         sequence: _builtins.int = ...,
+        next_sequence: _builtins.int = ...,
+        epoch: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_timestamp_ms", b"client_timestamp_ms", "sequence", b"sequence", "server_timestamp_ms", b"server_timestamp_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_timestamp_ms", b"client_timestamp_ms", "epoch", b"epoch", "next_sequence", b"next_sequence", "sequence", b"sequence", "server_timestamp_ms", b"server_timestamp_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -526,3 +610,59 @@ class AckResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AckResponse: _TypeAlias = AckResponse  # noqa: Y015
+
+@_typing.final
+class GapNotice(_message.Message):
+    """ext: batches that this connection does not get. Only to a client that asked for something ext."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    TICKS_LOST_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    first_sequence: _builtins.int
+    last_sequence: _builtins.int
+    ticks_lost: _builtins.int
+    reason: _builtins.str
+    """"conflated" or "dropped" """
+    def __init__(
+        self,
+        *,
+        first_sequence: _builtins.int = ...,
+        last_sequence: _builtins.int = ...,
+        ticks_lost: _builtins.int = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_sequence", b"first_sequence", "last_sequence", b"last_sequence", "reason", b"reason", "ticks_lost", b"ticks_lost"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GapNotice: _TypeAlias = GapNotice  # noqa: Y015
+
+@_typing.final
+class GoAway(_message.Message):
+    """ext: this connection will be closed. Only to a client that asked for something ext."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RETRY_AFTER_MS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    retry_after_ms: _builtins.int
+    """a duration: connect again after it"""
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        retry_after_ms: _builtins.int = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "retry_after_ms", b"retry_after_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GoAway: _TypeAlias = GoAway  # noqa: Y015

@@ -30,6 +30,9 @@ _MESSAGES: Mapping[FrameType, type[Message]] = {
     FrameType.ERROR: pb.ErrorResponse,
     FrameType.ACK: pb.AckResponse,
     FrameType.PONG: pb.HeartbeatResponse,
+    FrameType.UNSUBSCRIBE: pb.UnsubscribeRequest,
+    FrameType.GAP: pb.GapNotice,
+    FrameType.GOAWAY: pb.GoAway,
 }
 
 

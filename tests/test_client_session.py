@@ -21,14 +21,8 @@ from tickstorm.client.events import (
 )
 from tickstorm.client.messages import decode_batch
 from tickstorm.client.sequence import SequenceTracker
-from tickstorm.client.session import (
-    TRANSITIONS,
-    Session,
-    SessionLimits,
-    State,
-    Step,
-    next_state,
-)
+from tickstorm.client.session import Session, SessionLimits
+from tickstorm.client.states import TRANSITIONS, State, Step, next_state
 from tickstorm.errors import (
     PROTOCOL_ERRORS,
     ChecksumFailed,

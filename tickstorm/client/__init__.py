@@ -4,9 +4,10 @@
     async for batch in client:
         print(batch.ticks)
 
-It logs in, subscribes, sends heartbeats, checks every checksum and every sequence number, and
-connects again when a connection is lost. `twisted_client` is the same on a reactor, where the loop
-runs in a coroutine (`Deferred.fromCoroutine`). Importing this imports neither framework.
+It logs in, subscribes, sends heartbeats, checks every checksum and every sequence number, and when
+a connection is lost it goes on behind the last batch on the next one. `twisted_client` is the same
+on a reactor, where the loop runs in a coroutine (`Deferred.fromCoroutine`). Importing this imports
+neither framework.
 """
 
 from __future__ import annotations
@@ -17,21 +18,23 @@ from typing import TYPE_CHECKING, Any
 
 from tickstorm.client.backoff import BackoffLimits
 from tickstorm.client.batch import Batch, ReceivedTick
-from tickstorm.client.client import Client, ClientLimits, make_request
+from tickstorm.client.client import Client, ClientLimits
 from tickstorm.client.events import (
     Authenticated,
     Disconnected,
     Event,
     Gap,
     Garbled,
+    GoAway,
     Repeated,
     Restarted,
     ServerError,
     Silent,
     Subscribed,
 )
+from tickstorm.client.request import make_request
 from tickstorm.client.session import SessionLimits
-from tickstorm.messages import Mode
+from tickstorm.messages import Mode, Overload, Position
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -51,7 +54,10 @@ __all__ = [
     "Event",
     "Gap",
     "Garbled",
+    "GoAway",
     "Mode",
+    "Overload",
+    "Position",
     "ReceivedTick",
     "Repeated",
     "Restarted",
@@ -76,7 +82,12 @@ def twisted_client(
     password: str,
     mode: Mode = Mode.SECOND,
     symbols: Iterable[str] | None = None,
+    interval: float | None = None,
     snapshot: bool = False,
+    overload: Overload | None = None,
+    start_time_ms: int = 0,
+    resume: bool = True,
+    resume_from: Position | None = None,
     client_id: str = "",
     on_event: Callable[[Event], object] = _ignore,
     limits: ClientLimits = ClientLimits(),
@@ -92,8 +103,19 @@ def twisted_client(
         username: as the server knows it.
         password: likewise.
         mode: how often the ticks come, and whether as bars.
-        symbols: at most 100; None asks for all.
-        snapshot: whether to get the last value of each symbol first, on each connection.
+        symbols: names, and beginnings with an asterisk behind them ("EUR*"), at most 100; None asks
+            for all.
+        interval: seconds that each bar is of, 0.01 to 3600 in whole milliseconds, instead of those
+            of the mode.
+        snapshot: whether to get the last value of each symbol first; on each connection that does
+            not resume.
+        overload: what the server does when this side does not keep up; None leaves it to the
+            server.
+        start_time_ms: to begin with what the server has kept since then, in milliseconds since the
+            Unix epoch; 0 begins with the next batch.
+        resume: whether a connection goes on where the one before ended.
+        resume_from: to begin behind this batch: a `position` of another client's with the same
+            mode, symbols and interval.
         client_id: told to the server, at most 64 characters.
         on_event: called with all that happens beside the batches, when it happens. What it raises
             ends the client, and comes out of the iteration.
@@ -104,7 +126,7 @@ def twisted_client(
     Raises:
         ConfigError: the address is none.
         TypeError: `symbols` is one string.
-        ValueError: `symbols` is empty.
+        ValueError: an argument is outside its limits, or two exclude each other.
     """
     from tickstorm.client.on_twisted import TwistedFramework, as_endpoint
     from tickstorm.clock import system_clock
@@ -113,7 +135,17 @@ def twisted_client(
         as_endpoint(reactor, address), system_clock(reactor) if clock is None else clock
     )
     request = make_request(
-        username, password, mode, symbols, snapshot=snapshot, client_id=client_id
+        username,
+        password,
+        mode,
+        symbols,
+        interval=interval,
+        snapshot=snapshot,
+        overload=overload,
+        start_time_ms=start_time_ms,
+        resume=resume,
+        resume_from=resume_from,
+        client_id=client_id,
     )
     return Client(framework, request, on_event, limits, random)
 
@@ -125,7 +157,12 @@ def asyncio_client(
     password: str,
     mode: Mode = Mode.SECOND,
     symbols: Iterable[str] | None = None,
+    interval: float | None = None,
     snapshot: bool = False,
+    overload: Overload | None = None,
+    start_time_ms: int = 0,
+    resume: bool = True,
+    resume_from: Position | None = None,
     client_id: str = "",
     on_event: Callable[[Event], object] = _ignore,
     limits: ClientLimits = ClientLimits(),
@@ -140,8 +177,19 @@ def asyncio_client(
         username: as the server knows it.
         password: likewise.
         mode: how often the ticks come, and whether as bars.
-        symbols: at most 100; None asks for all.
-        snapshot: whether to get the last value of each symbol first, on each connection.
+        symbols: names, and beginnings with an asterisk behind them ("EUR*"), at most 100; None asks
+            for all.
+        interval: seconds that each bar is of, 0.01 to 3600 in whole milliseconds, instead of those
+            of the mode.
+        snapshot: whether to get the last value of each symbol first; on each connection that does
+            not resume.
+        overload: what the server does when this side does not keep up; None leaves it to the
+            server.
+        start_time_ms: to begin with what the server has kept since then, in milliseconds since the
+            Unix epoch; 0 begins with the next batch.
+        resume: whether a connection goes on where the one before ended.
+        resume_from: to begin behind this batch: a `position` of another client's with the same
+            mode, symbols and interval.
         client_id: told to the server, at most 64 characters.
         on_event: called with all that happens beside the batches, when it happens. What it raises
             ends the client, and comes out of the iteration.
@@ -152,7 +200,7 @@ def asyncio_client(
     Raises:
         ConfigError: the address is none, or its certificates cannot be read.
         TypeError: `symbols` is one string.
-        ValueError: `symbols` is empty.
+        ValueError: an argument is outside its limits, or two exclude each other.
         RuntimeError: no loop was given, and none is running.
     """
     from asyncio import get_running_loop
@@ -161,6 +209,16 @@ def asyncio_client(
 
     framework = AsyncioFramework(get_running_loop() if loop is None else loop, address)
     request = make_request(
-        username, password, mode, symbols, snapshot=snapshot, client_id=client_id
+        username,
+        password,
+        mode,
+        symbols,
+        interval=interval,
+        snapshot=snapshot,
+        overload=overload,
+        start_time_ms=start_time_ms,
+        resume=resume,
+        resume_from=resume_from,
+        client_id=client_id,
     )
     return Client(framework, request, on_event, limits, random)

@@ -24,7 +24,7 @@ class ReceivedTick(NamedTuple):
         open, high, low: of a bar; 0 for a single tick, and from a server of plain version 1.
         vwap: sum(price * volume) / sum(volume) of a bar; 0 without volume.
         trade_count: how many ticks the bar has.
-        mode: None when the server does not say.
+        mode: None when the server does not say, as of a bar with an interval of its own.
         metadata: what the publisher added.
     """
 

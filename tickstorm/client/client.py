@@ -1,64 +1,24 @@
 """The client: stays subscribed over any number of connections, and hands out the batches.
 
-Batches come in the order of their numbers, none twice. What is missing is told, not repaired.
+Batches come in the order of their numbers, none twice. A connection that is lost is resumed behind
+the last batch that it brought; what is missing nevertheless is told.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
 from enum import Enum, auto, unique
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
-import tickstorm
 from tickstorm.client.backoff import Backoff, BackoffLimits
 from tickstorm.client.batch import Batch
 from tickstorm.client.connection import Connection, Ending
-from tickstorm.client.events import BatchReceived, Disconnected, Event, SessionEvent
+from tickstorm.client.events import BatchReceived, Disconnected, Event, SessionEvent, Subscribed
 from tickstorm.client.inbox import Inbox
 from tickstorm.client.interfaces import Framework, Timer
-from tickstorm.client.sequence import SequenceTracker
+from tickstorm.client.request import Request, make_subscription
+from tickstorm.client.resumption import Resumption
 from tickstorm.client.session import Session, SessionLimits
-from tickstorm.messages import Login, Mode, Subscription
-
-
-class Request(NamedTuple):
-    """What a client asks a server for, on each connection again."""
-
-    login: Login
-    subscription: Subscription
-
-
-def make_request(
-    username: str,
-    password: str,
-    mode: Mode = Mode.SECOND,
-    symbols: Iterable[str] | None = None,
-    *,
-    snapshot: bool = False,
-    client_id: str = "",
-) -> Request:
-    """Return a request.
-
-    Args:
-        username: as the server knows it.
-        password: likewise.
-        mode: how often the ticks come, and whether as bars.
-        symbols: at most 100; None asks for all.
-        snapshot: whether to get the last value of each symbol first, on each connection.
-        client_id: told to the server, at most 64 characters.
-
-    Raises:
-        TypeError: `symbols` is one string.
-        ValueError: `symbols` is empty.
-    """
-    if isinstance(symbols, str):
-        raise TypeError(f"symbols is the string {symbols!r}: give a list of symbols")
-    wanted = None if symbols is None else frozenset(symbols)
-    if wanted is not None and not wanted:
-        raise ValueError("symbols is empty: None asks for all")
-    return Request(
-        Login(username, password, client_id, tickstorm.__version__),
-        Subscription(mode, wanted, snapshot),
-    )
+from tickstorm.messages import Mode, Position, Subscription
 
 
 class ClientLimits(NamedTuple):
@@ -75,6 +35,13 @@ class ClientLimits(NamedTuple):
     connect_timeout: float = 10.0
     session: SessionLimits = SessionLimits()
     backoff: BackoffLimits = BackoffLimits()
+
+
+class _Received(NamedTuple):
+    """A batch, and where it stands."""
+
+    batch: Batch
+    position: Position | None
 
 
 @unique
@@ -118,9 +85,13 @@ class Client:
         self._limits = limits
         self._random = random
         self._phase = Phase.IDLE
-        self._sequence = SequenceTracker()
+        self._position = request.subscription.resume
+        self._resumption = Resumption(request.subscription, resumes=request.resumes)
         self._backoff = Backoff(limits.backoff, random)
-        self._inbox = Inbox(framework.futures, limits.max_queued_batches, self._make_room)
+        self._inbox: Inbox[_Received] = Inbox(
+            framework.futures, limits.max_queued_batches, self._make_room
+        )
+        self._changes: list[Any] = []
         self._connection: Connection | None = None
         self._retry: Timer | None = None
 
@@ -129,7 +100,10 @@ class Client:
 
     async def __anext__(self) -> Batch:
         self._start()
-        return await self._inbox.take()
+        received = await self._inbox.take()
+        if not received.batch.is_snapshot:
+            self._position = received.position
+        return received.batch
 
     async def __aenter__(self) -> Self:
         self._start()
@@ -142,6 +116,47 @@ class Client:
         traceback: TracebackType | None,
     ) -> None:
         await self.close()
+
+    @property
+    def position(self) -> Position | None:
+        """Which batch the iteration handed out last: the `resume_from` of a client that goes on.
+
+        Until there was one it is what this client was given as such. None if that was nothing, and
+        from a server that does not say its epoch. A snapshot counts for nothing.
+        """
+        return self._position
+
+    async def change(
+        self, *, mode: Mode, symbols: Iterable[str] | None, interval: float | None = None
+    ) -> None:
+        """Subscribe to something else, on the same connection, and return when that streams.
+
+        From the call on the iteration hands out nothing of the subscription before: what was
+        received and not yet consumed is dropped, and what it missed is not told. All else that the
+        client was made with stays; `position` is None until there is a batch. Should the connection
+        be lost meanwhile, the next one asks for the new subscription.
+
+        Args:
+            mode: as that of the client.
+            symbols: likewise.
+            interval: likewise.
+
+        Raises:
+            TypeError: `symbols` is one string.
+            ValueError: an argument is outside its limits; nothing has changed.
+            ConnectionError: the client was closed.
+            Exception: what ended the client, such as a subscription that the server refuses.
+        """
+        self._replace_subscription(make_subscription(mode, symbols, interval))
+        if self._phase is Phase.ENDED:
+            raise _reason(self._inbox.ending)
+        if self._phase is Phase.IDLE:
+            return
+        changed = self._framework.futures.create_future()
+        self._changes.append(changed)
+        if self._connection is not None:
+            self._connection.change(self._request.subscription, self._resumption.sequence)
+        await changed
 
     def close(self) -> Awaitable[None]:
         """End the iteration and the connection; batches not consumed yet are dropped.
@@ -167,7 +182,10 @@ class Client:
     def heard(self, event: SessionEvent) -> None:
         """Queue a batch, tell everything else."""
         if isinstance(event, BatchReceived):
-            self._inbox.put(event.batch)
+            self._resumption.received(event.batch)
+            self._inbox.put(_Received(event.batch, self._resumption.position))
+        elif isinstance(event, Subscribed):
+            self._subscribed(event)
         else:
             self._tell(event)
 
@@ -182,6 +200,22 @@ class Client:
             self._retry = self._framework.call_later(wait, self._connect)
         self._tell(Disconnected(ending.error, wait))
 
+    def _subscribed(self, event: Subscribed) -> None:
+        changes, self._changes = self._changes, []
+        self._resumption.subscribed(event)
+        self._tell(event)
+        for changed in changes:
+            if not self._framework.futures.is_called(changed):
+                self._framework.futures.resolve(changed)
+
+    def _replace_subscription(self, wanted: Subscription) -> None:
+        before = self._request.subscription
+        subscription = wanted._replace(snapshot=before.snapshot, overload=before.overload)
+        self._request = self._request._replace(subscription=subscription)
+        self._resumption = Resumption(subscription, resumes=self._request.resumes)
+        self._position = None
+        self._inbox.clear()
+
     def _start(self) -> None:
         if self._phase is Phase.IDLE:
             self._connect()
@@ -195,11 +229,10 @@ class Client:
         self._connection.start()
 
     def _begin(self, now: float) -> Session:
-        login, subscription = self._request
         return Session(
-            login,
-            subscription,
-            self._sequence,
+            self._request.login,
+            self._resumption.next_subscription(),
+            self._resumption.sequence,
             random=self._random,
             limits=self._limits.session,
             now=now,
@@ -223,3 +256,14 @@ class Client:
             self._retry = None
         self._phase = Phase.ENDED
         self._inbox.end(error)
+        changes, self._changes = self._changes, []
+        for changed in changes:
+            if not self._framework.futures.is_called(changed):
+                self._framework.futures.reject(changed, _reason(error))
+
+
+def _reason(ending: Exception | None) -> Exception:
+    """Return what ended a client, for one who does not iterate."""
+    if ending is None or isinstance(ending, StopAsyncIteration):
+        return ConnectionError("the client was closed")
+    return ending

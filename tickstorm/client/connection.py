@@ -9,9 +9,20 @@ from collections.abc import Callable
 from enum import Enum, auto, unique
 from typing import Any, NamedTuple, Protocol
 
-from tickstorm.client.events import Garbled, ServerError, SessionEvent, Silent, Subscribed
+from tickstorm.client.events import (
+    Garbled,
+    GoAway,
+    ServerError,
+    SessionEvent,
+    Silent,
+    Subscribed,
+)
 from tickstorm.client.interfaces import Framework, Link, Timer
-from tickstorm.client.session import Session, State
+from tickstorm.client.sequence import SequenceTracker
+from tickstorm.client.session import Session
+from tickstorm.client.states import State
+from tickstorm.errors import ShuttingDown
+from tickstorm.messages import Subscription
 
 LINGER = 2.0
 """Seconds that a server has to close its side before the connection is cut."""
@@ -109,6 +120,17 @@ class Connection:
             self._advance()
             self._finish_loss()
 
+    def change(self, subscription: Subscription, sequence: SequenceTracker) -> None:
+        """Ask for something else instead; the consumer has room again.
+
+        Before it is connected there is nothing to change: `begin` is to know.
+        """
+        if self._session is None:
+            return
+        self._session.change(subscription, sequence)
+        self._say()
+        self.make_room()
+
     def close(self) -> Any:
         """End it without telling the owner; the future fires when the link is gone."""
         future = self._framework.futures.create_future()
@@ -117,10 +139,7 @@ class Connection:
             self._stop(Phase.GONE)
             self._give_up_dialing()
         elif self._phase in (Phase.OPEN, Phase.PAUSED):
-            self._stop(Phase.CLOSING)
-            self._open_link.resume()  # a TLS connection closes in both directions
-            self._open_link.close()
-            self._set_timer(LINGER, self._cut)
+            self._hang_up()
         elif self._phase is Phase.LOST:
             self._stop(Phase.GONE)
         self._note_gone()
@@ -196,6 +215,9 @@ class Connection:
             self._fail(Ending(event.error))
         elif isinstance(event, ServerError) and self._open_session.state is State.CLOSED:
             self._fail(Ending(event.error, event.retryable, event.error.retry_after_ms))
+        elif isinstance(event, GoAway):
+            error = ShuttingDown(event.reason, retry_after_ms=event.retry_after_ms)
+            self._fail(Ending(error, retry_after_ms=event.retry_after_ms), self._hang_up)
 
     def _say(self) -> None:
         output = self._open_session.take_output()
@@ -250,7 +272,7 @@ class Connection:
         if self._phase is Phase.LOST and self._loss is not None and not self._owner.full:
             self._fail(Ending(self._loss))
 
-    def _fail(self, ending: Ending) -> None:
+    def _fail(self, ending: Ending, part: Callable[[], None] | None = None) -> None:
         if self._phase in (Phase.CLOSING, Phase.GONE):
             return
         now = self._framework.monotonic()
@@ -258,9 +280,18 @@ class Connection:
         if self._phase is Phase.LOST:
             self._stop(Phase.GONE)
         else:
-            self._stop(Phase.CLOSING)
-            self._open_link.abort()
+            (part or self._break_off)()
         self._owner.ended(ending._replace(streamed_for=lasted))
+
+    def _break_off(self) -> None:
+        self._stop(Phase.CLOSING)
+        self._open_link.abort()
+
+    def _hang_up(self) -> None:
+        self._stop(Phase.CLOSING)
+        self._open_link.resume()  # a TLS connection closes in both directions
+        self._open_link.close()
+        self._set_timer(LINGER, self._cut)
 
     def _cut(self) -> None:
         self._timer = None

@@ -21,12 +21,18 @@ class Subscribed(NamedTuple):
         next_sequence: the number of the next batch; None from a server that does not say.
         heartbeat_interval: seconds within which the server wants to hear something.
         heartbeat_timeout: seconds of silence after which either side gives the other up.
+        recovered: whether all comes that was asked for of the past; None if nothing was, or if the
+            server does not say. If a resumed subscription is not recovered, a `Gap` or a
+            `Restarted` follows, and a snapshot comes before the next batch.
+        symbols: as the server understood them, "*" for all; None if it does not say.
     """
 
     epoch: str
     next_sequence: int | None
     heartbeat_interval: float
     heartbeat_timeout: float
+    recovered: bool | None = None
+    symbols: frozenset[str] | None = None
 
 
 class BatchReceived(NamedTuple):
@@ -36,10 +42,19 @@ class BatchReceived(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """Batches of the stream were sent and did not come: those from `first` to `last`."""
+    """Batches of the stream were sent and do not come: those from `first` to `last`.
+
+    Attributes:
+        ticks: how many are lost with them; None if the server does not say. What of a conflated
+            batch is not lost comes in the next one.
+        reason: in the server's words, "dropped" or "conflated" for a consumer that does not keep
+            up; empty if it does not say.
+    """
 
     first: int
     last: int
+    ticks: int | None = None
+    reason: str = ""
 
     @property
     def batches(self) -> int:
@@ -48,7 +63,10 @@ class Gap(NamedTuple):
 
 
 class Restarted(NamedTuple):
-    """The stream's numbers began anew, so what was missed in between cannot be counted."""
+    """The stream's numbers began anew, so what was missed in between cannot be counted.
+
+    So it is as well when the server no longer knows what came behind the last batch.
+    """
 
 
 class Repeated(NamedTuple):
@@ -67,6 +85,18 @@ class ServerError(NamedTuple):
 
     error: ProtocolError
     retryable: bool
+
+
+class GoAway(NamedTuple):
+    """The server is about to close; the connection is over, and another one follows.
+
+    Attributes:
+        retry_after_ms: how long the server wants to be left alone.
+        reason: in its words.
+    """
+
+    retry_after_ms: int
+    reason: str
 
 
 class Garbled(NamedTuple):
@@ -101,6 +131,7 @@ SessionEvent = (
     | Restarted
     | Repeated
     | ServerError
+    | GoAway
     | Garbled
     | Silent
 )

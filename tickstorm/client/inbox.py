@@ -2,14 +2,15 @@
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from tickstorm.client.batch import Batch
 from tickstorm.client.interfaces import Futures
 
+Item = TypeVar("Item")
 
-class Inbox:
-    """A queue with one consumer.
+
+class Inbox(Generic[Item]):
+    """A queue of batches, with what belongs to each, that has one consumer.
 
     Args:
         futures: what the consumer waits on.
@@ -21,7 +22,7 @@ class Inbox:
         self._futures = futures
         self._max_batches = max_batches
         self._on_room = on_room
-        self._batches: deque[Batch] = deque()
+        self._batches: deque[Item] = deque()
         self._waiter: Any = None
         self._end: Exception | None = None
 
@@ -33,7 +34,12 @@ class Inbox:
         """Whether nothing should be put."""
         return len(self._batches) >= self._max_batches
 
-    def put(self, batch: Batch) -> None:
+    @property
+    def ending(self) -> Exception | None:
+        """What `take` raises once the queue is empty; None as long as there is no end."""
+        return self._end
+
+    def put(self, batch: Item) -> None:
         """Add a batch."""
         self._batches.append(batch)
         self._wake()
@@ -48,7 +54,7 @@ class Inbox:
         """Drop what is queued."""
         self._batches.clear()
 
-    async def take(self) -> Batch:
+    async def take(self) -> Item:
         """Return the oldest batch, as soon as there is one.
 
         Raises:

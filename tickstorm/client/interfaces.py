@@ -16,6 +16,9 @@ class Futures(Protocol):
     def resolve(self, future: Any, result: object = None) -> None:
         """Give a future its result."""
 
+    def reject(self, future: Any, error: Exception) -> None:
+        """Let a future fail."""
+
     def is_called(self, future: Any) -> bool:
         """Whether a future has a result, an error, or was cancelled."""
 

@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.client.batch import NO_METADATA, Batch, ReceivedTick
-from tickstorm.client.events import Subscribed
+from tickstorm.client.events import Gap, GoAway, Subscribed
 from tickstorm.errors import PROTOCOL_ERRORS, ErrorCode, InvalidMessage, ProtocolError
 from tickstorm.frames import FrameType, encode_frame
-from tickstorm.messages import Login, Mode, Subscription, parse
+from tickstorm.messages import Login, Mode, Overload, Subscription, parse
+from tickstorm.stream import SEQUENCE_MODULUS
 
 HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT = 15.0, 20.0
 """Seconds: what a server of plain version 1 keeps without saying so."""
@@ -16,6 +17,7 @@ MIN_INTERVAL_MS, MAX_INTERVAL_MS = 10, 24 * 3600 * 1000
 """What is believed of a server that names its intervals."""
 
 _MODES = {int(mode): mode for mode in Mode}
+_TRUTHS = {"true": True, "false": False}
 _CODES = frozenset(int(code) for code in ErrorCode)
 
 
@@ -36,11 +38,19 @@ class ErrorReply(NamedTuple):
 
 
 class Pong(NamedTuple):
-    """The contents of a PONG frame."""
+    """The contents of a PONG frame.
+
+    Attributes:
+        sequence: that of the heartbeat.
+        next_sequence: the number of the batch that comes next, if there is an epoch.
+        epoch: empty from a server that does not say, and before a subscription.
+    """
 
     client_timestamp_ms: int
     server_timestamp_ms: int
     sequence: int
+    next_sequence: int = 0
+    epoch: str = ""
 
 
 def login_frame(login: Login) -> bytes:
@@ -58,6 +68,9 @@ def login_frame(login: Login) -> bytes:
 
 def subscription_frame(subscription: Subscription) -> bytes:
     """Ask for a stream."""
+    # DISCONNECT is what a server does unless it is asked: left out, a plain subscription stays one.
+    overload = 0 if subscription.overload is Overload.DISCONNECT else subscription.overload
+    epoch, sequence = subscription.resume or ("", 0)
     return encode_frame(
         FrameType.SUBSCRIBE,
         pb.SubscribeRequest(
@@ -65,9 +78,18 @@ def subscription_frame(subscription: Subscription) -> bytes:
             symbols=sorted(subscription.symbols or ()),
             start_time_ms=subscription.start_time_ms,
             metadata=subscription.metadata,
+            interval_ms=subscription.interval_ms,
+            overload=pb.OverloadPolicy.ValueType(overload),
+            resume_epoch=epoch,
+            resume_after_sequence=sequence,
             snapshot=subscription.snapshot,
         ).SerializeToString(),
     )
+
+
+def unsubscription_frame() -> bytes:
+    """Ask for no more of the stream."""
+    return encode_frame(FrameType.UNSUBSCRIBE, b"")
 
 
 def heartbeat_frame(wall_ms: int, sequence: int) -> bytes:
@@ -95,7 +117,36 @@ def decode_pong(payload: bytes) -> Pong:
         InvalidMessage: it is no HeartbeatResponse.
     """
     response = parse(pb.HeartbeatResponse, payload)
-    return Pong(response.client_timestamp_ms, response.server_timestamp_ms, response.sequence)
+    return Pong(
+        response.client_timestamp_ms,
+        response.server_timestamp_ms,
+        response.sequence,
+        response.next_sequence,
+        response.epoch,
+    )
+
+
+def decode_gap(payload: bytes) -> Gap:
+    """Read a GAP payload.
+
+    Raises:
+        InvalidMessage: it is no GapNotice, or ends before it begins.
+    """
+    notice = parse(pb.GapNotice, payload)
+    gap = Gap(notice.first_sequence, notice.last_sequence, notice.ticks_lost, notice.reason)
+    if gap.batches >= SEQUENCE_MODULUS // 2:
+        raise InvalidMessage(f"a gap from {gap.first} to {gap.last}")
+    return gap
+
+
+def decode_goaway(payload: bytes) -> GoAway:
+    """Read a GOAWAY payload.
+
+    Raises:
+        InvalidMessage: it is no GoAway.
+    """
+    notice = parse(pb.GoAway, payload)
+    return GoAway(notice.retry_after_ms, notice.reason)
 
 
 def decode_error(payload: bytes) -> ErrorReply:
@@ -159,7 +210,8 @@ def subscribed(metadata: Mapping[str, str]) -> Subscribed:
     """Read what the ACK of a SUBSCRIBE says of the stream.
 
     Raises:
-        InvalidMessage: a number in it is none, or out of its range.
+        InvalidMessage: a number in it is none, or out of its range, or `recovered` is neither
+            "true" nor "false".
     """
     next_sequence = _integer(metadata, "next_sequence", 0, 2**32 - 1)
     interval_ms = _integer(metadata, "heartbeat_interval_ms", MIN_INTERVAL_MS, MAX_INTERVAL_MS)
@@ -169,7 +221,28 @@ def subscribed(metadata: Mapping[str, str]) -> Subscribed:
         next_sequence,
         HEARTBEAT_INTERVAL if interval_ms is None else interval_ms / 1000,
         HEARTBEAT_TIMEOUT if timeout_ms is None else timeout_ms / 1000,
+        _truth(metadata, "recovered"),
+        _symbols(metadata),
     )
+
+
+def _symbols(metadata: Mapping[str, str]) -> frozenset[str] | None:
+    """Join the entries that a long set is spread over: symbols, symbols_2, symbols_3 and so on."""
+    if "symbols" not in metadata:
+        return None
+    entries = [metadata["symbols"]]
+    while (further := metadata.get(f"symbols_{len(entries) + 1}")) is not None:
+        entries.append(further)
+    return frozenset(symbol for entry in entries for symbol in entry.split(",") if symbol)
+
+
+def _truth(metadata: Mapping[str, str], key: str) -> bool | None:
+    text = metadata.get(key)
+    if text is None:
+        return None
+    if text not in _TRUTHS:
+        raise InvalidMessage(f"{key} is {text[:32]!r}, neither true nor false")
+    return _TRUTHS[text]
 
 
 def _integer(metadata: Mapping[str, str], key: str, lowest: int, highest: int) -> int | None:

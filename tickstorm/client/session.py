@@ -1,12 +1,11 @@
 """The client's side of one conversation, as a state machine without sockets or clocks.
 
-Bytes and the time go in; events and bytes to send come out. TRANSITIONS is the whole conversation:
-whatever the server sends that is not in it, or that is no frame, ends it with one error.
+Bytes and the time go in; events and bytes to send come out. Whatever the server sends that is not
+among the transitions of its state, or that is no frame, ends it with one error.
 """
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from enum import Enum, auto, unique
 from math import inf
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from tickstorm.client.backoff import may_retry
 from tickstorm.client.events import (
     Authenticated,
     BatchReceived,
+    Gap,
     Garbled,
     Repeated,
     ServerError,
@@ -24,13 +24,17 @@ from tickstorm.client.messages import (
     decode_ack,
     decode_batch,
     decode_error,
+    decode_gap,
+    decode_goaway,
     decode_pong,
     heartbeat_frame,
     login_frame,
     subscribed,
     subscription_frame,
+    unsubscription_frame,
 )
 from tickstorm.client.sequence import SequenceTracker
+from tickstorm.client.states import State, Step, next_state
 from tickstorm.errors import InvalidAuth, InvalidMessage, InvalidSubscription, ProtocolError
 from tickstorm.frames import MAX_PAYLOAD_BYTES, Frame, FrameDecoder, FrameType
 from tickstorm.messages import Login, Subscription
@@ -41,60 +45,14 @@ do not send together."""
 LATE = 1.0
 """Seconds. A deadline that is looked at later than this says that this side was busy or asleep, not
 that the server was silent."""
-
-
-@unique
-class State(Enum):
-    """Where a conversation stands."""
-
-    AUTHENTICATING = auto()
-    SUBSCRIBING = auto()
-    STREAMING = auto()
-    CLOSED = auto()
-
-
-@unique
-class Step(Enum):
-    """What moves a conversation: an answer of the server's, or the end."""
-
-    LOGIN_ACKNOWLEDGED = auto()
-    SUBSCRIPTION_ACKNOWLEDGED = auto()
-    BATCH = auto()
-    PONG = auto()
-    REFUSAL = auto()
-    """An ERROR after which a running stream goes on."""
-    ENDED = auto()
-
-
-TRANSITIONS: Mapping[tuple[State, Step], State] = {
-    (State.AUTHENTICATING, Step.LOGIN_ACKNOWLEDGED): State.SUBSCRIBING,
-    (State.SUBSCRIBING, Step.SUBSCRIPTION_ACKNOWLEDGED): State.STREAMING,
-    (State.STREAMING, Step.BATCH): State.STREAMING,
-    (State.STREAMING, Step.PONG): State.STREAMING,
-    (State.STREAMING, Step.REFUSAL): State.STREAMING,
-    (State.AUTHENTICATING, Step.REFUSAL): State.CLOSED,
-    (State.SUBSCRIBING, Step.REFUSAL): State.CLOSED,
-    (State.AUTHENTICATING, Step.ENDED): State.CLOSED,
-    (State.SUBSCRIBING, Step.ENDED): State.CLOSED,
-    (State.STREAMING, Step.ENDED): State.CLOSED,
-}
+CONFLATED = "conflated"
+"""The reason of a gap whose newest ticks come with the next batch."""
 
 _ACKNOWLEDGED = {
     int(FrameType.AUTH): Step.LOGIN_ACKNOWLEDGED,
     int(FrameType.SUBSCRIBE): Step.SUBSCRIPTION_ACKNOWLEDGED,
+    int(FrameType.UNSUBSCRIBE): Step.UNSUBSCRIPTION_ACKNOWLEDGED,
 }
-
-
-def next_state(state: State, step: Step) -> State:
-    """Return where `step` leads from `state`.
-
-    Raises:
-        InvalidMessage: TRANSITIONS has no such step; the error names both.
-    """
-    following = TRANSITIONS.get((state, step))
-    if following is None:
-        raise InvalidMessage(f"{step.name} is not expected while {state.name}")
-    return following
 
 
 class SessionLimits(NamedTuple):
@@ -139,6 +97,7 @@ class Session:
         self._heartbeat_at = inf
         self._heartbeats = 0
         self._received_ns = 0
+        self._conflated: Gap | None = None
 
     @property
     def state(self) -> State:
@@ -198,6 +157,17 @@ class Session:
             self._schedule_heartbeat(now)
         return None
 
+    def change(self, subscription: Subscription, sequence: SequenceTracker) -> None:
+        """Ask for something else instead; of the subscription before, nothing comes any more."""
+        if self._state is State.CLOSED:
+            return
+        streaming = self._state is State.STREAMING
+        self._step(Step.CHANGE)
+        self._subscription, self._sequence, self._conflated = subscription, sequence, None
+        if streaming:
+            self._events.clear()
+            self._out.append(unsubscription_frame())
+
     def close(self) -> None:
         """End it: nothing is read any more."""
         if self._state is not State.CLOSED:
@@ -210,26 +180,66 @@ class Session:
         self._heartbeat_at = now + self._interval * (1 - HEARTBEAT_SPREAD * self._random())
 
     def _read(self, frame: Frame) -> None:
-        if frame.type is FrameType.DATA_BATCH:
-            self._read_batch(frame.payload)
-        elif frame.type is FrameType.PONG:
-            self._step(Step.PONG)
-            decode_pong(frame.payload)
-        elif frame.type is FrameType.ACK:
-            self._read_ack(frame.payload)
-        elif frame.type is FrameType.ERROR:
-            self._read_error(frame.payload)
-        else:
-            raise InvalidMessage(f"a server does not send {frame.type.name}")
+        match frame.type:
+            case FrameType.DATA_BATCH:
+                self._read_batch(frame.payload)
+            case FrameType.GAP:
+                self._read_gap(frame.payload)
+            case FrameType.PONG:
+                self._read_pong(frame.payload)
+            case FrameType.ACK:
+                self._read_ack(frame.payload)
+            case FrameType.ERROR:
+                self._read_error(frame.payload)
+            case FrameType.GOAWAY:
+                self._read_goaway(frame.payload)
+            case unexpected:
+                raise InvalidMessage(f"a server does not send {unexpected.name}")
 
     def _read_batch(self, payload: bytes) -> None:
         self._step(Step.BATCH)
+        if self._state is not State.STREAMING:
+            return
         batch = decode_batch(payload, self._received_ns)
-        wrong = None if batch.is_snapshot else self._sequence.received(batch.sequence)
+        wrong = None
+        if not batch.is_snapshot:
+            self._tell_conflated()
+            wrong = self._sequence.received(batch.sequence)
         if wrong is not None:
             self._events.append(wrong)
         if not isinstance(wrong, Repeated):
             self._events.append(BatchReceived(batch))
+
+    def _read_gap(self, payload: bytes) -> None:
+        self._step(Step.GAP)
+        gap = decode_gap(payload)
+        if self._state is not State.STREAMING:
+            return
+        self._tell_conflated()
+        if gap.reason == CONFLATED:
+            # Only with the batch that has the newest of it is it past: should the connection break
+            # before, the next one goes on in front of it.
+            self._conflated = gap
+        else:
+            self._events.extend(self._sequence.lost(gap))
+
+    def _tell_conflated(self) -> None:
+        gap, self._conflated = self._conflated, None
+        if gap is not None:
+            self._events.extend(self._sequence.lost(gap))
+
+    def _read_pong(self, payload: bytes) -> None:
+        self._step(Step.PONG)
+        pong = decode_pong(payload)
+        if self._state is not State.STREAMING or not pong.epoch or self._conflated is not None:
+            return
+        missed = self._sequence.announced(pong.epoch, pong.next_sequence)
+        if missed is not None:
+            self._events.append(missed)
+
+    def _read_goaway(self, payload: bytes) -> None:
+        self._step(Step.GOAWAY)
+        self._events.append(decode_goaway(payload))
 
     def _read_ack(self, payload: bytes) -> None:
         ack = decode_ack(payload)
@@ -237,12 +247,16 @@ class Session:
         if step is None:
             raise InvalidMessage(f"an ACK of request {ack.acknowledged}, which was not made")
         self._step(step)
-        refusal = InvalidAuth if step is Step.LOGIN_ACKNOWLEDGED else InvalidSubscription
         if not ack.success:
+            refusal = InvalidAuth if step is Step.LOGIN_ACKNOWLEDGED else InvalidSubscription
             self._refused(refusal(ack.message))
-        elif step is Step.LOGIN_ACKNOWLEDGED:
-            self._out.append(subscription_frame(self._subscription))
+            return
+        if step is Step.LOGIN_ACKNOWLEDGED:
             self._events.append(Authenticated())
+        if self._state is State.SUBSCRIBING:
+            self._out.append(subscription_frame(self._subscription))
+        elif self._state is State.UNSUBSCRIBING:
+            self._out.append(unsubscription_frame())
         else:
             self._read_terms(ack.metadata)
 
@@ -251,7 +265,8 @@ class Session:
         self._interval, self._timeout = terms.heartbeat_interval, terms.heartbeat_timeout
         self._schedule_heartbeat(self._heard_at)
         self._events.append(terms)
-        missed = self._sequence.subscribed(terms.epoch, terms.next_sequence)
+        recovered = terms.recovered if self._subscription.resume is not None else None
+        missed = self._sequence.subscribed(terms.epoch, terms.next_sequence, recovered)
         if missed is not None:
             self._events.append(missed)
 
@@ -261,5 +276,8 @@ class Session:
 
     def _read_error(self, payload: bytes) -> None:
         error, told = decode_error(payload)
+        # A server that does not know UNSUBSCRIBE says so, and gets the other SUBSCRIBE at once on
+        # the next connection.
+        unknown = self._state is State.UNSUBSCRIBING and isinstance(error, InvalidMessage)
         self._step(Step.ENDED if error.closes else Step.REFUSAL)
-        self._events.append(ServerError(error, may_retry(error, told)))
+        self._events.append(ServerError(error, unknown or may_retry(error, told)))

@@ -1,0 +1,135 @@
+"""What a client asks a server for, as its application says it."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import tickstorm
+from tickstorm.messages import MAX_SYMBOLS, Login, Mode, Overload, Position, Subscription
+from tickstorm.stream import SEQUENCE_MODULUS
+from tickstorm.symbols import SymbolSet
+from tickstorm.ticks import MAX_WHOLE
+
+MIN_INTERVAL, MAX_INTERVAL = 0.01, 3600.0
+"""Seconds that a bar may be of."""
+MAX_EPOCH = 64
+"""Characters of an epoch that a server takes back."""
+
+
+class Request(NamedTuple):
+    """What a client asks a server for, on each connection again.
+
+    Attributes:
+        login: who to be.
+        subscription: what to get.
+        resumes: whether a connection goes on where the one before ended.
+    """
+
+    login: Login
+    subscription: Subscription
+    resumes: bool = True
+
+
+def make_request(
+    username: str,
+    password: str,
+    mode: Mode = Mode.SECOND,
+    symbols: Iterable[str] | None = None,
+    *,
+    interval: float | None = None,
+    snapshot: bool = False,
+    overload: Overload | None = None,
+    start_time_ms: int = 0,
+    resume: bool = True,
+    resume_from: Position | None = None,
+    client_id: str = "",
+) -> Request:
+    """Return a request.
+
+    Args:
+        username: as the server knows it.
+        password: likewise.
+        mode: how often the ticks come, and whether as bars.
+        symbols: names, and beginnings with an asterisk behind them, at most 100; None asks for all.
+        interval: seconds that each bar is of, 0.01 to 3600 in whole milliseconds, instead of those
+            of the mode.
+        snapshot: whether to get the last value of each symbol first.
+        overload: what the server does when this side does not keep up; None leaves it to the
+            server.
+        start_time_ms: to begin with what the server has kept since then, in milliseconds since the
+            Unix epoch; 0 begins with the next batch.
+        resume: whether a connection goes on where the one before ended.
+        resume_from: to begin behind this batch, as another client of the same subscription had it.
+        client_id: told to the server, at most 64 characters.
+
+    Raises:
+        TypeError: `symbols` is one string.
+        ValueError: an argument is outside its limits, or two exclude each other.
+    """
+    if start_time_ms and resume_from is not None:
+        raise ValueError("start_time_ms and resume_from are two beginnings: give one")
+    if not 0 <= start_time_ms <= MAX_WHOLE:
+        raise ValueError(f"start_time_ms {start_time_ms} is not 0 to 2^63 - 1")
+    if resume_from is not None:
+        _check_position(resume_from)
+    return Request(
+        Login(username, password, client_id, tickstorm.__version__),
+        make_subscription(mode, symbols, interval)._replace(
+            snapshot=snapshot,
+            start_time_ms=start_time_ms,
+            overload=Overload.DISCONNECT if overload is None else overload,
+            resume=resume_from,
+        ),
+        resume,
+    )
+
+
+def make_subscription(
+    mode: Mode, symbols: Iterable[str] | None, interval: float | None
+) -> Subscription:
+    """Return a subscription to what is to come; the arguments are those of `make_request`.
+
+    Raises:
+        TypeError: `symbols` is one string.
+        ValueError: `symbols` is empty or too many, or one of them is no symbol; or the interval is
+            none, or goes with TICK.
+    """
+    return Subscription(
+        mode, _wanted(symbols), interval_ms=0 if interval is None else _milliseconds(interval, mode)
+    )
+
+
+def _wanted(symbols: Iterable[str] | None) -> frozenset[str] | None:
+    if symbols is None:
+        return None
+    if isinstance(symbols, str):
+        raise TypeError(f"symbols is the string {symbols!r}: give a list of symbols")
+    wanted = frozenset(symbols)
+    if not wanted:
+        raise ValueError("symbols is empty: None asks for all")
+    if len(wanted) > MAX_SYMBOLS:
+        raise ValueError(f"symbols is {len(wanted)} of them, over {MAX_SYMBOLS}")
+    try:
+        return SymbolSet(wanted).patterns
+    except ValueError as error:
+        raise ValueError(
+            f"symbols has {str(error)[:32]!r}, neither 1 to 16 of A-Z 0-9 . _ - nor a beginning "
+            "with * behind it"
+        ) from None
+
+
+def _milliseconds(interval: float, mode: Mode) -> int:
+    if mode is Mode.TICK:
+        raise ValueError("interval is of bars, and TICK has none")
+    if not MIN_INTERVAL <= interval <= MAX_INTERVAL:
+        raise ValueError(f"interval {interval!r} is not {MIN_INTERVAL} to {MAX_INTERVAL:.0f} s")
+    whole = round(interval * 1000)
+    if abs(interval * 1000 - whole) > 1e-6:
+        raise ValueError(f"interval {interval!r} is not in whole milliseconds")
+    return whole
+
+
+def _check_position(position: Position) -> None:
+    if not 1 <= len(position.epoch) <= MAX_EPOCH:
+        raise ValueError(f"resume_from has an epoch that is not 1 to {MAX_EPOCH} characters")
+    if not 0 <= position.sequence < SEQUENCE_MODULUS:
+        raise ValueError(f"resume_from has the sequence {position.sequence}, not 0 to 2^32 - 1")

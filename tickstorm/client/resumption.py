@@ -1,0 +1,73 @@
+"""Where a subscription stands over all its connections, and what the next one asks for. Pure.
+
+What it asks for makes that no batch is missed and none comes twice, as far as the server goes along
+with it.
+"""
+
+from enum import Enum, auto, unique
+
+from tickstorm.client.batch import Batch
+from tickstorm.client.events import Subscribed
+from tickstorm.client.request import MAX_EPOCH
+from tickstorm.client.sequence import SequenceTracker
+from tickstorm.messages import Position, Subscription
+
+
+@unique
+class Stage(Enum):
+    """What came last, as far as it matters to the next connection."""
+
+    NEW = auto()
+    """Nothing yet."""
+    STREAMING = auto()
+    """A batch; a snapshot that was due lies before it."""
+    NOT_RECOVERED = auto()
+    """The word that something is missing: until a batch has come, a snapshot is due."""
+
+
+class Resumption:
+    """One subscription, from its first connection to its last.
+
+    Args:
+        subscription: what is wanted at the beginning.
+        resumes: whether connections go on where the one before ended, if the server can do that.
+
+    Attributes:
+        sequence: follows the numbers, for the session of each connection.
+    """
+
+    def __init__(self, subscription: Subscription, *, resumes: bool) -> None:
+        self.sequence = SequenceTracker(subscription.resume)
+        self._wanted = subscription
+        self._resumes = resumes
+        self._stage = Stage.NEW
+
+    @property
+    def position(self) -> Position | None:
+        """Behind which batch the next connection goes on; None if that cannot be said."""
+        position = self.sequence.position
+        return None if position is None or len(position.epoch) > MAX_EPOCH else position
+
+    def next_subscription(self) -> Subscription:
+        """Return what a connection that begins now is to ask for."""
+        if self._begins_in_the_past or (self._stage is Stage.NEW and not self._resumes):
+            return self._wanted
+        position = self.position if self._resumes else None
+        wanted = self._wanted._replace(start_time_ms=0, resume=position)
+        if position is None or self._stage is Stage.NEW:
+            return wanted
+        return wanted._replace(snapshot=self._stage is Stage.NOT_RECOVERED)
+
+    def subscribed(self, event: Subscribed) -> None:
+        """Take in what the server says at the beginning of a connection."""
+        if event.recovered is False and not self._begins_in_the_past:
+            self._stage = Stage.NOT_RECOVERED
+
+    def received(self, batch: Batch) -> None:
+        """Take in a batch."""
+        if not batch.is_snapshot:
+            self._stage = Stage.STREAMING
+
+    @property
+    def _begins_in_the_past(self) -> bool:
+        return self._stage is Stage.NEW and self._wanted.start_time_ms > 0

@@ -5,18 +5,21 @@ import pytest
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.bars import Bar
 from tickstorm.client.batch import Batch, ReceivedTick
-from tickstorm.client.events import Subscribed
+from tickstorm.client.events import Gap, GoAway, Subscribed
 from tickstorm.client.messages import (
     Ack,
     Pong,
     decode_ack,
     decode_batch,
     decode_error,
+    decode_gap,
+    decode_goaway,
     decode_pong,
     heartbeat_frame,
     login_frame,
     subscribed,
     subscription_frame,
+    unsubscription_frame,
 )
 from tickstorm.errors import PROTOCOL_ERRORS, InvalidMessage, ProtocolError
 from tickstorm.frames import FrameDecoder, FrameType
@@ -24,6 +27,8 @@ from tickstorm.messages import (
     Heartbeat,
     Login,
     Mode,
+    Overload,
+    Position,
     Subscription,
     ack_frame,
     bar_record,
@@ -63,6 +68,69 @@ def test_login():
 def test_subscription(subscription):
     frame = subscription_frame(subscription)
     assert decode_subscription(payload_of(frame, FrameType.SUBSCRIBE)) == subscription
+
+
+def asked(subscription):
+    return pb.SubscribeRequest.FromString(
+        payload_of(subscription_frame(subscription), FrameType.SUBSCRIBE)
+    )
+
+
+def test_a_subscription_with_all_that_there_is():
+    assert asked(
+        Subscription(
+            Mode.MINUTE,
+            frozenset({"EUR*", "ACME"}),
+            True,
+            5,
+            {"desk": "7"},
+            250,
+            Overload.CONFLATE,
+            Position("e", 2**32 - 1),
+        )
+    ) == pb.SubscribeRequest(
+        mode=pb.SUBSCRIPTION_MODE_MINUTE,
+        symbols=["ACME", "EUR*"],
+        start_time_ms=5,
+        metadata={"desk": "7"},
+        interval_ms=250,
+        overload=pb.OVERLOAD_POLICY_CONFLATE,
+        resume_epoch="e",
+        resume_after_sequence=2**32 - 1,
+        snapshot=True,
+    )
+
+
+def test_a_subscription_with_nothing_is_that_of_plain_version_1():
+    assert asked(Subscription(Mode.SECOND)) == pb.SubscribeRequest(mode=pb.SUBSCRIPTION_MODE_SECOND)
+
+
+def test_unsubscription():
+    assert payload_of(unsubscription_frame(), FrameType.UNSUBSCRIBE) == b""
+
+
+def test_a_gap():
+    notice = pb.GapNotice(first_sequence=2**32 - 1, last_sequence=1, ticks_lost=7, reason="dropped")
+    assert decode_gap(notice.SerializeToString()) == Gap(2**32 - 1, 1, 7, "dropped")
+
+
+@pytest.mark.parametrize(("first", "last"), [(5, 3), (0, 2**31 - 1)])
+def test_a_gap_that_ends_before_it_begins(first, last):
+    notice = pb.GapNotice(first_sequence=first, last_sequence=last)
+    with pytest.raises(InvalidMessage, match=f"a gap from {first} to {last}"):
+        decode_gap(notice.SerializeToString())
+
+
+def test_goaway():
+    notice = pb.GoAway(retry_after_ms=1_500, reason="deploy")
+    assert decode_goaway(notice.SerializeToString()) == GoAway(1_500, "deploy")
+
+
+def test_a_pong_that_says_what_comes_next():
+    response = pb.HeartbeatResponse(
+        client_timestamp_ms=1, server_timestamp_ms=2, sequence=3, next_sequence=4, epoch="e"
+    )
+    assert decode_pong(response.SerializeToString()) == Pong(1, 2, 3, 4, "e")
 
 
 def test_heartbeat_and_its_answer():
@@ -157,6 +225,8 @@ def test_a_batch_of_plain_version_1():
         (decode_ack, "AckResponse"),
         (decode_error, "ErrorResponse"),
         (decode_pong, "HeartbeatResponse"),
+        (decode_gap, "GapNotice"),
+        (decode_goaway, "GoAway"),
         (lambda payload: decode_batch(payload, 0), "DataBatch"),
     ],
 )
@@ -177,6 +247,24 @@ def test_what_an_acknowledged_subscription_says():
     ) == Subscribed("e", 2**32 - 1, 1.5, 2.0)
 
 
+@pytest.mark.parametrize(("text", "recovered"), [("true", True), ("false", False)])
+def test_whether_it_is_recovered(text, recovered):
+    assert subscribed({"recovered": text}) == Subscribed("", None, 15.0, 20.0, recovered)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "symbols"),
+    [
+        ({"symbols": "*"}, {"*"}),
+        ({"symbols": "A,EUR*"}, {"A", "EUR*"}),
+        ({"symbols": "A,B", "symbols_2": "C,D,", "symbols_3": "E"}, set("ABCDE")),
+        ({"symbols": "A", "symbols_3": "C"}, {"A"}),
+    ],
+)
+def test_a_long_set_of_symbols_is_joined(metadata, symbols):
+    assert subscribed(metadata).symbols == symbols
+
+
 def test_a_server_of_plain_version_1_keeps_the_usual_intervals():
     assert subscribed({}) == Subscribed("", None, 15.0, 20.0)
 
@@ -191,6 +279,7 @@ def test_a_server_of_plain_version_1_keeps_the_usual_intervals():
         ("heartbeat_interval_ms", "0"),
         ("heartbeat_interval_ms", "1.5"),
         ("heartbeat_timeout_ms", "9"),
+        ("recovered", "yes"),
     ],
 )
 def test_a_number_that_is_none_names_itself(key, value):

@@ -4,6 +4,7 @@ import pytest
 
 from tickstorm.client.events import Gap, Repeated, Restarted
 from tickstorm.client.sequence import MAX_REPEATS, SequenceTracker
+from tickstorm.messages import Position
 
 LAST = 2**32 - 1
 
@@ -102,3 +103,111 @@ class TestReconnect:
     def test_an_epoch_without_a_number_keeps_what_is_known(self, tracker):
         assert tracker.subscribed("e", None) is None
         assert tracker.received(13) == Gap(11, 12)
+
+    def test_a_higher_number_of_what_is_recovered_is_a_gap_all_the_same(self, tracker):
+        assert tracker.subscribed("e", 14, recovered=True) == Gap(11, 13)
+
+    @pytest.mark.parametrize(
+        ("epoch", "next_sequence", "told"),
+        [
+            ("e", 14, Gap(11, 13)),
+            ("e", 11, Restarted()),
+            ("e", 10, Restarted()),
+            ("e", 2**31 + 20, Restarted()),
+            ("e", None, Restarted()),
+            ("f", 11, Restarted()),
+            ("", None, Restarted()),
+        ],
+    )
+    def test_what_is_not_recovered_is_told_whatever_the_numbers(
+        self, tracker, epoch, next_sequence, told
+    ):
+        assert tracker.subscribed(epoch, next_sequence, recovered=False) == told
+        assert tracker.received(next_sequence or 900) is None
+
+
+class TestPosition:
+    def test_of_a_new_tracker_there_is_none(self):
+        assert SequenceTracker().position is None
+
+    def test_it_is_that_of_the_last_batch_and_of_none_at_all(self):
+        tracker = SequenceTracker()
+        found = []
+        for step in (
+            lambda: tracker.subscribed("e", 0),
+            lambda: tracker.received(0),
+            lambda: tracker.received(5),
+            lambda: tracker.received(5),
+            lambda: tracker.subscribed("f", None),
+            lambda: tracker.received(7),
+            lambda: tracker.subscribed("", 9),
+        ):
+            step()
+            found.append(tracker.position)
+        assert found == [
+            Position("e", LAST),
+            Position("e", 0),
+            Position("e", 5),
+            Position("e", 5),
+            None,
+            Position("f", 7),
+            None,
+        ]
+
+    @pytest.mark.parametrize(
+        ("epoch", "next_sequence", "told"),
+        [("e", 0, None), ("e", 2, Gap(0, 1)), ("f", 0, Restarted())],
+    )
+    def test_a_tracker_that_goes_on_for_another_one(self, epoch, next_sequence, told):
+        tracker = SequenceTracker(Position("e", LAST))
+        assert tracker.position == Position("e", LAST)
+        assert tracker.subscribed(epoch, next_sequence) == told
+
+
+class TestTold:
+    """What the server tells of what does not come."""
+
+    @pytest.fixture
+    def tracker(self):
+        return SequenceTracker(Position("e", LAST - 1))
+
+    @pytest.mark.parametrize(
+        ("told", "gaps", "position"),
+        [
+            (Gap(LAST, 2, 7, "dropped"), [Gap(LAST, 2, 7, "dropped")], 2),
+            (Gap(1, 2, 7, "dropped"), [Gap(LAST, 0), Gap(1, 2, 7, "dropped")], 2),
+            (Gap(LAST - 3, 0, 7, "dropped"), [Gap(LAST, 0, None, "dropped")], 0),
+            (Gap(LAST - 3, LAST - 1, 7, "dropped"), [], LAST - 1),
+            (Gap(9, 8 + 2**31, 7, "dropped"), [], LAST - 1),
+        ],
+    )
+    def test_a_gap_is_told_once(self, tracker, told, gaps, position):
+        assert tracker.lost(told) == gaps
+        assert tracker.position == Position("e", position)
+        assert tracker.received((position + 1) % 2**32) is None
+
+    def test_a_gap_before_any_number_is_taken_as_it_is(self):
+        tracker = SequenceTracker()
+        assert tracker.lost(Gap(4, 6, 1, "dropped")) == [Gap(4, 6, 1, "dropped")]
+        assert tracker.received(7) is None
+
+    @pytest.mark.parametrize(
+        ("epoch", "next_sequence", "gap", "position"),
+        [
+            ("e", LAST, None, LAST - 1),
+            ("e", 0, Gap(LAST, LAST), LAST),
+            ("e", 3, Gap(LAST, 2), 2),
+            ("e", LAST - 1, None, LAST - 1),
+            ("e", LAST - 5000, None, LAST - 1),
+            ("f", 3, None, LAST - 1),
+        ],
+    )
+    def test_a_number_announced_in_a_quiet_time(self, tracker, epoch, next_sequence, gap, position):
+        assert tracker.announced(epoch, next_sequence) == gap
+        assert tracker.announced(epoch, next_sequence) is None
+        assert tracker.position == Position("e", position)
+
+    def test_one_announced_before_any_says_nothing(self):
+        tracker = SequenceTracker()
+        assert tracker.announced("", 7) is None
+        assert tracker.received(900) is None

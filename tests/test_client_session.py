@@ -13,13 +13,18 @@ from tickstorm.client.events import (
     BatchReceived,
     Gap,
     Garbled,
+    GoAway,
     Repeated,
     Restarted,
     ServerError,
     Silent,
     Subscribed,
 )
-from tickstorm.client.messages import decode_batch
+from tickstorm.client.messages import (
+    decode_batch,
+    subscription_frame,
+    unsubscription_frame,
+)
 from tickstorm.client.sequence import SequenceTracker
 from tickstorm.client.session import Session, SessionLimits
 from tickstorm.client.states import TRANSITIONS, State, Step, next_state
@@ -38,6 +43,7 @@ from tickstorm.messages import (
     Heartbeat,
     Login,
     Mode,
+    Position,
     Subscription,
     ack_frame,
     batch_frame,
@@ -69,10 +75,10 @@ LOGIN_ACK = ack_frame(FrameType.AUTH, "authenticated", 5)
 SUBSCRIPTION_ACK = ack_frame(FrameType.SUBSCRIBE, "subscribed", 5, TERMS)
 
 
-def new_session(sequence=None, random=lambda: 0.0):
+def new_session(sequence=None, random=lambda: 0.0, subscription=SUBSCRIPTION):
     return Session(
         LOGIN,
-        SUBSCRIPTION,
+        subscription,
         sequence if sequence is not None else SequenceTracker(),
         random=random,
         limits=SessionLimits(),
@@ -106,16 +112,37 @@ def batch(sequence, is_snapshot=False):
     )
 
 
+def gap(first, last, reason="dropped", ticks=3):
+    notice = pb.GapNotice(first_sequence=first, last_sequence=last, ticks_lost=ticks, reason=reason)
+    return encode_frame(FrameType.GAP, notice.SerializeToString())
+
+
+def pong(next_sequence, epoch="e"):
+    response = pb.HeartbeatResponse(sequence=1, next_sequence=next_sequence, epoch=epoch)
+    return encode_frame(FrameType.PONG, response.SerializeToString())
+
+
+GOAWAY = encode_frame(
+    FrameType.GOAWAY, pb.GoAway(retry_after_ms=40, reason="deploy").SerializeToString()
+)
+UNSUBSCRIPTION_ACK = ack_frame(FrameType.UNSUBSCRIBE, "unsubscribed", 5)
+TICKS = Subscription(Mode.TICK, frozenset({"EUR*"}))
+
+
 def received(sequence, is_snapshot=False):
     decoder = FrameDecoder()
     decoder.feed(batch(sequence, is_snapshot))
     return BatchReceived(decode_batch(decoder.next_frame().payload, 9))
 
 
-def types(data):
+def frames(data):
     decoder = FrameDecoder()
     decoder.feed(data)
-    return [frame.type for frame in iter(decoder.next_frame, None)]
+    return list(iter(decoder.next_frame, None))
+
+
+def types(data):
+    return [frame.type for frame in frames(data)]
 
 
 def same_error(event, kind, error_class, text=""):
@@ -355,3 +382,186 @@ def test_while_nothing_is_read_heartbeats_go_out_and_silence_means_nothing():
     assert client.deadline == 60.0
     assert client.wake(60.0, 0) is None
     assert client.wake(61.0, 0) == Silent(16.0)
+
+
+class TestTold:
+    """What the server tells of what does not come."""
+
+    def test_a_gap_is_told_once(self):
+        data = batch(7) + gap(8, 10) + pong(11) + batch(11)
+        assert hear(streaming(), data) == [received(7), Gap(8, 10, 3, "dropped"), received(11)]
+
+    def test_what_it_does_not_tell_of_is_a_gap_too(self):
+        assert hear(streaming(), gap(9, 10) + batch(12)) == [
+            Gap(7, 8),
+            Gap(9, 10, 3, "dropped"),
+            Gap(11, 11),
+            received(12),
+        ]
+
+    def test_a_conflated_gap_is_told_with_the_batch_that_has_its_newest(self):
+        sequence = SequenceTracker()
+        client = streaming(sequence)
+        conflated = gap(7, 9, "conflated") + pong(10) + batch(6, is_snapshot=True)
+        assert hear(client, conflated) == [received(6, is_snapshot=True)]
+        assert sequence.position == Position("e", 6)
+        assert hear(client, batch(10)) == [Gap(7, 9, 3, "conflated"), received(10)]
+        assert sequence.position == Position("e", 10)
+
+    def test_a_conflated_gap_is_told_before_one_behind_it(self):
+        told = [Gap(7, 9, 3, "conflated"), Gap(10, 12, 3, "dropped"), received(13)]
+        assert hear(streaming(), gap(7, 9, "conflated") + gap(10, 12) + batch(13)) == told
+
+    def test_a_loss_in_a_quiet_time_shows_at_the_next_heartbeat(self):
+        data = pong(7) + batch(7) + pong(7) + pong(9) + pong(9) + batch(9)
+        assert hear(streaming(), data) == [received(7), Gap(8, 8), received(9)]
+
+    @pytest.mark.parametrize("data", [pong(9, "f"), pong(9, ""), pong_frame(Heartbeat(1, 1), 2)])
+    def test_a_pong_of_something_else_says_nothing(self, data):
+        assert hear(streaming(), data + batch(7)) == [received(7)]
+
+    def test_goaway_is_the_end(self):
+        client = streaming()
+        assert hear(client, batch(7) + GOAWAY + batch(8)) == [received(7), GoAway(40, "deploy")]
+        assert (client.state, client.deadline) == (State.CLOSED, inf)
+
+    @pytest.mark.parametrize("frame", [gap(7, 7), GOAWAY, UNSUBSCRIPTION_ACK])
+    def test_what_comes_too_early_ends_it(self, frame):
+        (event,) = hear(new_session(), frame)
+        same_error(event, Garbled, InvalidMessage, "is not expected while AUTHENTICATING")
+
+
+class TestResume:
+    RESUMED = SUBSCRIPTION._replace(resume=Position("e", 6))
+
+    def resumed(self, subscription=RESUMED, **terms):
+        sequence = SequenceTracker(Position("e", 6))
+        client = new_session(sequence, subscription=subscription)
+        ack = ack_frame(FrameType.SUBSCRIBE, "subscribed", 5, {**TERMS, **terms})
+        return hear(client, LOGIN_ACK + ack + batch(7))
+
+    def test_what_is_recovered_goes_on(self):
+        assert self.resumed(recovered="true") == [
+            Authenticated(),
+            Subscribed("e", 7, 10.0, 16.0, True),
+            received(7),
+        ]
+
+    def test_what_is_not_recovered_is_told(self):
+        assert self.resumed(recovered="false") == [
+            Authenticated(),
+            Subscribed("e", 7, 10.0, 16.0, False),
+            Restarted(),
+            received(7),
+        ]
+
+    def test_a_past_that_is_not_all_there_is_no_hole_of_this_subscription_s(self):
+        past = SUBSCRIPTION._replace(start_time_ms=5)
+        assert self.resumed(past, recovered="false") == [
+            Authenticated(),
+            Subscribed("e", 7, 10.0, 16.0, False),
+            received(7),
+        ]
+
+
+class TestChange:
+    def change(self, client, subscription=TICKS):
+        sequence = SequenceTracker()
+        client.change(subscription, sequence)
+        return sequence
+
+    def test_what_still_comes_of_the_old_is_dropped_and_the_new_one_streams(self):
+        client = streaming()
+        sequence = self.change(client)
+        assert client.take_output() == unsubscription_frame()
+        assert hear(client, batch(7) + gap(8, 9) + batch(99) + pong(100)) == []
+        assert hear(client, UNSUBSCRIPTION_ACK) == []
+        assert client.take_output() == subscription_frame(TICKS)
+        terms = {**TERMS, "next_sequence": "3"}
+        data = pong(0, "") + ack_frame(FrameType.SUBSCRIBE, "", 5, terms) + batch(3)
+        assert hear(client, data) == [Subscribed("e", 3, 10.0, 16.0), received(3)]
+        assert sequence.position == Position("e", 3)
+
+    def test_while_the_login_is_checked_there_is_nothing_to_take_back(self):
+        client = new_session()
+        client.take_output()
+        self.change(client)
+        assert hear(client, LOGIN_ACK) == [Authenticated()]
+        assert client.take_output() == subscription_frame(TICKS)
+
+    def test_one_that_is_asked_for_already_is_taken_back_when_it_is_there(self):
+        client = new_session()
+        hear(client, LOGIN_ACK)
+        client.take_output()
+        self.change(client)
+        assert client.take_output() == b""
+        assert hear(client, SUBSCRIPTION_ACK + batch(7)) == []
+        assert client.take_output() == unsubscription_frame()
+        assert hear(client, UNSUBSCRIPTION_ACK) == []
+        assert client.take_output() == subscription_frame(TICKS)
+        assert hear(client, SUBSCRIPTION_ACK) == [Subscribed("e", 7, 10.0, 16.0)]
+
+    @pytest.mark.parametrize(
+        ("before", "after"),
+        [
+            (b"", LOGIN_ACK),
+            (LOGIN_ACK, SUBSCRIPTION_ACK + UNSUBSCRIPTION_ACK),
+            (LOGIN_ACK + SUBSCRIPTION_ACK, UNSUBSCRIPTION_ACK),
+        ],
+    )
+    def test_the_last_wish_counts(self, before, after):
+        client = new_session()
+        hear(client, before)
+        self.change(client, Subscription(Mode.MINUTE))
+        self.change(client)
+        hear(client, after)
+        requests = frames(client.take_output())
+        assert requests[-1:] == frames(subscription_frame(TICKS))
+        assert hear(client, SUBSCRIPTION_ACK) == [Subscribed("e", 7, 10.0, 16.0)]
+
+    def test_what_one_frame_says_of_the_old_is_dropped_too(self):
+        client = streaming()
+        client.feed(gap(7, 8) + batch(10), 0.0, 9)
+        assert client.next_event() == Gap(7, 8, 3, "dropped")
+        assert client.next_event() == Gap(9, 9)
+        self.change(client)
+        assert client.next_event() is None
+
+    def test_a_conflated_gap_of_the_old_is_none_of_the_new(self):
+        client = streaming()
+        hear(client, gap(7, 9, "conflated"))
+        self.change(client)
+        data = UNSUBSCRIPTION_ACK + SUBSCRIPTION_ACK + batch(7)
+        assert hear(client, data) == [Subscribed("e", 7, 10.0, 16.0), received(7)]
+
+    def test_a_server_that_knows_no_unsubscribe_may_be_asked_on_another_connection(self):
+        client = streaming()
+        self.change(client)
+        (event,) = hear(client, error_frame(InvalidMessage("unknown frame type 0x09"), 5))
+        same_error(event, ServerError, InvalidMessage)
+        assert (event.retryable, client.state) == (True, State.CLOSED)
+
+    @pytest.mark.parametrize("kind", PROTOCOL_ERRORS.values())
+    def test_each_error_is_the_end(self, kind):
+        client = streaming()
+        self.change(client)
+        (event,) = hear(client, error_frame(kind("why"), 5))
+        assert client.state is State.CLOSED
+        assert event.retryable is (kind.retryable or kind is InvalidMessage)
+
+    def test_goaway_comes_before_the_new_one(self):
+        client = streaming()
+        self.change(client)
+        assert hear(client, batch(7) + GOAWAY) == [GoAway(40, "deploy")]
+
+    def test_one_that_is_over_stays_so(self):
+        client = streaming()
+        client.close()
+        self.change(client)
+        assert (client.state, client.take_output()) == (State.CLOSED, b"")
+
+    def test_a_batch_behind_the_acknowledgement_ends_it(self):
+        client = streaming()
+        self.change(client)
+        (event,) = hear(client, UNSUBSCRIPTION_ACK + batch(7))
+        same_error(event, Garbled, InvalidMessage, "BATCH is not expected while SUBSCRIBING")

@@ -55,8 +55,8 @@ def lose(desk, server):
     desk.clock.advance(desk.events[-1].retry_in)
 
 
-def behind(sequence, epoch="e", **more):
-    return request_of(ALL._replace(resume=Position(epoch, sequence), **more))
+def behind(sequence, epoch="e"):
+    return request_of(ALL._replace(resume=Position(epoch, sequence)))
 
 
 class TestResume:
@@ -113,7 +113,7 @@ class TestResume:
         server.say(subscription_ack(1, epoch="f-17", recovered="false"))
         assert desk.events[-1] == Restarted()
         lose(desk, server)
-        assert log_in(desk)[1] == behind(0, "f-17", snapshot=True)
+        assert log_in(desk)[1] == request_of(ALL._replace(snapshot=True))
 
     def test_the_past_is_asked_for_once_it_has_begun_no_more(self):
         desk = Desk(start_time_ms=5)
@@ -170,7 +170,7 @@ class TestPosition:
         assert desk.client.position == Position("e", 6)
         desk.consume()
         server, request = log_in(desk)
-        assert request == behind(6, snapshot=True)
+        assert request == behind(6)
         server.say(subscription_ack(7, recovered="true"), batch(7))
         assert desk.batches == [7]
         assert desk.events == [Authenticated(), Subscribed("e", 7, 15.0, 20.0, True)]

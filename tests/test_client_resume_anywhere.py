@@ -89,8 +89,8 @@ class RingServer:
         oldest = self.places - len(self.ring)
         known = request.resume_epoch in ("", f"e{self.run}")
         recovered = known and oldest <= asked <= self.places
-        if request.resume_epoch == f"e{self.run}" and not recovered:
-            self.left_out.update((self.run, at) for at in range(asked, self.places))
+        if request.snapshot or not recovered:
+            self.left_out.update((self.run, at) for at in range(self.places))
         self.next_place = asked if recovered else self.places
         terms = {"epoch": f"e{self.run}", "next_sequence": str(number(self.next_place))}
         if request.resume_epoch:

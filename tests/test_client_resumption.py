@@ -12,8 +12,8 @@ AGO = PLAIN._replace(start_time_ms=5, snapshot=True)
 SNAPSHOT = PLAIN._replace(snapshot=True)
 
 
-def behind(epoch, sequence, snapshot=False):
-    return PLAIN._replace(resume=Position(epoch, sequence), snapshot=snapshot)
+def behind(epoch, sequence):
+    return PLAIN._replace(resume=Position(epoch, sequence))
 
 
 class Course:
@@ -41,9 +41,7 @@ class Course:
 
 
 @pytest.mark.parametrize("resumes", [True, False])
-@pytest.mark.parametrize(
-    "subscription", [PLAIN, AGO, SNAPSHOT, PLAIN._replace(resume=Position("e", 3))]
-)
+@pytest.mark.parametrize("subscription", [PLAIN, AGO, SNAPSHOT, behind("e", 3)])
 def test_the_first_connection_asks_for_what_is_wanted(subscription, resumes):
     assert Course(subscription, resumes).asks == subscription
 
@@ -56,7 +54,8 @@ def test_it_goes_on_behind_the_last_batch():
 
 
 def test_it_goes_on_behind_what_it_was_given():
-    course = Course(PLAIN._replace(resume=Position("e", 3)))
+    course = Course(SNAPSHOT._replace(resume=Position("e", 3)))
+    assert course.asks == behind("e", 3)
     assert course.acked("e", 4, True).asks == behind("e", 3)
     assert course.got(4).asks == behind("e", 4)
 
@@ -67,12 +66,14 @@ def test_the_past_is_asked_for_until_there_is_a_batch_of_it():
     assert course.got(7).asks == behind("e", 7)
 
 
-def test_a_snapshot_that_may_not_have_come_whole_is_asked_for_again():
-    course = Course(SNAPSHOT)
-    assert course.acked().got(6, is_snapshot=True).asks == behind("e", 6, snapshot=True)
+@pytest.mark.parametrize("subscription", [PLAIN, SNAPSHOT])
+def test_a_snapshot_that_may_not_have_come_whole_is_asked_for_again(subscription):
+    course = Course(subscription)
+    course.acked().got(6, is_snapshot=True)
+    assert course.asks == (SNAPSHOT if subscription is SNAPSHOT else behind("e", 6))
     assert course.got(7).asks == behind("e", 7)
-    assert course.acked("f", 20, False).asks == behind("f", 19, snapshot=True)
-    assert course.got(19, is_snapshot=True).asks == behind("f", 19, snapshot=True)
+    assert course.acked("f", 20, False).asks == SNAPSHOT
+    assert course.got(19, is_snapshot=True).asks == SNAPSHOT
     assert course.got(20).asks == behind("f", 20)
 
 

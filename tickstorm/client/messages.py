@@ -9,7 +9,6 @@ from tickstorm.client.events import Gap, GoAway, Subscribed
 from tickstorm.errors import PROTOCOL_ERRORS, ErrorCode, InvalidMessage, ProtocolError
 from tickstorm.frames import FrameType, encode_frame
 from tickstorm.messages import Login, Mode, Overload, Subscription, parse
-from tickstorm.stream import SEQUENCE_MODULUS
 
 HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT = 15.0, 20.0
 """Seconds: what a server of plain version 1 keeps without saying so."""
@@ -17,7 +16,6 @@ MIN_INTERVAL_MS, MAX_INTERVAL_MS = 10, 24 * 3600 * 1000
 """What is believed of a server that names its intervals."""
 
 _MODES = {int(mode): mode for mode in Mode}
-_TRUTHS = {"true": True, "false": False}
 _CODES = frozenset(int(code) for code in ErrorCode)
 
 
@@ -134,7 +132,7 @@ def decode_gap(payload: bytes) -> Gap:
     """
     notice = parse(pb.GapNotice, payload)
     gap = Gap(notice.first_sequence, notice.last_sequence, notice.ticks_lost, notice.reason)
-    if gap.batches >= SEQUENCE_MODULUS // 2:
+    if gap.batches >= 2**31:
         raise InvalidMessage(f"a gap from {gap.first} to {gap.last}")
     return gap
 
@@ -240,9 +238,9 @@ def _truth(metadata: Mapping[str, str], key: str) -> bool | None:
     text = metadata.get(key)
     if text is None:
         return None
-    if text not in _TRUTHS:
+    if text not in ("true", "false"):
         raise InvalidMessage(f"{key} is {text[:32]!r}, neither true nor false")
-    return _TRUTHS[text]
+    return text == "true"
 
 
 def _integer(metadata: Mapping[str, str], key: str, lowest: int, highest: int) -> int | None:

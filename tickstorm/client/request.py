@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import tickstorm
 from tickstorm.messages import MAX_SYMBOLS, Login, Mode, Overload, Position, Subscription
-from tickstorm.stream import SEQUENCE_MODULUS
 from tickstorm.symbols import SymbolSet
 from tickstorm.ticks import MAX_WHOLE
 
@@ -131,5 +130,5 @@ def _milliseconds(interval: float, mode: Mode) -> int:
 def _check_position(position: Position) -> None:
     if not 1 <= len(position.epoch) <= MAX_EPOCH:
         raise ValueError(f"resume_from has an epoch that is not 1 to {MAX_EPOCH} characters")
-    if not 0 <= position.sequence < SEQUENCE_MODULUS:
+    if not 0 <= position.sequence < 2**32:
         raise ValueError(f"resume_from has the sequence {position.sequence}, not 0 to 2^32 - 1")

@@ -52,11 +52,12 @@ class Resumption:
         """Return what a connection that begins now is to ask for."""
         if self._begins_in_the_past or (self._stage is Stage.NEW and not self._resumes):
             return self._wanted
-        position = self.position if self._resumes else None
-        wanted = self._wanted._replace(start_time_ms=0, resume=position)
-        if position is None or self._stage is Stage.NEW:
-            return wanted
-        return wanted._replace(snapshot=self._stage is Stage.NOT_RECOVERED)
+        anew = self._wanted._replace(start_time_ms=0, resume=None)
+        if not self._resumes or self.position is None:
+            return anew
+        if self._snapshot_is_due:
+            return anew._replace(snapshot=True)
+        return anew._replace(snapshot=False, resume=self.position)
 
     def subscribed(self, event: Subscribed) -> None:
         """Take in what the server says at the beginning of a connection."""
@@ -67,6 +68,12 @@ class Resumption:
         """Take in a batch."""
         if not batch.is_snapshot:
             self._stage = Stage.STREAMING
+
+    @property
+    def _snapshot_is_due(self) -> bool:
+        # One may not have come whole, and who resumes gets none unless something is missing.
+        begins_with_one = self._wanted.snapshot and self._wanted.resume is None
+        return self._stage is Stage.NOT_RECOVERED or (self._stage is Stage.NEW and begins_with_one)
 
     @property
     def _begins_in_the_past(self) -> bool:

@@ -128,6 +128,41 @@ def test_a_frame_as_text():
     ]
 
 
+@pytest.mark.parametrize(
+    ("type", "message", "lines"),
+    [
+        (
+            FrameType.GAP,
+            pb.GapNotice(first_sequence=5, last_sequence=9, ticks_lost=40, reason="dropped"),
+            [
+                "00000000  GAP         15 bytes  crc right",
+                "    first_sequence  5",
+                "    last_sequence   9",
+                "    ticks_lost      40",
+                "    reason          dropped",
+            ],
+        ),
+        (
+            FrameType.GOAWAY,
+            pb.GoAway(retry_after_ms=1_500, reason="deploy"),
+            [
+                "00000000  GOAWAY      11 bytes  crc right",
+                "    retry_after_ms  1500",
+                "    reason          deploy",
+            ],
+        ),
+        (
+            FrameType.UNSUBSCRIBE,
+            pb.UnsubscribeRequest(),
+            ["00000000  UNSUBSCRIBE  0 bytes  crc right"],
+        ),
+    ],
+)
+def test_what_came_after_version_1(type, message, lines):
+    (finding,) = dissect(encode_frame(type, message.SerializeToString()))
+    assert list(finding_lines(finding)) == lines
+
+
 # The command.
 
 

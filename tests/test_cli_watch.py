@@ -18,7 +18,7 @@ from tickstorm.client import (
     Restarted,
     Subscribed,
 )
-from tickstorm.commands.board import LATENCIES, Board, Quote
+from tickstorm.commands.board import LATENCIES, Board, Quote, stream_name
 from tickstorm.commands.following import Following, NeverSubscribed
 from tickstorm.commands.screen import screen_lines
 from tickstorm.commands.tick_text import tick_json, tick_line
@@ -39,7 +39,7 @@ def batch(*ticks, sequence=1, received_ns=NOW, latency_ns=250_000, **more):
 
 
 def watched(*batches):
-    board = Board("localhost:8080", Mode.SECOND)
+    board = Board("localhost:8080", "SECOND")
     for each in batches:
         board.take(each)
     return board
@@ -95,7 +95,7 @@ def test_latencies_are_percentiles_of_the_last_batches():
 
 
 def test_symbols_are_bounded():
-    board = Board("localhost:8080", Mode.SECOND, max_symbols=2)
+    board = Board("localhost:8080", "SECOND", max_symbols=2)
     board.take(batch(tick("A"), tick("B"), tick("C"), tick("A", 101.0)))
     assert ({symbol: quote.last for symbol, quote in board.quotes.items()}, board.ticks) == (
         {"A": 101.0, "B": 100.0},
@@ -131,6 +131,36 @@ def test_events_change_the_state_and_leave_a_notice():
         ("streaming", "e2", 3, anew, 5),
         ("ended", "e2", 3, anew, 5),
     ]
+
+
+def test_what_is_made_good_takes_the_place_of_what_went_wrong():
+    board = watched()
+    board.note(Subscribed("e1", 4, 15.0, 20.0, recovered=True), 1)
+    found = [(board.notice, board.noticed_ns)]
+    board.note(Disconnected(OSError("gone"), 1.0), 2)
+    board.note(Subscribed("e1", 5, 15.0, 20.0, recovered=True), 3)
+    found.append((board.notice, board.noticed_ns))
+    board.note(Gap(5, 6, 7, "dropped"), 4)
+    board.note(Subscribed("e1", 9, 15.0, 20.0, recovered=False), 5)
+    found.append((board.notice, board.noticed_ns))
+    assert found == [
+        ("", 0),
+        ("resumed: nothing was missed", 3),
+        ("lost 2 batches: 5 to 6, dropped (7 ticks)", 4),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mode", "interval", "name"),
+    [
+        (Mode.TICK, None, "TICK"),
+        (Mode.SECOND, 0.25, "250ms"),
+        (Mode.SECOND, 1.5, "1.5s"),
+        (Mode.SECOND, 90.0, "90s"),
+    ],
+)
+def test_a_stream_in_a_word(mode, interval, name):
+    assert stream_name(mode, interval) == name
 
 
 # The screen.

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from certificates import authority
 
+from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.client import (
     Authenticated,
     BackoffLimits,
@@ -16,6 +17,8 @@ from tickstorm.client import (
     Disconnected,
     Gap,
     Garbled,
+    Mode,
+    Position,
     Silent,
     Subscribed,
     asyncio_client,
@@ -57,6 +60,7 @@ class Peer:
                 raise EOFError
             self._decoder.feed(data)
         assert frame.type is type
+        return frame.payload
 
     def say(self, *frames):
         self._writer.write(b"".join(frames))
@@ -67,9 +71,10 @@ class Peer:
     async def stream_from(self, next_sequence, **metadata):
         await self.expect(FrameType.AUTH)
         self.say(ack_frame(FrameType.AUTH, "", 5))
-        await self.expect(FrameType.SUBSCRIBE)
+        request = pb.SubscribeRequest.FromString(await self.expect(FrameType.SUBSCRIBE))
         terms = {"epoch": "e", "next_sequence": str(next_sequence), **metadata}
         self.say(ack_frame(FrameType.SUBSCRIBE, "", 5, terms))
+        return request
 
     async def until_closed(self):
         while await self._reader.read(4096):
@@ -236,6 +241,89 @@ def test_a_lost_connection_and_a_broken_frame_are_survived_and_gaps_told():
         interesting = [e for e in events if not isinstance(e, Authenticated | Subscribed)]
         assert list(map(type, interesting)) == [Disconnected, Gap, Garbled, Disconnected]
         assert interesting[1] == Gap(2, 3)
+
+    run(test())
+
+
+def test_a_lost_connection_is_resumed_and_another_client_goes_on():
+    asked = []
+
+    async def lose(peer):
+        asked.append(await peer.stream_from(1))
+        peer.say(batch(1), batch(2))
+        await peer.drain()
+
+    async def resume(peer):
+        asked.append(await peer.stream_from(3, recovered="true"))
+        peer.say(batch(3), batch(4))
+        await peer.until_closed()
+
+    async def go_on(peer):
+        asked.append(await peer.stream_from(4, recovered="true"))
+        peer.say(batch(4))
+        await peer.until_closed()
+
+    async def test():
+        async with serving(lose, resume, go_on) as port:
+            async with client_of(("127.0.0.1", port)) as client:
+                assert await take(client, 3) == [1, 2, 3]
+            assert client.position == Position("e", 3)
+            async with client_of(("127.0.0.1", port), resume_from=client.position) as client:
+                assert await take(client, 1) == [4]
+        found = [(request.resume_epoch, request.resume_after_sequence) for request in asked]
+        assert found == [("", 0), ("e", 2), ("e", 3)]
+
+    run(test())
+
+
+def test_a_change_of_mind_on_the_same_connection():
+    asked = []
+
+    async def change(peer):
+        asked.append(await peer.stream_from(1))
+        peer.say(batch(1), batch(2))
+        await peer.expect(FrameType.UNSUBSCRIBE)
+        peer.say(batch(3), ack_frame(FrameType.UNSUBSCRIBE, "", 5))
+        asked.append(pb.SubscribeRequest.FromString(await peer.expect(FrameType.SUBSCRIBE)))
+        peer.say(ack_frame(FrameType.SUBSCRIBE, "", 5, {"epoch": "e", "next_sequence": "8"}))
+        peer.say(batch(8))
+        await peer.until_closed()
+
+    async def test():
+        async with serving(change) as port, client_of(("127.0.0.1", port)) as client:
+            assert await take(client, 1) == [1]
+            await client.change(mode=Mode.TICK, symbols=["EUR*"])
+            assert await take(client, 1) == [8]
+        assert asked == [
+            pb.SubscribeRequest(mode=pb.SUBSCRIPTION_MODE_SECOND),
+            pb.SubscribeRequest(mode=pb.SUBSCRIPTION_MODE_TICK, symbols=["EUR*"]),
+        ]
+
+    run(test())
+
+
+def test_a_change_that_the_end_of_the_client_overtakes():
+    async def stall(peer):
+        await peer.stream_from(1)
+        await peer.expect(FrameType.UNSUBSCRIBE)
+        await peer.until_closed()
+
+    async def test():
+        async with serving(stall) as port:
+            streaming = asyncio.Event()
+
+            def hear(event):
+                if isinstance(event, Subscribed):
+                    streaming.set()
+
+            async with client_of(("127.0.0.1", port), hear) as client:
+                await streaming.wait()
+                changing = asyncio.create_task(client.change(mode=Mode.TICK, symbols=None))
+                await asyncio.sleep(0)
+                closing = client.close()
+                with pytest.raises(ConnectionError, match="the client was closed"):
+                    await changing
+                await closing
 
     run(test())
 

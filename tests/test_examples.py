@@ -1,5 +1,6 @@
-"""The examples, each as a process: two watch what the third serves."""
+"""The examples, each as a process: the others watch what one serves."""
 
+import json
 import os
 import re
 import subprocess
@@ -76,3 +77,15 @@ def test_a_wrong_password_is_the_end(example, port):
     with Process(example, f"127.0.0.1:{port}", STREAM_PASS="wrong") as watcher:
         watcher.wait_for(r"InvalidAuth.*the name or the password is wrong")
         assert watcher.exit_code() == 1
+
+
+def test_going_on_after_its_own_end(tmp_path, port):
+    file = tmp_path / "position"
+    arguments = ("resume_asyncio.py", file, f"127.0.0.1:{port}", "ACME")
+    with Process(*arguments) as watcher:
+        watcher.wait_for(r"^ +\d+ ACME +\d+\.\d{4}$")
+        watcher.wait_for(r"^ +\d+ ACME +\d+\.\d{4}$")
+    _, last = json.loads(file.read_text())
+    with Process(*arguments) as watcher:
+        watcher.wait_for(r"^Subscribed.* recovered=True")
+        assert int(watcher.wait_for(r"^ +(\d+) ACME ")[1]) == last + 1

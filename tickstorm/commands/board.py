@@ -7,7 +7,14 @@ from collections import deque
 from math import ceil
 
 from tickstorm.client.batch import Batch, ReceivedTick
-from tickstorm.client.events import Authenticated, Disconnected, Event, Gap, Restarted, Subscribed
+from tickstorm.client.events import (
+    Authenticated,
+    Disconnected,
+    Event,
+    Gap,
+    Restarted,
+    Subscribed,
+)
 from tickstorm.commands.event_text import event_line
 from tickstorm.commands.text import places
 from tickstorm.messages import Mode
@@ -23,6 +30,13 @@ def latency_ms(batch: Batch) -> float | None:
     if not batch.publish_time_ns:
         return None
     return (batch.received_ns - batch.publish_time_ns) / 1e6
+
+
+def stream_name(mode: Mode, interval: float | None) -> str:
+    """Return the word for a stream: the length of its bars, if that is one of its own."""
+    if interval is None:
+        return mode.name
+    return f"{interval * 1000:.0f}ms" if interval < 1 else f"{interval:g}s"
 
 
 class Quote:
@@ -86,7 +100,7 @@ class Board:
 
     Args:
         server: where it is, for people.
-        mode: what is subscribed to.
+        stream: what is subscribed to, in a word.
         max_symbols: ticks of further symbols are counted and not kept.
 
     Attributes:
@@ -95,14 +109,15 @@ class Board:
         epoch: of the stream; empty before the server has said.
         sequence: of the last batch; None before the first.
         batches: how many came; ticks: with how many ticks; missing: how many did not come.
-        notice: the last thing that went wrong, but for what ended it all; empty before the first.
+        notice: the last thing that went wrong, but for what ended it all, or that it was made good;
+            empty before the first.
         noticed_ns: when that was.
     """
 
-    def __init__(self, server: str, mode: Mode, max_symbols: int = MAX_SYMBOLS) -> None:
+    def __init__(self, server: str, stream: str, max_symbols: int = MAX_SYMBOLS) -> None:
         self._max_symbols = max_symbols
         self.server = server
-        self.mode = mode
+        self.stream = stream
         self.quotes: dict[str, Quote] = {}
         self.state = "connecting"
         self.epoch = ""
@@ -131,6 +146,8 @@ class Board:
             self.state = "logged in"
         elif isinstance(event, Subscribed):
             self.state, self.epoch = "streaming", event.epoch
+            if event.recovered and self.notice:
+                self.notice, self.noticed_ns = "resumed: nothing was missed", now_ns
         elif isinstance(event, Disconnected):
             self.state = "ended" if event.retry_in is None else "disconnected"
         elif isinstance(event, Gap):

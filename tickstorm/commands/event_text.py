@@ -20,8 +20,7 @@ def event_line(event: Event) -> str:
     if isinstance(event, Subscribed):
         return _subscribed(event)
     if isinstance(event, Gap):
-        span = f"{event.first}" if event.batches == 1 else f"{event.first} to {event.last}"
-        return f"lost {counted(event.batches, 'batch', 'batches')}: {span}"
+        return _gap(event)
     if isinstance(event, Restarted):
         return "the stream began anew: what was missed before cannot be counted"
     if isinstance(event, Repeated):
@@ -47,4 +46,16 @@ def _subscribed(event: Subscribed) -> str:
         words.append(f"epoch {printable(event.epoch)}")
     if event.next_sequence is not None:
         words.append(f"next batch {event.next_sequence}")
+    if event.recovered is not None:
+        words.append("recovered" if event.recovered else "not all recovered")
     return ", ".join(words)
+
+
+def _gap(event: Gap) -> str:
+    span = f"{event.first}" if event.batches == 1 else f"{event.first} to {event.last}"
+    line = f"lost {counted(event.batches, 'batch', 'batches')}: {span}"
+    if event.reason:
+        line += f", {printable(event.reason)}"
+    if event.ticks is not None:
+        line += f" ({counted(event.ticks, 'tick')})"
+    return line

@@ -149,7 +149,10 @@ def follow(
             password=target.password,
             mode=target.mode,
             symbols=target.symbols,
+            interval=target.interval,
             snapshot=snapshot,
+            overload=target.overload,
+            start_time_ms=target.start_time_ms,
             client_id=f"tickstorm-{name}",
             on_event=on_event,
         )

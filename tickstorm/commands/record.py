@@ -14,7 +14,9 @@ import click
 from tickstorm.commands.stream_options import (
     ADDRESS_HELP,
     DEFAULT_ADDRESS,
+    following_options,
     make_target,
+    refine,
     stream_options,
 )
 
@@ -162,6 +164,7 @@ def _open(path: str, overwrite: bool) -> IO[bytes]:
 @click.argument("address", nargs=-1, metavar="[ADDRESS]")
 @click.argument("file")
 @stream_options("tick")
+@following_options
 @click.option("--overwrite", is_flag=True, help="Replace a FILE that is there.")
 def record(
     *,
@@ -173,13 +176,21 @@ def record(
     symbols: frozenset[str] | None,
     count: int | None,
     seconds: float | None,
+    interval: float | None,
+    since: int,
+    overload: str | None,
     overwrite: bool,
 ) -> None:
     """Record the prices of a server into FILE."""
     if len(address) > 1:
         raise click.UsageError(f"Got unexpected extra argument ({address[1]})")
     place = address[0] if address else DEFAULT_ADDRESS
-    target = make_target(place, user, password, mode, symbols)
+    target = refine(
+        make_target(place, user, password, mode, symbols),
+        interval=interval,
+        since=since,
+        overload=overload,
+    )
 
     from tickstorm.commands.following import follow
     from tickstorm.commands.recorder import Recorder

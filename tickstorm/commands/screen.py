@@ -90,7 +90,7 @@ def screen_lines(board: Board, now_ns: int, width: int, height: int) -> list[Lin
 def _header(board: Board, width: int) -> list[Line]:
     sequence = NONE if board.sequence is None else str(board.sequence)
     state = Span(board.state, _STATE_STYLES.get(board.state, "bold yellow"))
-    stream = f"{board.mode.name}  epoch {printable(board.epoch) or NONE}  sequence {sequence}"
+    stream = f"{board.stream}  epoch {printable(board.epoch) or NONE}  sequence {sequence}"
     missing = Span(f"lost {board.missing:,}", "bold red" if board.missing else "")
     latency = (
         f"latency p50 {milliseconds(board.latency(0.5))} p95 {milliseconds(board.latency(0.95))} ms"

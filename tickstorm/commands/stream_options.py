@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from tickstorm.commands.finite_range import FiniteRange
 
 if TYPE_CHECKING:
-    from tickstorm.messages import Mode
+    from tickstorm.messages import Mode, Overload
 
 DEFAULT_ADDRESS = "127.0.0.1:8080"
 ADDRESS_HELP = f"""ADDRESS is HOST:PORT, or an endpoint as Twisted writes it (tcp:HOST:PORT,
     tls:HOST:PORT:trustRoots=DIRECTORY, unix:PATH); {DEFAULT_ADDRESS} unless given."""
 
 _MODES = ("second", "minute", "tick")
+_OVERLOADS = ("conflate", "drop-oldest", "disconnect")
+MAX_SINCE = 366 * 86_400.0
+"""Seconds ago that a stream may begin."""
+_UNITS = frozenset("smh")
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -26,7 +33,12 @@ class Target(NamedTuple):
     """What to subscribe to, and as whom.
 
     Attributes:
-        symbols: None for all.
+        symbols: names, and beginnings with an asterisk behind them; None for all.
+        interval: seconds that each bar is of; None for that of the mode.
+        overload: what the server does when this side does not keep up; None leaves it to the
+            server.
+        start_time_ms: to begin with what the server has kept since then, in milliseconds since the
+            Unix epoch; 0 begins with the next batch.
     """
 
     address: str
@@ -34,6 +46,9 @@ class Target(NamedTuple):
     password: str
     mode: Mode
     symbols: frozenset[str] | None
+    interval: float | None = None
+    overload: Overload | None = None
+    start_time_ms: int = 0
 
 
 def stream_options(mode: str) -> Callable[[_Command], _Command]:
@@ -66,7 +81,7 @@ def stream_options(mode: str) -> Callable[[_Command], _Command]:
             "--symbols",
             metavar="A,B,…",
             callback=_read_symbols,
-            help="Which symbols, at most 100; all unless given.",
+            help="Which symbols, at most 100; EUR* is all that begin so. All unless given.",
         ),
         click.option(
             "--count", type=click.IntRange(1), metavar="N", help="End after so many ticks."
@@ -79,12 +94,80 @@ def stream_options(mode: str) -> Callable[[_Command], _Command]:
         ),
     )
 
-    def decorate(command: _Command) -> _Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
+    return partial(_with_options, options)
 
-    return decorate
+
+def following_options(command: _Command) -> _Command:
+    """Add the options of who follows one stream; what the command gets goes into `refine`."""
+    options = (
+        click.option(
+            "--interval",
+            metavar="TIME",
+            callback=_read_interval,
+            help="Bars of 10ms to 1h instead of those of the mode, as 250ms or 5s.",
+        ),
+        click.option(
+            "--since",
+            metavar="TIME",
+            callback=_read_since,
+            help="Begin with what the server has kept since then: 10m ago, or a time as "
+            "2026-01-05T09:30:00Z.",
+        ),
+        click.option(
+            "--overload",
+            type=click.Choice(_OVERLOADS, case_sensitive=False),
+            help="What becomes of a watcher that does not keep up: the newest of each symbol, the "
+            "oldest batches lost, or the connection. The server's choice unless given.",
+        ),
+    )
+    return _with_options(options, command)
+
+
+def _with_options(options: Sequence[Callable[[_Command], _Command]], command: _Command) -> _Command:
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _read_interval(
+    context: click.Context,  # noqa: ARG001 - click's
+    option: click.Parameter,  # noqa: ARG001
+    text: str | None,
+) -> float | None:
+    if text is None:
+        return None
+    from tickstorm.client.request import MAX_INTERVAL, MIN_INTERVAL
+    from tickstorm.kinds import duration
+
+    kind = duration(MIN_INTERVAL, MAX_INTERVAL)
+    try:
+        interval: float = kind.check(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not {kind.allowed}") from None
+    if abs(interval * 1000 - round(interval * 1000)) > 1e-6:
+        raise click.BadParameter(f"{text!r} is not in whole milliseconds")
+    return interval
+
+
+def _read_since(
+    context: click.Context,  # noqa: ARG001 - click's
+    option: click.Parameter,  # noqa: ARG001
+    text: str | None,
+) -> int:
+    if text is None:
+        return 0
+    from tickstorm.kinds import duration
+    from tickstorm.sources.recording import read_time
+
+    try:
+        if text[-1:] in _UNITS:
+            ago: float = duration(0.0, MAX_SINCE).check(text)
+            return time.time_ns() // 1_000_000 - round(ago * 1000)
+        return read_time(text) // 1_000_000
+    except ValueError as error:
+        raise click.BadParameter(
+            str(error) or f"{text!r} is not a duration as 10m, of at most a year"
+        ) from None
 
 
 def _read_symbols(
@@ -95,12 +178,14 @@ def _read_symbols(
     if text is None:
         return None
     from tickstorm.messages import MAX_SYMBOLS
-    from tickstorm.ticks import SYMBOL
+    from tickstorm.symbols import PATTERN
 
     symbols = [symbol.strip().upper() for symbol in text.split(",")]
     for symbol in symbols:
-        if not SYMBOL.fullmatch(symbol):
-            raise click.BadParameter(f"{symbol!r} is not 1 to 16 of A-Z 0-9 . _ -")
+        if not PATTERN.fullmatch(symbol):
+            raise click.BadParameter(
+                f"{symbol!r} is not 1 to 16 of A-Z 0-9 . _ -, nor a beginning with * behind it"
+            )
     if len(set(symbols)) > MAX_SYMBOLS:
         raise click.BadParameter(f"{len(set(symbols))} symbols are over {MAX_SYMBOLS}")
     return frozenset(symbols)
@@ -123,6 +208,28 @@ def make_target(
     user = user or _ask("user", "STREAM_USER", hidden=False)
     password = password or _ask("password", "STREAM_PASS", hidden=True)
     return Target(address, user, password, Mode[mode.upper()], symbols)
+
+
+def refine(target: Target, *, interval: float | None, since: int, overload: str | None) -> Target:
+    """Return the target with what `following_options` gave, in a command that click runs.
+
+    Raises:
+        click.UsageError: an interval was asked for, and TICK.
+    """
+    from tickstorm.messages import Mode, Overload
+
+    mode = target.mode
+    if interval is not None and mode is Mode.TICK:
+        if _is_given("mode"):
+            raise click.UsageError("--interval is of bars, and --mode tick has none.")
+        mode = Mode.SECOND
+    policy = None if overload is None else Overload[overload.upper().replace("-", "_")]
+    return target._replace(mode=mode, interval=interval, overload=policy, start_time_ms=since)
+
+
+def _is_given(option: str) -> bool:
+    source = click.get_current_context().get_parameter_source(option)
+    return source is not ParameterSource.DEFAULT
 
 
 def _ask(option: str, variable: str, *, hidden: bool) -> str:

@@ -13,7 +13,9 @@ import click
 from tickstorm.commands.stream_options import (
     ADDRESS_HELP,
     DEFAULT_ADDRESS,
+    following_options,
     make_target,
+    refine,
     stream_options,
 )
 
@@ -170,6 +172,7 @@ def _tell(line: str) -> None:
 )
 @click.argument("address", default=DEFAULT_ADDRESS)
 @stream_options("second")
+@following_options
 @click.option("--plain", is_flag=True, help="A line a tick, also on a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object a tick.")
 def watch(
@@ -181,18 +184,26 @@ def watch(
     symbols: frozenset[str] | None,
     count: int | None,
     seconds: float | None,
+    interval: float | None,
+    since: int,
+    overload: str | None,
     plain: bool,
     as_json: bool,
 ) -> None:
     """Watch the prices of a server."""
-    target = make_target(address, user, password, mode, symbols)
+    target = refine(
+        make_target(address, user, password, mode, symbols),
+        interval=interval,
+        since=since,
+        overload=overload,
+    )
 
     from rich.console import Console
 
-    from tickstorm.commands.board import Board
+    from tickstorm.commands.board import Board, stream_name
     from tickstorm.commands.following import Sink, follow
 
-    board = Board(address, target.mode)
+    board = Board(address, stream_name(target.mode, target.interval))
     console = Console(highlight=False)
     table = console.is_terminal and not (console.is_dumb_terminal or plain or as_json)
     sink: Sink

@@ -67,7 +67,8 @@ def login_frame(login: Login) -> bytes:
 def subscription_frame(subscription: Subscription) -> bytes:
     """Ask for a stream."""
     # DISCONNECT is what a server does unless it is asked: left out, a plain subscription stays one.
-    overload = 0 if subscription.overload is Overload.DISCONNECT else subscription.overload
+    overload = subscription.overload or Overload.DISCONNECT
+    policy = 0 if overload is Overload.DISCONNECT else overload
     epoch, sequence = subscription.resume or ("", 0)
     return encode_frame(
         FrameType.SUBSCRIBE,
@@ -77,7 +78,7 @@ def subscription_frame(subscription: Subscription) -> bytes:
             start_time_ms=subscription.start_time_ms,
             metadata=subscription.metadata,
             interval_ms=subscription.interval_ms,
-            overload=pb.OverloadPolicy.ValueType(overload),
+            overload=pb.OverloadPolicy.ValueType(policy),
             resume_epoch=epoch,
             resume_after_sequence=sequence,
             snapshot=subscription.snapshot,

@@ -19,7 +19,7 @@ from tickstorm.clock import Clock
 from tickstorm.frames import MAX_PAYLOAD_BYTES
 from tickstorm.messages import batch_frame
 from tickstorm.metrics import Metrics
-from tickstorm.stream import Stream, StreamKey
+from tickstorm.stream import Stream, StreamKey, Surroundings
 
 
 class Subscriber:
@@ -55,7 +55,7 @@ class Hall:
         self.read = Reading()
         self.metrics = Metrics()
         self.broadcast = Broadcast(Clock(Scheduler(), self.read, lambda: 0), self.metrics)
-        self.stream = Stream(StreamKey(None), 0, MAX_PAYLOAD_BYTES)
+        self.stream = Stream(StreamKey(None), 0, Surroundings(MAX_PAYLOAD_BYTES))
         self.subscribers = [
             Subscriber(name, self.order, fail if name in raising else lambda: None)
             for name in range(count)
@@ -285,7 +285,7 @@ def test_a_period_is_encoded_once_a_stream_however_many_listen():
 
 
 def test_an_encoding_is_seen():
-    stream = Stream(StreamKey(None), 1, MAX_PAYLOAD_BYTES)
+    stream = Stream(StreamKey(None), 1, Surroundings(MAX_PAYLOAD_BYTES))
     with calls_of(batch_frame) as calls:
         for _ in range(3):
             stream.batches([], 0, 0)

@@ -22,6 +22,7 @@ from tickstorm.config import (
     parse_description,
 )
 from tickstorm.errors import ConfigError
+from tickstorm.history import NO_HISTORY, HistoryLimits
 from tickstorm.hub import HubLimits
 from tickstorm.overload import BacklogLimits
 from tickstorm.publishing import read_right
@@ -79,6 +80,10 @@ def test_defaults():
         "password": "",
         "publishers": (),
         "publish_rate": 100_000,
+        "history": 60.0,
+        "history_bytes": 67_108_864,
+        "history_stream_bytes": 4_194_304,
+        "max_intervals": 32,
         "max_connections": 100_000,
         "max_connections_per_address": 0,
         "allow": (),
@@ -132,7 +137,8 @@ def test_the_defaults_are_those_of_the_parts():
         s.max_message_bytes,
     )
     assert SocketOptions() == (s.tcp_keepalive, s.tcp_read_buffer_bytes, s.tcp_write_buffer_bytes)
-    assert HubLimits() == (s.max_symbols, s.max_message_bytes)
+    assert HubLimits() == (s.max_symbols, s.max_message_bytes, s.max_intervals, NO_HISTORY)
+    assert HistoryLimits() == (s.history, s.history_stream_bytes, s.history_bytes, 1000)
 
 
 @pytest.mark.parametrize("row", SETTINGS, ids=lambda row: row.name)

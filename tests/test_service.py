@@ -349,7 +349,8 @@ ELSEWHERE = {
     "port", "http", "source", "delivery", "workers", "log_format", "log_level", "username",
     "password", "max_symbols", "feed_timeout", "drain_timeout", "tls_enabled", "tls_cert",
     "tls_key", "tls_ca", "tls_client_auth", "tls_min_version", "origins",
-    "publishers", "publish_rate",
+    "publishers", "publish_rate", "history", "history_bytes", "history_stream_bytes",
+    "max_intervals",
 }  # fmt: skip
 """Those that the tests of this file, of the settings and of the log look at one by one."""
 

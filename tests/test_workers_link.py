@@ -18,6 +18,7 @@ from tickstorm.errors import (
     RateLimited,
 )
 from tickstorm.frames import HEADER_BYTES, FrameType, encode_frame
+from tickstorm.hub import Backfill
 from tickstorm.listing import MAX_LIMIT, Listing, Query
 from tickstorm.messages import Login, Mode, Subscription, batch_frame, tick_record
 from tickstorm.metrics import Metrics
@@ -84,8 +85,8 @@ MESSAGES = [
     Listed(5, Listing(1, [ROW], 1)),
     Leaving(),
     Drained(),
-    Placed(6, 7, 2**32 - 1, (b"one", b"", b"two")),
-    Placed(6, 7, 8, [b"one"], more=True),
+    Placed(6, 7, 3, "a-3", 2**32 - 1, Backfill(5, (b"one", b"", b"two"), recovered=True)),
+    Placed(6, 7, 0, "a", 8, Backfill(5, [b"one"]), more=True),
     LoginAnswered(7, User("alice")),
     PublishAnswered(9, Accepted(2, repeated=True)),
     ListAsked(8, Query(5, 6, True)),

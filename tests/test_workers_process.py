@@ -2,7 +2,6 @@
 
 import socket
 from contextlib import ExitStack
-from types import SimpleNamespace
 
 import pytest
 from adopting import Far, Reactor
@@ -13,9 +12,9 @@ from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.clock import simulated_clock
 from tickstorm.credentials import Peer, User
 from tickstorm.errors import ConfigError, InvalidAuth
-from tickstorm.hub import Hub
+from tickstorm.hub import Backfill, Hub
 from tickstorm.listing import Query
-from tickstorm.messages import Login, Mode
+from tickstorm.messages import Login, Mode, Subscription
 from tickstorm.settings import Settings
 from tickstorm.ticks import Tick
 from tickstorm.workers.handover import Handed, hand_over, pair
@@ -56,9 +55,7 @@ class Parent:
             "port": ("tcp:1", "unix:/x"),
             **settings,
         }
-        spec = WorkerSpec(
-            2, Settings(**settings), "epoch-1", slots, asks_for_logins, elsewhere or {}, {}
-        )
+        spec = WorkerSpec(2, Settings(**settings), slots, 1, asks_for_logins, elsewhere or {}, {})
         self.reactor = Reactor()
         self.clock = simulated_clock(self.reactor)
         self.worker = Worker(spec, self.reactor, self.clock)
@@ -99,13 +96,17 @@ class Parent:
     def place(self, number=7, next_sequence=5, snapshot=()):
         """Answer the join that the worker has asked for."""
         (join,) = self.link.heard(Join)
-        self.link.say(Placed(join.request, number, next_sequence, snapshot))
+        self.link.say(
+            Placed(
+                join.request, number, 0, "epoch-1", next_sequence, Backfill(next_sequence, snapshot)
+            )
+        )
         return join
 
     def emit(self, *prices, number=7, sequence=5):
         """Send a batch of a stream to the worker."""
         hub = Hub("epoch-1", self.clock.wall_ns)
-        stream = hub.open(SimpleNamespace(mode=Mode.TICK, symbols=None))
+        stream = hub.open(Subscription(Mode.TICK))
         stream.next_sequence = sequence
         stream.join("somebody")
         hub.publish([Tick("EURUSD", price, 1.0) for price in prices])

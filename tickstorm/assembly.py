@@ -7,6 +7,7 @@ from tickstorm.clock import Clock
 from tickstorm.credentials import IAuthenticator
 from tickstorm.factory import TickstormFactory
 from tickstorm.feed import Feed
+from tickstorm.history import HistoryLimits
 from tickstorm.hub import Hub, HubLimits
 from tickstorm.outlet import Outlet
 from tickstorm.overload import BacklogLimits
@@ -19,7 +20,10 @@ from tickstorm.transports import SocketOptions
 
 def make_hub(settings: Settings, epoch: str, clock: Clock, slots: int) -> Hub[Outlet]:
     """Return a hub with what the settings say of it."""
-    limits = HubLimits(settings.max_symbols, settings.max_message_bytes)
+    history = HistoryLimits(settings.history, settings.history_stream_bytes, settings.history_bytes)
+    limits = HubLimits(
+        settings.max_symbols, settings.max_message_bytes, settings.max_intervals, history
+    )
     return Hub(epoch, clock.wall_ns, limits, slots)
 
 

@@ -100,6 +100,12 @@ class InvalidSubscription(ProtocolError):
     closes = False
 
 
+class TooManyIntervals(InvalidSubscription):
+    """A SUBSCRIBE for an interval of its own, of which there are as many as there may be."""
+
+    retryable = True
+
+
 class AlreadySubscribed(ProtocolError):
     """A second SUBSCRIBE; the stream already running goes on."""
 

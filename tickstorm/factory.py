@@ -4,6 +4,7 @@ It is what another application listens with. Timers run from the first port that
 that stops.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from types import MappingProxyType
@@ -29,6 +30,8 @@ from tickstorm.errors import (
 )
 from tickstorm.feed import Feed
 from tickstorm.heartbeat import DeadlineWheel, Sweeper
+from tickstorm.logins import Logins
+from tickstorm.messages import mode_of
 from tickstorm.outlet import Outlet
 from tickstorm.overload import BacklogLimits
 from tickstorm.protocol import Connection
@@ -86,7 +89,6 @@ class TickstormFactory(Factory):
         verbose: bool = False,
     ) -> None:
         self.feed = feed
-        self.authenticator = authenticator
         self.clock = clock
         self.session_limits = session_limits
         self.backlog_limits = backlog_limits
@@ -94,6 +96,7 @@ class TickstormFactory(Factory):
         self.metrics = feed.metrics
         self.door = Door(admission_limits)
         self.login_failures = LoginFailures(admission_limits)
+        self.logins = Logins(authenticator, self.login_failures, clock)
         self.publications = Publications(feed, publish_rights, clock)
         self.on_login_failed: Callable[[str], object] = lambda _: None
         self.on_closed: Callable[[], object] = lambda: None
@@ -134,7 +137,7 @@ class TickstormFactory(Factory):
             len(self.connections),
             len(self.congested),
             sum(connection.pending_bytes for connection in self.congested),
-            {mode.name: _subscribers(table) for mode, table in self.feed.streams.items()},
+            _subscribers(self.feed.streams),
             self.metrics,
             self._sweeper.lag,
             self._sweeper.last_at,
@@ -233,5 +236,8 @@ class TickstormFactory(Factory):
             self._emptied.pop().callback(None)
 
 
-def _subscribers(streams: StreamTable[Outlet]) -> int:
-    return sum(len(stream.subscribers) for stream in streams)
+def _subscribers(tables: Mapping[int, StreamTable[Outlet]]) -> Mapping[str, int]:
+    subscribers: Counter[str] = Counter()
+    for period_ms, streams in tables.items():
+        subscribers[mode_of(period_ms).name] += sum(len(stream.subscribers) for stream in streams)
+    return subscribers

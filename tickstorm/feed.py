@@ -6,10 +6,11 @@ The feed is in this process (`tickstorm.fanout.FanOut`) or in another one
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from tickstorm.messages import Mode, Subscription
+from tickstorm.hub import Backfill
+from tickstorm.messages import Subscription
 from tickstorm.publishing import Accepted, Publication
 from tickstorm.stream import Stream, StreamTable
 
@@ -26,12 +27,12 @@ class Joined(NamedTuple):
     Attributes:
         subscription: what was asked for.
         stream: what serves it.
-        snapshot: the frames to send before any batch; none unless it was asked for.
+        backfill: what to send before that.
     """
 
     subscription: Subscription
     stream: Stream[Outlet]
-    snapshot: Sequence[bytes]
+    backfill: Backfill
 
 
 class Feed(Protocol):
@@ -41,12 +42,8 @@ class Feed(Protocol):
     """Takes what is sent."""
 
     @property
-    def epoch(self) -> str:
-        """Names this run of sequence numbers."""
-
-    @property
-    def streams(self) -> Mapping[Mode, StreamTable[Outlet]]:
-        """The streams that somebody here listens to."""
+    def streams(self) -> Mapping[int, StreamTable[Outlet]]:
+        """The streams that somebody here listens to, by their period in ms."""
 
     def start(self) -> None:
         """Begin to send.
@@ -65,6 +62,9 @@ class Feed(Protocol):
         """Put a subscriber on the stream that serves it, at once or later.
 
         A Deferred that is cancelled leaves nothing behind, and fails if there is no feed.
+
+        Raises:
+            ProtocolError: it cannot be served; the Deferred fails likewise.
         """
 
     def publish(self, publication: Publication) -> Accepted | Deferred[Accepted]:
@@ -74,7 +74,7 @@ class Feed(Protocol):
             ProtocolError: as `Intake.take` does; the Deferred fails likewise.
         """
 
-    def leave(self, mode: Mode, stream: Stream[Outlet], subscriber: Outlet) -> None:
+    def leave(self, stream: Stream[Outlet], subscriber: Outlet) -> None:
         """Take a subscriber off its stream."""
 
     def send_now(self, subscriber: Outlet, frames: Iterable[bytes]) -> None:

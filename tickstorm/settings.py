@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 from tickstorm.admission import Network
 from tickstorm.descriptions import completed, is_local, parse_description
 from tickstorm.frames import MAX_PAYLOAD_BYTES
+from tickstorm.history import HistoryLimits
 from tickstorm.kinds import (
     CLIENT_AUTH,
     FLAG,
@@ -30,6 +31,8 @@ from tickstorm.kinds import (
     word,
 )
 from tickstorm.publishing import RATE, PublishRight
+
+HISTORY = HistoryLimits()
 
 PREFIX = "TICKSTORM_"
 """Each setting's own name in the environment is this and its field's name in capitals."""
@@ -149,6 +152,28 @@ class Settings:
     publish_rate: int = field(
         default=round(RATE.per_second),
         metadata=_is(whole(1_000, 1_000_000_000, "ticks a second"), "What one user may publish."),
+    )
+    history: float = field(
+        default=HISTORY.seconds,
+        metadata=_is(
+            duration(0, 86_400),
+            "How long what was sent is kept, for those who come back or ask for it; 0: not at all.",
+        ),
+    )
+    history_bytes: int = field(
+        default=HISTORY.total_bytes,
+        metadata=_is(whole(0, 2**40, "bytes"), "What is kept of all streams together."),
+    )
+    history_stream_bytes: int = field(
+        default=HISTORY.stream_bytes,
+        metadata=_is(whole(0, 2**40, "bytes"), "What is kept of one stream."),
+    )
+    max_intervals: int = field(
+        default=32,
+        metadata=_is(
+            whole(0, 1_000),
+            "Intervals that subscribers may have beside a second and a minute, all together.",
+        ),
     )
     max_connections: int = field(
         default=100_000,

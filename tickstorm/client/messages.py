@@ -15,7 +15,7 @@ HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT = 15.0, 20.0
 MIN_INTERVAL_MS, MAX_INTERVAL_MS = 10, 24 * 3600 * 1000
 """What is believed of a server that names its intervals."""
 
-_MODES = {int(mode): mode for mode in Mode}
+_MODES = {int(mode): mode for mode in Mode if mode}
 _CODES = frozenset(int(code) for code in ErrorCode)
 
 

@@ -195,8 +195,8 @@ class WorkerPool:
         return WorkerSpec(
             place.number,
             replace(self._settings, max_connections=place.share),
-            self._hub.epoch,
             slots_of_worker(place.number, len(self._places), self._hub.slots),
+            self._hub.slots,
             self._authenticator is not None,
             dict(elsewhere),
             self._files,

@@ -37,6 +37,7 @@ from tickstorm.workers.link import (
     Ready,
     Reload,
     Report,
+    Unplaced,
     control,
 )
 from tickstorm.workers.link_end import LinkEnd, Once
@@ -76,7 +77,11 @@ class Worker:
         self.link = LinkEnd(clock, self._take, self._orphaned)
         self._authenticator = RemoteAuthenticator(self.link.send)
         self._feed = RemoteFeed(
-            spec.epoch, spec.slots, self.link.send, clock, spec.settings.max_message_bytes
+            spec.slots,
+            spec.slots_of_period,
+            self.link.send,
+            clock,
+            spec.settings.max_message_bytes,
         )
         self._ids = ConnectionIds()
         self.factory = make_factory(
@@ -146,7 +151,7 @@ class Worker:
         match message:
             case Emission():
                 self._feed.emitted(message)
-            case Placed():
+            case Placed() | Unplaced():
                 self._feed.placed(message)
             case LoginAnswered():
                 self._authenticator.answered(message)

@@ -35,7 +35,7 @@ def test_a_worker_is_a_stream_s_subscriber():
     assert (answer.request, answer.next_sequence, answer.backfill.frames) == (
         1,
         stream.next_sequence,
-        (),
+        [],
     )
 
 

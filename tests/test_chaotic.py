@@ -6,11 +6,15 @@ from ipaddress import ip_network
 
 import pytest
 import pytest_twisted
+from certificates import authority
 from conversation import PASSWORD, TICK, USER, Client, Server, Wire, auth, names, read
 from conversation import subscribe as subscription
+from dial import NOTHING, ask, client_context, dial, listening, until
+from dial import Server as DialedServer
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHandshakeListener, IStreamClientEndpoint
+from twisted.internet.threads import deferToThread
 from twisted.logger import capturedLogs, formatEvent
 from twisted.test.iosim import FakeTransport, IOPump
 from zope.interface import implementer
@@ -31,8 +35,10 @@ from tickstorm.client import (
     twisted_client,
 )
 from tickstorm.errors import ChecksumFailed
+from tickstorm.frames import HEADER_BYTES
 from tickstorm.service import TickstormService
 from tickstorm.settings import Settings
+from tickstorm.ticks import Tick
 from tickstorm.transports import awaits_proxy
 
 
@@ -43,7 +49,7 @@ def chaotic(server, *faults, seed=7, rate=1.0):
 def publish(server, *prices):
     """Publish each in a batch of its own."""
     for price in prices:
-        server.publish(price)
+        server.hub.publish([Tick("EURUSD", price, 1.0)])
         server.factory.feed.flush()
 
 
@@ -201,6 +207,28 @@ def test_a_handshake_of_tls_is_passed_on():
     client = Client(chaotic(server, Fault.GAP))
     assert IHandshakeListener.providedBy(client.connection)
     client.connection.handshakeCompleted()
+    assert sum(server.metrics.tls_handshakes.values()) == 1
+
+
+@pytest.mark.real
+@pytest_twisted.ensureDeferred
+async def test_a_cut_over_tls_ends_the_connection(tmp_path):
+    ca = authority()
+    (certificate, key), (trusted, _) = (
+        issued.save(tmp_path, name) for name, issued in (("server", ca.issue("server")), ("ca", ca))
+    )
+    server = DialedServer()
+    description = f"tls:0:interface=127.0.0.1:cert={certificate}:key={key}"
+    async with listening(description, chaotic(server, Fault.CUT)) as port:
+        caller = await dial(port, client_context(trusted))
+        assert await ask(caller, 2, auth(), subscription(TICK)) == ["ACK", "ACK"]
+        publish(server, 1.0)
+        data = b"".join(
+            await deferToThread(lambda: list(iter(lambda: caller.socket.recv(1024), b"")))
+        )
+        assert 0 < len(data) < HEADER_BYTES + int.from_bytes(data[4:8]) + 4
+        caller.socket.close()
+        await until(lambda: server.left_behind() == NOTHING)
     assert sum(server.metrics.tls_handshakes.values()) == 1
 
 

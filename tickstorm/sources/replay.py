@@ -10,10 +10,10 @@ played, as in a live feed; `time=recorded` leaves it the one in the file, `loop`
 `replay:` without a file plays the bundled recording of daily prices, and then `loop` is yes and
 `speed` 86400 unless set: a day takes a second, a night and a weekend their part of it.
 
-`chaos` names faults, or is `all` of them: the server's connections to its subscribers, all of them
-and whatever else feeds it, then misbehave on purpose, for people who write clients. `rate` is the
-part of the batches that a fault is done to (0.0001 to 1; 0.05), `seed` a whole number (0): with the
-same one a connection gets the same faults at the same places. Not with workers.
+`chaos` names faults, or is `all` of them: all connections of the server to its subscribers then
+misbehave on purpose, for people who write clients (see `Fault`, and docs/chaos.md). `rate` is the
+part of the batches that get one (0.0001 to 1; 0.05), `seed` a whole number (0): with the same one a
+connection has the same faults at the same places. A server with workers refuses it.
 """
 
 from collections.abc import Callable, Generator

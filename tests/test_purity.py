@@ -32,6 +32,7 @@ PURE = [
     "open_files",
     "symbols",
     "rates",
+    "chaos",
     "publishing",
     "workers.shares",
     "workers.silence",

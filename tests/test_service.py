@@ -12,12 +12,15 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.protocols.policies import WrappingFactory
+from zope.interface import implementer
 
 from tickstorm.admission import AdmissionLimits
 from tickstorm.clock import simulated_clock
 from tickstorm.credentials import SharedCredentials, User
 from tickstorm.errors import ConfigError, ListenError, SourceError
 from tickstorm.fanout import FanOut
+from tickstorm.interfaces import IChaoticSource
 from tickstorm.overload import BacklogLimits
 from tickstorm.publishing import read_right
 from tickstorm.service import TickstormService, make_factory
@@ -218,6 +221,48 @@ def test_a_source_that_cannot_be_made():
 
 
 # All or nothing.
+
+
+@implementer(IChaoticSource)
+class ChaoticSource(Source):
+    """A source whose server misbehaves: it has the factory behind another."""
+
+    def wrapFactory(self, factory):
+        return WrappingFactory(factory)
+
+
+def test_a_chaotic_source_stands_before_the_subscribers_ports():
+    reactor = Reactor()
+    service = serve(reactor, make=lambda _: ChaoticSource(reactor.events))
+    started(service)
+    assert type(reactor.factory(PORT)) is WrappingFactory
+    assert reactor.factory(PORT).wrappedFactory is service.factory
+    assert type(reactor.factory(PAGE)) is not WrappingFactory
+    client = Client(service.factory)
+    client.send(auth(), subscribe())
+    assert client.names() == ["ACK", "ACK"]
+    service.hub.publish([Tick("EURUSD", 1.5, 1.0)])
+    reactor.advance(1)
+    assert client.names() == [[1.5]]
+
+
+def test_without_one_the_ports_have_the_factory_itself():
+    reactor = Reactor()
+    service = started(serve(reactor))
+    assert reactor.factory(PORT) is service.factory
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"workers": 2}, "source 'test:': chaos= needs workers = 0, not 2"),
+        ({"source": ("test:", "test:b")}, "source 'test:b': there is chaos= already; give it once"),
+    ],
+)
+def test_chaos_that_cannot_be(settings, error):
+    with pytest.raises(SourceError) as caught:
+        serve(make=lambda _: ChaoticSource([]), **settings)
+    assert str(caught.value) == error
 
 
 def test_a_second_port_that_cannot_be_had_stops_the_first():

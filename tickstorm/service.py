@@ -30,7 +30,7 @@ from tickstorm.factory import TickstormFactory
 from tickstorm.fanout import FanOut
 from tickstorm.interfaces import ISourceMaker
 from tickstorm.serving import InProcess, Serving
-from tickstorm.sources import make_source
+from tickstorm.sources import make_source, with_chaos
 from tickstorm.tls import (
     KeptFiles,
     Read,
@@ -114,8 +114,12 @@ class TickstormService(MultiService):
             Observation(self.hub, self._serving, self._health, clock), lambda: self._expiry
         )
         makers = list(getPlugins(ISourceMaker) if source_makers is None else source_makers)
-        for spec in settings.source:
-            make_source(spec, self.hub.publish, clock, makers).setServiceParent(self)
+        sources = [
+            (spec, make_source(spec, self.hub.publish, clock, makers)) for spec in settings.source
+        ]
+        self._listens_with = with_chaos(self._serving.protocol_factory, sources, workers)
+        for _, source in sources:
+            source.setServiceParent(self)
 
     def _make_serving(
         self,
@@ -189,7 +193,7 @@ class TickstormService(MultiService):
             return
         pages = [(*endpoint, self._site) for endpoint in self._page_endpoints]
         listening = _listen_all(
-            [*pages, *((*endpoint, self._serving.protocol_factory) for endpoint in self._endpoints)]
+            [*pages, *((*endpoint, self._listens_with) for endpoint in self._endpoints)]
         )
         self.page_ports, self.ports = listening[: len(pages)], listening[len(pages) :]
         self._health.accepting, self._health.stopping = True, False

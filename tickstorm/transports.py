@@ -19,6 +19,8 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
+from tickstorm.interfaces import IKnowsPeer
+
 PROXIED = ""
 """The address of a peer whose proxy has not said yet who it is."""
 UNNAMED = "unix"
@@ -99,10 +101,12 @@ def awaits_proxy(transport: ITransport) -> bool:
     """Whether the peer may be another one once its first bytes have come.
 
     So it is behind the PROXY protocol's wrapper. That has no public name, and so every wrapper but
-    that of TLS counts as one that may learn who the peer is.
+    that of TLS counts as one that may learn who the peer is, unless it says that it knows.
     """
     return any(
-        isinstance(layer, ProtocolWrapper) and not isinstance(layer, TLSMemoryBIOProtocol)
+        isinstance(layer, ProtocolWrapper)
+        and not isinstance(layer, TLSMemoryBIOProtocol)
+        and not IKnowsPeer.providedBy(layer)
         for layer in _layers(transport)
     )
 

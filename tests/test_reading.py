@@ -18,6 +18,7 @@ def counted(number):
     metrics.tls_failures = 5 * number
     metrics.logins.update(accepted=number)
     metrics.publications.update(accepted=number)
+    metrics.resumes.update(recovered=number)
     metrics.rejections.update(too_many=number)
     metrics.protocol_errors.update(INVALID_AUTH=number)
     metrics.tls_handshakes[("TLSv1.3", "some")] += number

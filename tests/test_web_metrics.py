@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 from conversation import (
+    TICK,
     USER,
     Server,
     auth,
@@ -86,6 +87,20 @@ def test_what_is_known_beforehand_begins_at_0():
     assert samples["tickstorm_protocol_errors_total", "OVERLOADED"] == 0
     assert samples["tickstorm_periodic_call_failures_total", "sweep"] == 0
     assert ("tickstorm_protocol_errors_total", "UNSPECIFIED") not in samples
+
+
+def test_those_who_resume_are_counted_by_what_they_got():
+    observed = Observed()
+    for epoch in ("epoch-1", "epoch-1", "another"):
+        client = observed.server.connect()
+        client.send(auth(), subscribe(TICK, resume_epoch=epoch, resume_after_sequence=0))
+        client.read()
+    samples = observed.samples()
+    results = {result: samples["tickstorm_resumes_total", result] for result in RESUMES}
+    assert results == {"recovered": 2, "snapshot": 1}
+
+
+RESUMES = ("recovered", "snapshot")
 
 
 def test_publications_are_counted_by_their_result():

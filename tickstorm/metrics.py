@@ -43,6 +43,8 @@ class Metrics:
         logins: by result: "accepted", or the name of the error code.
         publications: requests to publish, by result: "accepted", "repeated", or the name of the
             error code.
+        resumes: subscribers that came back, by what they got: "recovered" is all that they had
+            missed, "snapshot" is that instead.
         rejections: connections turned away at the door, by reason.
         protocol_errors: ERROR frames, by the name of their code.
         tls_handshakes: by (version, cipher).
@@ -59,6 +61,7 @@ class Metrics:
         self.slow_consumers = 0
         self.logins: Counter[str] = Counter()
         self.publications: Counter[str] = Counter()
+        self.resumes: Counter[str] = Counter()
         self.rejections: Counter[str] = Counter()
         self.protocol_errors: Counter[str] = Counter()
         self.tls_handshakes: Counter[tuple[str, str]] = Counter()
@@ -74,6 +77,7 @@ class Metrics:
         self.slow_consumers += other.slow_consumers
         self.logins.update(other.logins)
         self.publications.update(other.publications)
+        self.resumes.update(other.resumes)
         self.rejections.update(other.rejections)
         self.protocol_errors.update(other.protocol_errors)
         self.tls_handshakes.update(other.tls_handshakes)

@@ -356,8 +356,10 @@ class Connection:
             self._joined(joined)
 
     def _joined(self, joined: Joined) -> None:
-        stream, backfill = joined.stream, joined.backfill
-        self._stream, self.subscription = stream, joined.subscription
+        backfill = joined.backfill
+        self._stream, self.subscription = joined.stream, joined.subscription
+        if joined.subscription.resume is not None:
+            self._server.metrics.resumes["recovered" if backfill.recovered else "snapshot"] += 1
         self._session.accept_subscription(
             joined.subscription, _terms(joined), self, self._server.clock.wall_ms()
         )

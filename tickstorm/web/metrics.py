@@ -164,6 +164,12 @@ def _connections(reading: Reading) -> Iterator[Metric]:
         _from_zero(_PUBLICATION_RESULTS, metrics.publications),
     )
     yield _counters(
+        "tickstorm_resumes",
+        "Subscribers that came back, by what they got.",
+        "result",
+        _from_zero(("recovered", "snapshot"), metrics.resumes),
+    )
+    yield _counters(
         "tickstorm_protocol_errors",
         "ERROR frames sent.",
         "code",

@@ -37,6 +37,7 @@ _MESSAGES = {
     FrameType.ACK: pb.AckResponse,
     FrameType.DATA_BATCH: pb.DataBatch,
     FrameType.ERROR: pb.ErrorResponse,
+    FrameType.GOAWAY: pb.GoAway,
     FrameType.PONG: pb.HeartbeatResponse,
 }
 
@@ -89,7 +90,7 @@ def _name(message):
         return pb.ErrorCode.Name(message.code).removeprefix("ERROR_CODE_")
     if isinstance(message, pb.DataBatch):
         return [tick.price for tick in message.ticks]
-    return {pb.AckResponse: "ACK", pb.HeartbeatResponse: "PONG"}[type(message)]
+    return {pb.AckResponse: "ACK", pb.GoAway: "GOAWAY", pb.HeartbeatResponse: "PONG"}[type(message)]
 
 
 def error(code, message, timestamp_ms=NOW_MS, **fields):
@@ -166,7 +167,7 @@ class Server:
             **options,
         )
         self.metrics = self.factory.metrics
-        self.factory.startFactory()
+        self.factory.doStart()
 
     def _wall_ns(self):
         return round(self.reactor.seconds() * 1e9) + self.wall_offset_ns

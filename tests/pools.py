@@ -198,7 +198,7 @@ class Pool:
         """Begin a drain; what is there once it is over."""
         fired = []
         self.pool.stop_accepting()
-        self.pool.drain(GRACE).addCallback(fired.append)
+        self.pool.drain(GRACE, 0.0).addCallback(fired.append)
         return fired
 
     def close(self):

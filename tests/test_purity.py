@@ -33,6 +33,8 @@ PURE = [
     "symbols",
     "rates",
     "publishing",
+    "departures",
+    "reloading",
     "workers.shares",
     "workers.silence",
     "workers.spec",

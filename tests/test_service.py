@@ -17,6 +17,7 @@ from tickstorm.admission import AdmissionLimits
 from tickstorm.clock import simulated_clock
 from tickstorm.credentials import SharedCredentials, User
 from tickstorm.errors import ConfigError, ListenError, SourceError
+from tickstorm.factory import HASTE
 from tickstorm.fanout import FanOut
 from tickstorm.overload import BacklogLimits
 from tickstorm.publishing import read_right
@@ -149,7 +150,7 @@ def test_it_is_a_part_of_another_application():
     reactor.advance(1)
     assert client.names() == [[1.5]]
     stopped = application.stopService()
-    assert client.names() == ["SHUTTING_DOWN"]
+    assert client.names() == ["GOAWAY"]
     client.vanish()
     assert stopped.called
     assert reactor.listening == []
@@ -255,14 +256,89 @@ def test_it_stops_in_order():
     client.send(auth(), subscribe())
     client.read()
     stopped = service.stopService()
-    assert reactor.events == [f"port {PORT}", "source"]
-    assert client.names() == ["SHUTTING_DOWN"]
+    assert reactor.events == [f"port {PORT}"]
+    assert client.names() == ["GOAWAY"]
     assert reasons(reactor) == ["the server is stopping"]
+    service.hub.publish([Tick("EURUSD", 1.5, 1.0)])
+    reactor.advance(0.01)
+    assert client.names() == [[1.5]]
     assert not stopped.called
     client.vanish()
     assert stopped.called
     assert reactor.events == [f"port {PORT}", "source", f"port {PAGE}"]
     assert reactor.getDelayedCalls() == []
+
+
+def test_its_clients_are_closed_one_after_the_other_until_80_percent_of_the_time():
+    reactor = Reactor()
+    service = started(serve(reactor, drain_timeout=10.0))
+    clients = [Client(service.factory) for _ in range(10)]
+    service.stopService()
+    closed = []
+    for _ in range(8):
+        closed.append(sum(client.closed for client in clients))
+        reactor.pump([0.05] * 20)
+    assert (closed[0], sum(client.closed for client in clients)) == (0, 10)
+    assert closed == sorted(closed)
+    assert len(set(closed)) > 4
+
+
+def test_while_a_stop_is_only_announced_it_goes_on():
+    reactor = Reactor()
+    service = started(serve(reactor, drain_delay=3.0))
+    stopped = service.stopService()
+    assert (ask(reactor, "/health/ready")[0], reasons(reactor)) == (503, ["the server is stopping"])
+    client = Client(service.factory)
+    client.send(auth(), subscribe())
+    service.hub.publish([Tick("EURUSD", 1.5, 1.0)])
+    reactor.advance(2.9)
+    assert client.names() == ["ACK", "ACK", [1.5]]
+    assert reactor.listening == [PAGE, PORT]
+    reactor.advance(0.1)
+    assert (client.names(), reactor.listening) == (["GOAWAY"], [PAGE])
+    client.vanish()
+    assert stopped.called
+
+
+def test_a_stop_that_is_hastened_waits_for_nothing():
+    reactor = Reactor()
+    make = lambda _: Source(reactor.events, at_stop=Deferred())  # noqa: E731
+    service = started(serve(reactor, make=make, drain_delay=60.0, drain_timeout=60.0))
+    client = Client(service.factory)
+    stopped = service.stopService()
+    service.hasten()
+    assert (client.names(), client.closed) == (["SHUTTING_DOWN"], True)
+    reactor.advance(HASTE)
+    assert client.cut
+    assert not stopped.called
+    client.vanish()
+    assert stopped.called
+    assert reactor.getDelayedCalls() == []
+
+
+def test_so_is_one_that_is_in_the_middle_of_its_drain():
+    reactor = Reactor()
+    service = started(serve(reactor, drain_timeout=60.0))
+    client = Client(service.factory)
+    stopped = service.stopService()
+    reactor.advance(0.01)
+    assert not client.closed
+    service.hasten()
+    assert (client.names(), client.closed) == (["SHUTTING_DOWN"], True)
+    client.vanish()
+    assert stopped.called
+
+
+def test_there_is_nothing_to_hasten_unless_it_stops():
+    reactor = Reactor()
+    service = started(serve(reactor))
+    client = Client(service.factory)
+    service.hasten()
+    reactor.advance(HASTE)
+    assert not client.closed
+    service.stopService()
+    reactor.advance(HASTE)
+    assert not client.cut
 
 
 def test_a_client_that_stays_is_cut():
@@ -349,7 +425,7 @@ ELSEWHERE = {
     "port", "http", "source", "delivery", "workers", "log_format", "log_level", "username",
     "password", "max_symbols", "feed_timeout", "drain_timeout", "tls_enabled", "tls_cert",
     "tls_key", "tls_ca", "tls_client_auth", "tls_min_version", "origins",
-    "publishers", "publish_rate",
+    "publishers", "publish_rate", "drain_delay",
 }  # fmt: skip
 """Those that the tests of this file, of the settings and of the log look at one by one."""
 

@@ -114,6 +114,17 @@ class Subscription(NamedTuple):
     overload: Overload = Overload.DISCONNECT
     resume: Position | None = None
 
+    @property
+    def extended(self) -> bool:
+        """Whether it asks for what a client of version 1 cannot: such a one may be told more."""
+        return (
+            self.mode is Mode.TICK
+            or self.snapshot
+            or self.interval_ms != 0
+            or self.overload is not Overload.DISCONNECT
+            or self.resume is not None
+        )
+
 
 class PublishRequest(NamedTuple):
     """The contents of a PUBLISH frame, within the limits.
@@ -326,6 +337,16 @@ def error_frame(error: ProtocolError, wall_ms: int) -> bytes:
             timestamp_ms=wall_ms,
             retryable=error.retryable,
             retry_after_ms=error.retry_after_ms,
+        ).SerializeToString(),
+    )
+
+
+def goaway_frame(retry_after_ms: int, reason: str) -> bytes:
+    """Say that the connection will be closed, and after how long to come back."""
+    return encode_frame(
+        FrameType.GOAWAY,
+        pb.GoAway(
+            retry_after_ms=retry_after_ms, reason=reason[:MAX_ERROR_MESSAGE]
         ).SerializeToString(),
     )
 

@@ -101,7 +101,8 @@ def compare(running: Settings, read: Settings) -> Change:
         **{name: getattr(running, name) for name in left},
         origins=_origins(running, read),
     )
-    check_together(settings)
+    if left:  # else they are as they were read, and whoever has read them has checked them
+        check_together(settings)
     return Change(settings, tuple(name for name in changed if name not in left), left)
 
 

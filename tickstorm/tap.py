@@ -222,10 +222,11 @@ class CommandLineService(MultiService):
             checkers = with_files_read(self._options.checkers)
             self._service.reload(settings)
         except ConfigError as error:
-            self._log.error("nothing is reloaded, all stays as it was: {reason}", reason=error)
+            self._log.error("nothing is reloaded, all stays as it was: {reason}", reason=str(error))
             return
         if self._authenticator is not None:
             self._authenticator.checkers = checkers
+            self._log.info("the files of --auth are read anew")
 
     def _welcome(self) -> None:
         text = welcome(

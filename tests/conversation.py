@@ -158,9 +158,9 @@ class Server:
         self.clock = Clock(self.reactor, self.reactor.seconds, self._wall_ns)
         self.hub = Hub("epoch-1", self.clock.wall_ns, *hub_limits, slots=slots)
         rights = rights_by_user(map(read_right, publishers))
-        intake = Intake(self.hub.publish, rights, publish_rate)
+        self.intake = Intake(self.hub.publish, rights, publish_rate)
         self.factory = TickstormFactory(
-            FanOut(self.hub, self.clock, batch_window, intake=intake),
+            FanOut(self.hub, self.clock, batch_window, intake=self.intake),
             authenticator or SharedCredentials(USER, PASSWORD),
             self.clock,
             publish_rights=rights,

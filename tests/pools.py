@@ -145,7 +145,13 @@ class Pool:
         self.reactor = Reactor()
         self.clock = simulated_clock(self.reactor)
         self.hub = Hub("epoch-1", self.clock.wall_ns, slots=slots)
-        named = {"username": USER, "password": PASSWORD, "batch_window": 0.0, **settings}
+        named = {
+            "username": USER,
+            "password": PASSWORD,
+            "batch_window": 0.0,
+            "max_connections_per_address": 1000,
+            **settings,
+        }
         self.settings = Settings(**named)
         self.nurseries = []
         self.hired = []

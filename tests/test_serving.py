@@ -11,7 +11,6 @@ from twisted.internet.interfaces import IProtocolFactory
 
 from tickstorm.listing import Listing, Query, listing
 from tickstorm.metrics import Metrics
-from tickstorm.publishing import Intake
 from tickstorm.reading import Reading
 from tickstorm.serving import InProcess, WorkerReading
 from tickstorm.settings import Settings
@@ -20,7 +19,7 @@ from tickstorm.workers.link import Drained, Leaving, Listed, Load, Report
 
 def in_process(server=None):
     server = server or Server()
-    return server, InProcess(server.factory, Intake(server.hub.publish, {}), None)
+    return server, InProcess(server.factory, server.intake, None)
 
 
 # Of both.

@@ -563,7 +563,7 @@ def test_publishers_are_held_to_the_new_settings(pool):
 
 
 def test_addresses_are_counted_anew_when_they_begin_to_be_limited(pool):
-    one = pool(10, 10)
+    one = pool(10, 10, max_connections_per_address=0)
     first, second = one.begin_all()
     first.say(AtAddress("10.0.0.1", 1))
     assert second.heard() == []  # where they are not limited, this is late news

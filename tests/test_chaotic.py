@@ -141,7 +141,7 @@ def test_the_last_words_wait_for_what_is_held_back():
     server.factory.drain(60.0)
     assert (taken(client), client.closed) == (b"", False)
     server.advance(3, step=0.1)
-    assert (client.names(), client.closed) == ([[1.0], "SHUTTING_DOWN"], True)
+    assert (client.names(), client.closed) == ([[1.0], "GOAWAY"], True)
 
 
 def test_a_connection_that_is_lost_leaves_no_timer():
@@ -176,7 +176,7 @@ def test_a_full_socket_is_waited_for_as_ever():
 
 def test_it_says_so_when_it_begins_and_runs_the_server_s_timers():
     server = Server()
-    server.factory.stopFactory()
+    server.factory.doStop()
     factory = chaotic(server, Fault.CUT, Fault.DRIP, rate=0.05)
     with capturedLogs() as logs:
         factory.doStart()

@@ -109,6 +109,7 @@ def test_defaults():
         "tls_client_auth": "none",
         "tls_min_version": "1.3",
         "feed_timeout": 60.0,
+        "drain_delay": 0.0,
         "drain_timeout": 10.0,
     }
 

@@ -124,6 +124,19 @@ def test_the_rate_is_that_of_all_connections_of_a_user():
     assert len(desk.published) == 7
 
 
+def test_other_rights_and_another_rate_forget_no_request():
+    desk = Desk(rate=Rate(10, 4))
+    desk.take("A", "B", "C", request_id=7)
+    desk.intake.change({"alice": SymbolSet(["A"])}, Rate(10, 4))
+    with pytest.raises(PublishingTooFast):
+        desk.take("A", "A")
+    with pytest.raises(MayNotPublish):
+        desk.take("B")
+    desk.intake.change({"alice": SymbolSet("*")}, Rate(20, 20))
+    assert desk.take(*["B"] * 20) == Accepted(20)
+    assert desk.take("A", "B", "C", request_id=7) == Accepted(3, repeated=True)
+
+
 # Once.
 
 

@@ -34,6 +34,8 @@ PURE = [
     "rates",
     "chaos",
     "publishing",
+    "departures",
+    "reloading",
     "workers.shares",
     "workers.silence",
     "workers.spec",

@@ -37,7 +37,7 @@ class Observed:
         self.server = Server(**options)
         self.observation = Observation(
             self.server.hub,
-            InProcess(self.server.factory),
+            InProcess(self.server.factory, self.server.intake, None),
             Health(self.server.clock.monotonic()),
             self.server.clock,
         )

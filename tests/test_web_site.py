@@ -49,7 +49,7 @@ class Operator:
         self.site = site(
             Observation(
                 self.server.hub,
-                InProcess(self.server.factory),
+                InProcess(self.server.factory, self.server.intake, None),
                 self.health,
                 self.server.clock,
             )

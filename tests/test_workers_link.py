@@ -1,5 +1,7 @@
 """The link's messages: whatever is said arrives as it was, however the bytes are cut."""
 
+from ipaddress import ip_network
+
 import pytest
 from conversation import read
 from hypothesis import given
@@ -24,6 +26,7 @@ from tickstorm.messages import Login, Mode, Subscription, batch_frame, tick_reco
 from tickstorm.metrics import Metrics
 from tickstorm.publishing import Accepted, Publication, Publisher
 from tickstorm.reading import Reading
+from tickstorm.settings import Settings
 from tickstorm.ticks import Tick
 from tickstorm.workers.link import (
     MAX_LINK_PAYLOAD,
@@ -32,6 +35,7 @@ from tickstorm.workers.link import (
     Drain,
     Drained,
     Emission,
+    Hasten,
     Join,
     Leave,
     Leaving,
@@ -90,8 +94,9 @@ MESSAGES = [
     LoginAnswered(7, User("alice")),
     PublishAnswered(9, Accepted(2, repeated=True)),
     ListAsked(8, Query(5, 6, True)),
-    Drain(2.5),
-    Reload({"server.crt": b"new"}),
+    Drain(2.5, 2.0),
+    Hasten(),
+    Reload(Settings(block=(ip_network("10.0.0.0/8"),)), {"server.crt": b"new"}),
 ]
 
 

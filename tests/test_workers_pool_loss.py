@@ -164,7 +164,7 @@ def test_from_the_stop_on_nobody_who_ends_is_a_loss(pool, logged):
     one.reactor.pump([1.0] * 3)
     assert (logged(), restarts(one), one.asked_for()) == ([], [0, 0], [1, 2])
     over = []
-    one.pool.drain(GRACE).addCallback(over.append)
+    one.pool.drain(GRACE, 0.0).addCallback(over.append)
     assert over == [None]
 
 

@@ -97,7 +97,7 @@ def test_an_orphan_ends_though_it_does_not_report(parent):
 def test_it_says_once_that_its_parent_is_gone(parent):
     events = []
     one = parent()
-    one.worker.drain(1.0)
+    one.worker.drain(1.0, 0.0)
     globalLogPublisher.addObserver(events.append)
     one.link.vanish()
     globalLogPublisher.removeObserver(events.append)

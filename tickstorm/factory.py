@@ -7,11 +7,12 @@ that stops.
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
+from random import Random
 from types import MappingProxyType
 
 from OpenSSL.SSL import Error as TLSError
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -19,6 +20,7 @@ from twisted.python.failure import Failure
 from tickstorm.admission import AdmissionLimits, Door, LoginFailures
 from tickstorm.clock import Clock
 from tickstorm.credentials import IAuthenticator
+from tickstorm.draining import Draining
 from tickstorm.errors import (
     InternalError,
     InvalidAuth,
@@ -45,6 +47,9 @@ from tickstorm.transports import SocketOptions
 LOGIN_ERRORS = (InvalidAuth, RateLimited, NotPermitted, InternalError)
 """What a login can end in."""
 
+HASTE = 1.0
+"""Seconds that clients have for their last words when a drain is hastened."""
+
 NO_RIGHTS: Mapping[str, SymbolSet] = MappingProxyType({})
 
 
@@ -62,6 +67,7 @@ class TickstormFactory(Factory):
         socket_options: set on each accepted socket.
         publish_rights: what each user may publish; others may not.
         verbose: whether each connection's beginning and end is logged, at level debug.
+        random: chooses who is closed when in a drain; None stands for one of its own.
 
     Attributes:
         metrics: the feed's, which count everything.
@@ -87,6 +93,7 @@ class TickstormFactory(Factory):
         socket_options: SocketOptions = SocketOptions(),
         publish_rights: Mapping[str, SymbolSet] = NO_RIGHTS,
         verbose: bool = False,
+        random: Random | None = None,
     ) -> None:
         self.feed = feed
         self.clock = clock
@@ -102,11 +109,15 @@ class TickstormFactory(Factory):
         self.on_closed: Callable[[], object] = lambda: None
         self.connections: dict[int, Connection] = {}
         self.congested: set[Connection] = set()
-        self._verbose = verbose
+        self.verbose = verbose
         self._ids = ids if ids is not None else count(1)
         self._wheel = DeadlineWheel()
         self._sweeper = Sweeper(clock, self._wheel, self.metrics, self._check_congested)
+        if random is None:
+            random = Random()  # noqa: S311 - it guards nothing
+        self._draining = Draining(clock, random, feed.flush)
         self._emptied: list[Deferred[None]] = []
+        self._cuts: list[IDelayedCall] = []
 
     def startFactory(self) -> None:
         """Start the timers, as the first port begins to listen."""
@@ -143,22 +154,27 @@ class TickstormFactory(Factory):
             self._sweeper.last_at,
         )
 
-    def drain(self, seconds: float) -> Deferred[None]:
+    def drain(self, seconds: float, window: float = 0.0) -> Deferred[None]:
         """Let nobody in any more, tell every client, close, and cut who is left after `seconds`.
 
+        The closes are spread over `window` seconds, and whose turn has not come is served as ever.
         What is queued for a client still goes out first. The Deferred fires when no connection is
-        left. Call it once the ports have stopped.
+        left. Call it before the ports have stopped if streams are to go on, or else behind that.
         """
         self.door.shut()
-        self.feed.flush()
-        for connection in list(self.connections.values()):
-            connection.fail(ShuttingDown("the server is stopping"))
-        cut = self.clock.scheduler.callLater(seconds, self._cut)
         emptied: Deferred[None] = Deferred()
-        emptied.addCallback(lambda _: cut.cancel() if cut.active() else None)
         self._emptied.append(emptied)
+        self._cut_after(seconds)
+        self._draining.begin(self.connections.values(), window)
         self._note_emptied()
         return emptied
+
+    def hasten(self) -> None:
+        """End a drain that is under way: close whoever is left now, and cut who takes HASTE."""
+        if self._emptied:
+            self._draining.hasten()
+            self._cut_after(HASTE)
+            self._note_emptied()
 
     # What a connection reports.
 
@@ -187,7 +203,7 @@ class TickstormFactory(Factory):
         if inside and isinstance(error, InvalidAuth):
             self.login_failures.record(connection.address, self.clock.monotonic())
             self.on_login_failed(connection.address)
-        if self._verbose or (inside and not isinstance(error, ShuttingDown)):
+        if self.verbose or (inside and not isinstance(error, ShuttingDown)):
             self._log.warn(
                 "connection {connection} from {peer} ended: {code}, {reason}",
                 connection=connection.id,
@@ -211,7 +227,7 @@ class TickstormFactory(Factory):
         """Forget a connection."""
         del self.connections[connection.id]
         self._wheel.note_gone()
-        if self._verbose:
+        if self.verbose:
             self._log.debug(
                 "connection {connection} from {peer} closed: {reason}",
                 connection=connection.id,
@@ -225,13 +241,21 @@ class TickstormFactory(Factory):
         for connection in list(self.congested):
             connection.check_progress(now)
 
+    def _cut_after(self, seconds: float) -> None:
+        self._cuts.append(self.clock.scheduler.callLater(seconds, self._cut))
+
     def _cut(self) -> None:
         for connection in list(self.connections.values()):
             connection.abort()
 
     def _note_emptied(self) -> None:
-        if self.connections:
+        if self.connections or not self._emptied:
             return
+        self._draining.stop()
+        for cut in self._cuts:
+            if cut.active():
+                cut.cancel()
+        self._cuts.clear()
         while self._emptied:
             self._emptied.pop().callback(None)
 

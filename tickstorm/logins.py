@@ -22,6 +22,9 @@ class Logins:
         authenticator: decides who a login is.
         failures: remembers the addresses of those that were wrong.
         clock: the times.
+
+    Attributes:
+        authenticator: as given; another may take its place.
     """
 
     _log = Logger()
@@ -29,7 +32,7 @@ class Logins:
     def __init__(
         self, authenticator: IAuthenticator, failures: LoginFailures, clock: Clock
     ) -> None:
-        self._authenticator = authenticator
+        self.authenticator = authenticator
         self._failures = failures
         self._clock = clock
 
@@ -41,7 +44,7 @@ class Logins:
                 hear of it is for `refusal` to say.
         """
         self._check_limit(peer)
-        user = self._authenticator.authenticate(login, peer)
+        user = self.authenticator.authenticate(login, peer)
         if isinstance(user, Deferred):
             return user.addCallback(self._taken, peer)
         return _user(user)

@@ -414,6 +414,16 @@ def error_frame(error: ProtocolError, wall_ms: int) -> bytes:
     )
 
 
+def goaway_frame(retry_after_ms: int, reason: str) -> bytes:
+    """Say that the connection will be closed, and after how long to come back."""
+    return encode_frame(
+        FrameType.GOAWAY,
+        pb.GoAway(
+            retry_after_ms=retry_after_ms, reason=reason[:MAX_ERROR_MESSAGE]
+        ).SerializeToString(),
+    )
+
+
 def _record(tick: pb.Tick) -> bytes:
     # A record is a tick as it stands in a DataBatch: field 1, length, body. Protobuf lets records
     # be joined, so each tick is serialised once, whoever gets it.

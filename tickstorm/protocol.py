@@ -30,7 +30,7 @@ from tickstorm.errors import (
     SlowConsumer,
 )
 from tickstorm.feed import Joined
-from tickstorm.messages import Login, Subscription
+from tickstorm.messages import Login, Subscription, goaway_frame
 from tickstorm.outlet import Outlet
 from tickstorm.overload import Backlog
 from tickstorm.publishing import Publisher
@@ -267,6 +267,25 @@ class Connection:
             self._act(self._session.answer(error, self._server.clock.wall_ms()))
             self._say()
 
+    def announce_end(self, retry_after_ms: int, reason: str) -> bool:
+        """Tell the client to come back after so long, if it knows of that; whether it does."""
+        known = self.subscription is not None and self.subscription.is_extended
+        if not known or self._session.state is State.CLOSED:
+            return False
+        self._outlet.answer(goaway_frame(retry_after_ms, reason))
+        return True
+
+    def see_off(self, last_words: ShuttingDown | None) -> None:
+        """Close behind what is queued, however long the client takes for that."""
+        if self._session.state is State.CLOSED:
+            return
+        if last_words is None:
+            self._session.lose()
+        else:
+            self._session.answer(last_words, self._server.clock.wall_ms())
+            self._server.ended(self, last_words)
+        self._close(flush=True)
+
     def abort(self) -> None:
         """Close at once."""
         self._transport.abortConnection()
@@ -440,9 +459,12 @@ class Connection:
     def _end(self, error: ProtocolError) -> None:
         self._server.ended(self, error)
         self._cut_at = self.now() + LINGER
+        self._close(flush=False)
+
+    def _close(self, flush: bool) -> None:
         self._let_go()
         self._server.closing(self)
-        self._outlet.close(self._session.take_output(), flush=isinstance(error, ShuttingDown))
+        self._outlet.close(self._session.take_output(), flush)
 
     def _let_go(self) -> None:
         self._leave_stream()

@@ -114,6 +114,13 @@ class Intake:
         self._buckets = TokenBuckets(rate)
         self._carried_out = _CarriedOut()
 
+    def change(self, rights: Mapping[str, SymbolSet], rate: Rate) -> None:
+        """Judge by other rights, and let other rates through."""
+        self._rights = rights
+        if rate != self._rate:
+            self._rate = rate
+            self._buckets = TokenBuckets(rate)
+
     def take(self, publication: Publication, now: float) -> Accepted:
         """Publish what is asked for, unless that was done before.
 

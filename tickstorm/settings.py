@@ -324,9 +324,20 @@ class Settings:
             duration(0.001, 604_800), "A feed silent for longer makes the server unready."
         ),
     )
+    drain_delay: float = field(
+        default=0.0,
+        metadata=_is(
+            duration(0, 3600),
+            "How long a stopping server that says it is not ready goes on as if it were.",
+        ),
+    )
     drain_timeout: float = field(
         default=10.0,
-        metadata=_is(duration(0, 3600), "How long a stopping server waits for its clients."),
+        metadata=_is(
+            duration(0, 3600),
+            "How long a stopping server then waits for its clients; it closes them one after the "
+            "other, over 80 % of that.",
+        ),
     )
     origins: Mapping[str, Origin] = field(default_factory=dict, repr=False, compare=False)
 

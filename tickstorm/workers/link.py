@@ -19,6 +19,7 @@ from tickstorm.listing import Listing, Query
 from tickstorm.messages import Login, Subscription
 from tickstorm.publishing import Accepted, Publication
 from tickstorm.reading import Reading
+from tickstorm.settings import Settings
 
 MAX_LINK_PAYLOAD = 2**26
 """Bytes of one message: room for 10,000 rows of connections, or any one frame."""
@@ -204,18 +205,28 @@ class AtAddresses(NamedTuple):
 
 
 class Drain(NamedTuple):
-    """Tell every client, close, cut who is left after `seconds`, and end."""
+    """Tell every client, close all within `window` seconds, cut who is left after `seconds`, end.
+
+    What is sent to the worker until then still goes to those that are not closed yet.
+    """
 
     seconds: float
+    window: float
+
+
+class Hasten(NamedTuple):
+    """Close whoever is left at once, and end."""
 
 
 class Reload(NamedTuple):
-    """Use other certificates for the connections to come.
+    """Be held to other settings, and use other certificates for the connections to come.
 
     Attributes:
+        settings: as in `WorkerSpec`.
         files: the contents of the PEM files, by path.
     """
 
+    settings: Settings
     files: dict[str, bytes]
 
 

@@ -5,9 +5,15 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.testing import StringTransport
 
 from tickstorm.outlet import Outlet
-from tickstorm.overload import Backlog, BacklogLimits
+from tickstorm.overload import Backlog, BacklogLimits, Budget
+from tickstorm.queues import EveryFrame
 
 LIMITS = BacklogLimits(max_frames=8, max_bytes=4000, write_deadline=5.0)
+
+
+def plain_backlog(limits, now=0.0):
+    """A backlog of whoever has no policy of its own, within a budget of its own."""
+    return Backlog(EveryFrame(limits.hard), limits.hard, limits.write_deadline, Budget(), now)
 
 
 class Owner:
@@ -24,7 +30,10 @@ class Owner:
 
     def congested(self):
         self.events.append("congested")
-        return Backlog(self.limits, self.time)
+        return plain_backlog(self.limits, self.time)
+
+    def queued(self, backlog):
+        self.fill = backlog.fill
 
     def relieved(self):
         self.events.append("relieved")

@@ -49,8 +49,13 @@ def make_factory(
             settings.max_message_bytes,
         ),
         backlog_limits=BacklogLimits(
-            settings.max_write_queue, settings.max_write_queue_bytes, settings.write_deadline
+            settings.max_write_queue,
+            settings.max_write_queue_bytes,
+            settings.write_deadline,
+            settings.soft_write_queue_bytes,
+            settings.lossy_write_deadline,
         ),
+        max_backlog_bytes=settings.max_backlog_bytes,
         admission_limits=AdmissionLimits(
             max_connections=settings.max_connections,
             max_connections_per_address=settings.max_connections_per_address,

@@ -4,7 +4,7 @@ It is what another application listens with. Timers run from the first port that
 that stops.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import count
 from types import MappingProxyType
 
@@ -16,7 +16,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from tickstorm.admission import AdmissionLimits, Door, LoginFailures
+from tickstorm.backlogs import Backlogs
 from tickstorm.clock import Clock
+from tickstorm.congestion import Congestion
 from tickstorm.credentials import IAuthenticator
 from tickstorm.errors import (
     InternalError,
@@ -42,6 +44,9 @@ from tickstorm.transports import SocketOptions
 LOGIN_ERRORS = (InvalidAuth, RateLimited, NotPermitted, InternalError)
 """What a login can end in."""
 
+MAX_BACKLOG_BYTES = 256 * 2**20
+"""What may be queued for all connections of a factory together, unless it is told."""
+
 NO_RIGHTS: Mapping[str, SymbolSet] = MappingProxyType({})
 
 
@@ -55,6 +60,7 @@ class TickstormFactory(Factory):
         ids: names the connections; None stands for 1, 2, 3 and so on.
         session_limits: deadlines and sizes of a conversation.
         backlog_limits: how far a connection may fall behind.
+        max_backlog_bytes: what may be queued for all connections together.
         admission_limits: who may connect, and how often a login may fail.
         socket_options: set on each accepted socket.
         publish_rights: what each user may publish; others may not.
@@ -63,7 +69,7 @@ class TickstormFactory(Factory):
     Attributes:
         metrics: the feed's, which count everything.
         connections: the open ones, by id.
-        congested: those of them that have something queued.
+        congestion: what is known of those that have something queued.
         on_login_failed: called with the address of each login that was wrong.
         on_closed: called after each connection that is gone.
     """
@@ -80,6 +86,7 @@ class TickstormFactory(Factory):
         ids: Iterator[int] | None = None,
         session_limits: SessionLimits = SessionLimits(),
         backlog_limits: BacklogLimits = BacklogLimits(),
+        max_backlog_bytes: int = MAX_BACKLOG_BYTES,
         admission_limits: AdmissionLimits = AdmissionLimits(),
         socket_options: SocketOptions = SocketOptions(),
         publish_rights: Mapping[str, SymbolSet] = NO_RIGHTS,
@@ -89,7 +96,6 @@ class TickstormFactory(Factory):
         self.authenticator = authenticator
         self.clock = clock
         self.session_limits = session_limits
-        self.backlog_limits = backlog_limits
         self.socket_options = socket_options
         self.metrics = feed.metrics
         self.door = Door(admission_limits)
@@ -98,11 +104,12 @@ class TickstormFactory(Factory):
         self.on_login_failed: Callable[[str], object] = lambda _: None
         self.on_closed: Callable[[], object] = lambda: None
         self.connections: dict[int, Connection] = {}
-        self.congested: set[Connection] = set()
+        backlogs = Backlogs(backlog_limits, max_backlog_bytes, losses=self.metrics.ticks_lost)
+        self.congestion = Congestion(backlogs, self.metrics)
         self._verbose = verbose
         self._ids = ids if ids is not None else count(1)
         self._wheel = DeadlineWheel()
-        self._sweeper = Sweeper(clock, self._wheel, self.metrics, self._check_congested)
+        self._sweeper = Sweeper(clock, self._wheel, self.metrics, self.congestion.check)
         self._emptied: list[Deferred[None]] = []
 
     def startFactory(self) -> None:
@@ -124,6 +131,11 @@ class TickstormFactory(Factory):
         return Connection(self, next(self._ids))
 
     @property
+    def congested(self) -> Collection[Connection]:
+        """Those of the connections that have something queued."""
+        return self.congestion.connections
+
+    @property
     def turned_away(self) -> int:
         """How many connections are open that the door did not let in."""
         return len(self.connections) - self.door.total
@@ -132,12 +144,13 @@ class TickstormFactory(Factory):
         """Return the numbers of this moment."""
         return Reading(
             len(self.connections),
-            len(self.congested),
-            sum(connection.pending_bytes for connection in self.congested),
+            len(self.congestion.connections),
+            self.congestion.queued_bytes,
             {mode.name: _subscribers(table) for mode, table in self.feed.streams.items()},
             self.metrics,
             self._sweeper.lag,
             self._sweeper.last_at,
+            len(self.congestion.warned),
         )
 
     def drain(self, seconds: float) -> Deferred[None]:
@@ -217,10 +230,6 @@ class TickstormFactory(Factory):
             )
         self.on_closed()
         self._note_emptied()
-
-    def _check_congested(self, now: float) -> None:
-        for connection in list(self.congested):
-            connection.check_progress(now)
 
     def _cut(self) -> None:
         for connection in list(self.connections.values()):

@@ -174,6 +174,7 @@ class Connection:
         self._session.lose()
         self._cut_at = inf
         self._let_go()
+        self._outlet.lose()
         self._leave_door()
         self._server.closed(self, reason.getErrorMessage())
 
@@ -206,17 +207,20 @@ class Connection:
 
     def congested(self) -> Backlog:
         """Begin to queue."""
-        self._server.congested.add(self)
-        return Backlog(self._server.backlog_limits, self.now())
+        return self._server.congestion.begin(self)
+
+    def queued(self, backlog: Backlog) -> None:
+        """Take note of how much is queued."""
+        self._server.congestion.queued(self, backlog)
 
     def relieved(self) -> None:
         """Stop queueing."""
-        self._server.congested.discard(self)
+        self._server.congestion.relieved(self)
 
     def too_slow(self, error: SlowConsumer) -> None:
-        """Close on a client that does not read."""
+        """Close on a client that does not read, and say what it does not get."""
         self._server.metrics.slow_consumers += 1
-        self.fail(error)
+        self.fail(SlowConsumer(error.message, self._outlet.unsent))
 
     # What others may ask.
 
@@ -226,6 +230,11 @@ class Connection:
         outlet, stream = self._outlet, self._stream
         streamed = stream.sent_to(outlet) if stream is not None else 0
         return outlet.own_bytes + streamed - outlet.pending_bytes
+
+    @property
+    def stream(self) -> Stream[Outlet] | None:
+        """What it is on."""
+        return self._stream
 
     @property
     def certificate_name(self) -> str | None:
@@ -357,6 +366,7 @@ class Connection:
     def _joined(self, joined: Joined) -> None:
         feed, subscription = self._server.feed, joined.subscription
         self._stream, self.subscription = joined.stream, subscription
+        self._outlet.drop_stream()
         self._session.accept_subscription(
             subscription.mode,
             {
@@ -444,4 +454,4 @@ class Connection:
             self._stream = None
         if self._awaited is not None:
             self._awaited.cancel()
-        self._server.congested.discard(self)
+        self._server.congestion.forget(self)

@@ -220,6 +220,12 @@ class Settings:
             "WRITE_DEADLINE_MS",
         ),
     )
+    lossy_write_deadline: float = field(
+        default=60.0,
+        metadata=_is(
+            duration(0.001, 86_400), "The same for who chose that ticks be conflated or dropped."
+        ),
+    )
     max_write_queue: int = field(
         default=1000,
         metadata=_is(
@@ -231,6 +237,19 @@ class Settings:
     max_write_queue_bytes: int = field(
         default=4 * 2**20,
         metadata=_is(whole(32_780, 2**30, "bytes"), "The same, in bytes: whichever comes first."),
+    )
+    soft_write_queue_bytes: int = field(
+        default=2**20,
+        metadata=_is(
+            whole(1, 2**30, "bytes"),
+            "What may wait before ticks are conflated or dropped, for who chose that.",
+        ),
+    )
+    max_backlog_bytes: int = field(
+        default=256 * 2**20,
+        metadata=_is(
+            whole(2**20, 2**44, "bytes"), "What may wait for all clients; the slowest go first."
+        ),
     )
     tcp_keepalive: bool = field(
         default=True, metadata=_is(FLAG, "Whether the kernel probes silent peers.")

@@ -65,7 +65,10 @@ def make_factory(
             login_failure_window=settings.login_failure_window,
         ),
         socket_options=SocketOptions(
-            settings.tcp_keepalive, settings.tcp_read_buffer_bytes, settings.tcp_write_buffer_bytes
+            settings.tcp_keepalive,
+            settings.tcp_read_buffer_bytes,
+            settings.tcp_write_buffer_bytes,
+            settings.tcp_unsent_bytes,
         ),
         publish_rights=rights_by_user(settings.publishers),
         verbose=settings.log_level == "debug",

@@ -223,7 +223,8 @@ class Settings:
     lossy_write_deadline: float = field(
         default=60.0,
         metadata=_is(
-            duration(0.001, 86_400), "The same for who chose that ticks be conflated or dropped."
+            duration(0.001, 86_400),
+            "The same for a client that chose to have ticks conflated or dropped.",
         ),
     )
     max_write_queue: int = field(
@@ -242,13 +243,14 @@ class Settings:
         default=2**20,
         metadata=_is(
             whole(1, 2**30, "bytes"),
-            "What may wait before ticks are conflated or dropped, for who chose that.",
+            "What may wait for a client that chose so before its ticks are conflated or dropped.",
         ),
     )
     max_backlog_bytes: int = field(
         default=256 * 2**20,
         metadata=_is(
-            whole(2**20, 2**44, "bytes"), "What may wait for all clients; the slowest go first."
+            whole(2**20, 2**44, "bytes"),
+            "What may wait for all clients together; beyond it those with the most are cut.",
         ),
     )
     tcp_keepalive: bool = field(
@@ -268,6 +270,14 @@ class Settings:
             whole(0, 2**30, "bytes"),
             "Send buffer of each socket; 0: the kernel's own.",
             "TCP_WRITE_BUFFER_SIZE",
+        ),
+    )
+    tcp_unsent_bytes: int = field(
+        default=32 * 2**10,
+        metadata=_is(
+            whole(0, 2**30, "bytes"),
+            "What the kernel takes of each socket's data before it can send it; 0: what its send "
+            "buffer holds.",
         ),
     )
     tls_enabled: bool = field(

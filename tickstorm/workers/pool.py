@@ -194,7 +194,11 @@ class WorkerPool:
             elsewhere.update(other.by_address)
         return WorkerSpec(
             place.number,
-            replace(self._settings, max_connections=place.share),
+            replace(
+                self._settings,
+                max_connections=place.share,
+                max_backlog_bytes=self._settings.max_backlog_bytes // len(self._places),
+            ),
             self._hub.epoch,
             slots_of_worker(place.number, len(self._places), self._hub.slots),
             self._authenticator is not None,

@@ -4,8 +4,47 @@ from conversation import TICK, WireClient, auth, subscribe
 
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.frames import FrameDecoder, FrameType
+from tickstorm.messages import batch_frame, tick_record
+from tickstorm.ticks import Tick
 
 MODULUS = 2**32
+FAT = {f"{number:064}": "v" * 256 for number in range(20)}
+"""The metadata of a tick of 6.5 KB: a few of them are more than a batch has room for."""
+
+
+def batch(sequence, *ticks, is_snapshot=False):
+    """A frame with some ticks: ("A", 1.0), or ("A", 1.0, FAT)."""
+    return batch_frame(
+        [
+            tick_record(Tick(symbol, price, 1.0, sequence * 10**9, metadata=dict(*rest)))
+            for symbol, price, *rest in ticks
+        ],
+        timestamp_ms=sequence * 1000,
+        sequence=sequence,
+        publish_time_ns=sequence * 10**9,
+        is_snapshot=is_snapshot,
+    )
+
+
+def told(data):
+    """What a client is told by some frames: of a batch its number and prices, of a GAP all."""
+    decoder = FrameDecoder(2**20)
+    decoder.feed(data)
+    found = []
+    while (frame := decoder.next_frame()) is not None:
+        found.append(_told(frame))
+    assert decoder.pending_bytes == 0, "a frame was cut"
+    return found
+
+
+def _told(frame):
+    if frame.type is FrameType.GAP:
+        gap = pb.GapNotice.FromString(frame.payload)
+        return (gap.first_sequence, gap.last_sequence, gap.ticks_lost, gap.reason)
+    assert frame.type is FrameType.DATA_BATCH
+    found = pb.DataBatch.FromString(frame.payload)
+    prices = {tick.symbol: tick.price for tick in found.ticks}
+    return ("snapshot" if found.is_snapshot else found.batch_sequence, prices)
 
 
 class ChoosingFeed:

@@ -13,7 +13,8 @@ LIMITS = BacklogLimits(max_frames=8, max_bytes=4000, write_deadline=5.0)
 
 def plain_backlog(limits, now=0.0):
     """A backlog of whoever has no policy of its own, within a budget of its own."""
-    return Backlog(EveryFrame(limits.hard), limits.hard, limits.write_deadline, Budget(), now)
+    queue = EveryFrame(limits.hard)
+    return Backlog(queue, limits.max_bytes, limits.write_deadline, Budget(), now)
 
 
 class Owner:

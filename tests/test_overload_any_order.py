@@ -4,7 +4,7 @@ from conversation import Server, heartbeat
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
-from lagging import ChoosingFeed, Lagging
+from lagging import FAT, ChoosingFeed, Lagging
 
 from tickstorm.messages import Overload
 from tickstorm.overload import BacklogLimits
@@ -19,8 +19,6 @@ LIMITS = BacklogLimits(
     lossy_write_deadline=20.0,
 )
 BUDGET = 300_000
-LARGE = {f"{number:064}": "v" * 256 for number in range(20)}
-"""The metadata of a tick of 6.5 KB: a few of them are more than a batch has room for."""
 
 symbols = st.sampled_from([f"S{number}" for number in range(12)])
 batches = st.lists(st.tuples(symbols, st.booleans()), min_size=1, max_size=15)
@@ -56,7 +54,7 @@ class Overloaded(RuleBasedStateMachine):
             ticks = []
             for symbol, is_large in batch:
                 self.price += 1
-                ticks.append(Tick(symbol, float(self.price), metadata=LARGE if is_large else {}))
+                ticks.append(Tick(symbol, float(self.price), metadata=FAT if is_large else {}))
             self.server.hub.publish(ticks)
             self.published += ticks
 

@@ -1,6 +1,7 @@
 """The backlogs of one process: each by its connection's policy, all within one budget. Pure."""
 
 from collections.abc import Hashable
+from functools import partial
 from math import inf
 from weakref import WeakValueDictionary
 
@@ -37,7 +38,7 @@ class Backlogs:
         lossy = policy is not Overload.DISCONNECT
         return Backlog(
             self._queue(policy, stream),
-            limits.hard,
+            limits.max_bytes,
             limits.lossy_write_deadline if lossy else limits.write_deadline,
             self.budget,
             now,
@@ -46,13 +47,13 @@ class Backlogs:
     def _queue(self, policy: Overload, stream: Hashable) -> Queue:
         limits = self.limits
         if policy is Overload.CONFLATE:
-            return NewestOfEach(limits.soft, self._newest_of(stream), self._losses)
+            return NewestOfEach(limits.soft, partial(self._newest_of, stream), self._losses)
         if policy is Overload.DROP_OLDEST:
             return NewestBatches(limits.soft, self._losses)
         return EveryFrame(limits.hard)
 
     def _newest_of(self, stream: Hashable) -> NewestTicks:
-        # It lives as long as a backlog has it: then all that follows goes into it.
+        # It lives as long as somebody conflates the stream: as long it has every batch.
         newest = self._newest.get(stream)
         if newest is None:
             newest = self._newest[stream] = NewestTicks()

@@ -37,6 +37,10 @@ class NewestTicks:
     """The newest tick of each symbol in the successive batches of one stream.
 
     Everybody who conflates the stream adds each batch; whoever comes first is the one that counts.
+
+    Attributes:
+        most_batches: no more than this come of any of them.
+        queued_bytes: how long the batches of all of them would be together, at most.
     """
 
     def __init__(self) -> None:
@@ -46,30 +50,17 @@ class NewestTicks:
         self._largest = 0
         self._records_bytes = 0
         self._payload_bytes = LEAST_PAYLOAD_BYTES
-
-    @property
-    def queued_bytes(self) -> int:
-        """How long the batches of all of them would be together, at most."""
-        return self._records_bytes + self.most_batches * (OVERHEAD_BYTES + MAX_TRAILER_BYTES)
-
-    @property
-    def most_batches(self) -> int:
-        """No more batches than this come of any of them.
-
-        Each batch but the last is full: it has all the ticks that it may, or no room for the
-        largest one.
-        """
-        room = self._payload_bytes - MAX_TRAILER_BYTES - self._largest + 1
-        return 1 + len(self._newest) // MAX_TICKS_PER_BATCH + self._records_bytes // room
+        self.most_batches = 1
+        self.queued_bytes = 0
 
     def include(self, batches: Iterable[Batch]) -> None:
         """Take in the batches that one connection has waiting, some of which may be known."""
         batches = tuple(batches)
-        if self._first is not None:
-            known, first = self._newest, self._first
+        first = self._first
+        if first is not None:
             older = [batch for batch in batches if _is_before(batch.sequence, first)]
             if older:
-                self._begin_with(older, known)
+                self._begin_with(older)
         for batch in batches:
             self.add(batch)
 
@@ -81,6 +72,7 @@ class NewestTicks:
             return
         self._last = batch.sequence
         self._take_in(batch)
+        self._measure()
 
     def since(self, first: int) -> list[bytes]:
         """Return the newest tick of each symbol in the batches from this number on, in order."""
@@ -97,13 +89,14 @@ class NewestTicks:
         """Cut records into as few batches as they fit in, in order."""
         return [list(run) for run in split_records(records, self._payload_bytes)]
 
-    def _begin_with(self, older: list[Batch], known: dict[bytes, _Newest]) -> None:
-        self._newest, self._records_bytes = {}, 0
+    def _begin_with(self, older: list[Batch]) -> None:
+        known, self._newest, self._records_bytes = self._newest, {}, 0
         self._first = older[0].sequence
         for batch in older:
             self._take_in(batch)
         for symbol, newest in known.items():
             self._put(symbol, newest)
+        self._measure()
 
     def _take_in(self, batch: Batch) -> None:
         # As long as a batch of the stream was, ours may be: its readers take that much.
@@ -120,6 +113,15 @@ class NewestTicks:
         self._records_bytes += len(newest.record)
         self._largest = max(self._largest, len(newest.record))
 
+    def _measure(self) -> None:
+        # Each batch but the last is full: it has all the ticks that it may, or no room for the
+        # largest one.
+        room = self._payload_bytes - MAX_TRAILER_BYTES - self._largest + 1
+        full = len(self._newest) // MAX_TICKS_PER_BATCH + self._records_bytes // room
+        self.most_batches = 1 + full
+        overhead = OVERHEAD_BYTES + MAX_TRAILER_BYTES
+        self.queued_bytes = self._records_bytes + self.most_batches * overhead
+
 
 class Conflation:
     """What is left of the successive batches that one connection did not take.
@@ -130,14 +132,14 @@ class Conflation:
     A batch more makes it at most one batch more: the ticks are in the order of their batches, so
     what is left of one fits into one. What could be fewer once can be so ever after.
 
-    Args:
-        newest: of the stream.
+    Attributes:
+        newest: of the stream. Every batch that comes from the beginning on is to be added.
     """
 
-    __slots__ = ("_bytes", "_count", "_first", "_last", "_newest", "_ticks", "_whole")
+    __slots__ = ("_bytes", "_count", "_first", "_last", "_ticks", "_whole", "newest")
 
     def __init__(self, newest: NewestTicks) -> None:
-        self._newest = newest
+        self.newest = newest
         self._whole: list[Batch] = []
         self._first = 0
         self._last: Batch | None = None
@@ -145,12 +147,12 @@ class Conflation:
 
     def __len__(self) -> int:
         """How many batches it becomes, at most."""
-        return len(self._whole) or min(self._count, self._newest.most_batches)
+        return len(self._whole) or min(self._count, self.newest.most_batches)
 
     @property
     def queued_bytes(self) -> int:
         """How long those are together, at most."""
-        return self._bytes if self._whole else min(self._bytes, self._newest.queued_bytes)
+        return self._bytes if self._whole else min(self._bytes, self.newest.queued_bytes)
 
     @property
     def range(self) -> tuple[int, int] | None:
@@ -160,13 +162,13 @@ class Conflation:
     def begin(self, batches: Iterable[Batch]) -> None:
         """Take in those that have waited so far."""
         batches = tuple(batches)
-        self._newest.include(batches)
+        self.newest.include(batches)
         for batch in batches:
             self.add(batch)
 
     def add(self, batch: Batch) -> None:
         """Take in the stream's next batch."""
-        self._newest.add(batch)
+        self.newest.add(batch)
         if not self._count:
             self._first = batch.sequence
         if self._whole or not self._count:
@@ -175,23 +177,18 @@ class Conflation:
         self._count += 1
         self._ticks += batch.ticks
         self._bytes += len(batch)
-        if self._count > self._newest.most_batches:
+        if self._whole and self._count > self.newest.most_batches:
             self._whole = []
 
     def close(self) -> tuple[Gap | None, list[Batch]]:
-        """Return the batches that it becomes, and what they leave out; it must not be empty."""
-        if self._whole or self._last is None:
+        """Return the batches that it becomes, and what they leave out; nothing is added later."""
+        if self._last is None or self._whole:
             return None, self._whole
-        runs = self._newest.batches(self._newest.since(self._first))
+        runs = self.newest.batches(self.newest.since(self._first))
         last = self._last.trailer
         first_kept = last.sequence - len(runs) + 1
-        kept = sum(map(len, runs))
-        gap = Gap(
-            self._first,
-            (first_kept - 1) % SEQUENCE_MODULUS,
-            self._ticks - kept,
-            CONFLATED,
-        )
+        lost = self._ticks - sum(map(len, runs))
+        gap = Gap(self._first, (first_kept - 1) % SEQUENCE_MODULUS, lost, CONFLATED)
         return gap, [_batch(run, first_kept + at, last) for at, run in enumerate(runs)]
 
 

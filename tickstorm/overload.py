@@ -39,7 +39,7 @@ class BacklogLimits(NamedTuple):
 
     @property
     def hard(self) -> Bound:
-        """Beyond it any connection is to end."""
+        """Beyond it DISCONNECT acts."""
         return Bound(self.max_frames, self.max_bytes)
 
     @property
@@ -90,7 +90,7 @@ class Backlog:
 
     Args:
         queue: keeps the frames, by the connection's policy.
-        bound: beyond it the connection is to end, whatever the queue makes of it.
+        max_bytes: beyond it the connection is to end, whatever the queue makes of it.
         write_deadline: seconds that the socket may take for a piece.
         budget: counts what is queued; `clear` gives back what is left.
         now: in seconds of a monotonic clock.
@@ -102,8 +102,8 @@ class Backlog:
 
     __slots__ = (
         "_begun",
-        "_bound",
         "_budget",
+        "_max_bytes",
         "_queue",
         "_write_deadline",
         "bytes",
@@ -111,10 +111,10 @@ class Backlog:
     )
 
     def __init__(
-        self, queue: Queue, bound: Bound, write_deadline: float, budget: Budget, now: float
+        self, queue: Queue, max_bytes: int, write_deadline: float, budget: Budget, now: float
     ) -> None:
         self._queue = queue
-        self._bound = bound
+        self._max_bytes = max_bytes
         self._write_deadline = write_deadline
         self._budget = budget
         self._begun = b""
@@ -133,14 +133,14 @@ class Backlog:
         """Queue a frame.
 
         Raises:
-            SlowConsumer: it is one frame or byte too many; it counts as queued nevertheless.
+            SlowConsumer: it is one frame or byte too many; it is queued nevertheless.
         """
-        self._queue.push(frame)
-        self._recount()
-        if len(self._queue) > self._bound.frames:
-            raise SlowConsumer(f"more than {self._bound.frames} frames are waiting")
-        if self._queue.queued_bytes > self._bound.bytes:
-            raise SlowConsumer(f"more than {self._bound.bytes} bytes are waiting")
+        try:
+            self._queue.push(frame)
+        finally:
+            self._recount()
+        if self.bytes > self._max_bytes:
+            raise SlowConsumer(f"more than {self._max_bytes} bytes are waiting")
 
     def push_rest(self, rest: bytes) -> None:
         """Queue what is left of a frame that was begun, ahead of everything."""

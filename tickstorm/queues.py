@@ -5,11 +5,12 @@ before the next batch that comes. A snapshot is never lost: what follows builds 
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from tickstorm.batches import Batch, shared_batch
 from tickstorm.conflation import Conflation, NewestTicks
+from tickstorm.errors import SlowConsumer
 from tickstorm.messages import Gap, gap_frame
 
 DROPPED = "dropped"
@@ -55,7 +56,11 @@ class Queue(Protocol):
         """How many frames wait."""
 
     def push(self, frame: bytes) -> None:
-        """Take a frame in."""
+        """Take a frame in.
+
+        Raises:
+            SlowConsumer: the policy wants the connection to end.
+        """
 
     def take(self, at_most_bytes: int) -> bytes:
         """Give the next frames out, joined: at least one, and more as long as they fit."""
@@ -142,8 +147,17 @@ class EveryFrame:
         return self._bound.used(len(self._frames), self._frames.length)
 
     def push(self, frame: bytes) -> None:
-        """Add a frame, whatever the bound."""
+        """Add a frame.
+
+        Raises:
+            SlowConsumer: it is one frame or byte too many; it is queued nevertheless.
+        """
         self._frames.append(frame)
+        frames, bytes = self._bound
+        if len(self._frames) > frames:
+            raise SlowConsumer(f"more than {frames} frames are waiting")
+        if self._frames.length > bytes:
+            raise SlowConsumer(f"more than {bytes} bytes are waiting")
 
     def take(self, at_most_bytes: int) -> bytes:
         """Give the oldest frames out."""
@@ -234,13 +248,14 @@ class NewestOfEach:
 
     Args:
         bound: for the batches.
-        newest: of the stream that it is for.
+        newest: returns that of the stream that it is for. Who asks has to add every batch from then
+            on, so that it is asked no earlier than that.
         losses: counts the ticks that were replaced, when that is told.
     """
 
     __slots__ = ("_ahead", "_bound", "_conflation", "_losses", "_newest", "_ready")
 
-    def __init__(self, bound: Bound, newest: NewestTicks, losses: Losses) -> None:
+    def __init__(self, bound: Bound, newest: Callable[[], NewestTicks], losses: Losses) -> None:
         self._bound = bound
         self._newest = newest
         self._losses = losses
@@ -274,7 +289,7 @@ class NewestOfEach:
         else:
             self._ready.append(batch)
             if self.fill > ACTING:
-                self._conflation = Conflation(self._newest)
+                self._conflation = Conflation(self._newest())
                 self._conflation.begin(self._ready)
                 self._ready.clear()
 
@@ -305,7 +320,7 @@ class NewestOfEach:
         gap, batches = self._conflation.close()
         for batch in batches:
             self._ready.append(batch)
-        self._conflation = Conflation(self._newest)
+        self._conflation = Conflation(self._conflation.newest)
         return gap
 
 

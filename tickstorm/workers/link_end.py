@@ -104,8 +104,8 @@ class LinkEnd:
 
     def congested(self) -> Backlog:
         """Begin to queue."""
-        hard = LIMITS.hard
-        return Backlog(EveryFrame(hard), hard, LIMITS.write_deadline, Budget(), self.now())
+        queue = EveryFrame(LIMITS.hard)
+        return Backlog(queue, LIMITS.max_bytes, LIMITS.write_deadline, Budget(), self.now())
 
     def queued(self, backlog: Backlog) -> None:
         """Take no note: a link has its own bound."""

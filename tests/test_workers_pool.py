@@ -54,6 +54,7 @@ def test_every_place_is_asked_for_a_worker_with_all_that_it_needs(pool):
         for number, slots in ((1, tuple(range(0, 500, 2))), (2, tuple(range(1, 500, 2))))
     ]
     assert [hired.spec.settings.max_connections for hired in one.hired] == [60, 40]
+    assert {hired.spec.settings.max_backlog_bytes for hired in one.hired} == {2**27}
     assert {hired.spec.settings.username for hired in one.hired} == {USER}
 
 

@@ -92,9 +92,7 @@ class Congestion:
 
     def _shed(self) -> None:
         budget = self.backlogs.budget
-        most = (
-            f"more than {budget.max_bytes:g} bytes are waiting for all, and the most for this one"
-        )
+        most = f"more than {budget.max_bytes} bytes are waiting for all clients together"
         for connection in budget.surplus(self.connections, _pending_bytes):
             connection.too_slow(SlowConsumer(most))
 

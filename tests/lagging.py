@@ -106,16 +106,21 @@ class Account:
 
 
 class Lagging:
-    """A client that streams TICK with a policy, and reads as much as it is told to."""
+    """A client that streams TICK with a policy, and reads as much as it is told to.
 
-    def __init__(self, server, feed, policy, snapshot=False):
+    Args:
+        server: in memory.
+        feed: the server's.
+        policy: its own.
+        snapshot: whether it wants one.
+        stuck: whether it reads nothing from its login on; else from its first batch on.
+    """
+
+    def __init__(self, server, feed, policy, snapshot=False, stuck=False):
         self.policy = policy
         feed.policy = policy
-        self.client = WireClient(server)
+        self.client = WireClient(server, room=0 if stuck else None)
         self.client.send(auth())
-        self.client.wire.drain()
-        assert self.client.names() == ["ACK"]
-        self.client.socket.room = 0 if snapshot else None
         self.client.send(subscribe(TICK, snapshot=snapshot))
         self.connection = self.client.connection
         self._decoder = FrameDecoder(2**20)

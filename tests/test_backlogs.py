@@ -112,32 +112,46 @@ def test_the_next_number_is_the_first_that_was_not_told_of(policy):
 # What those who conflate one stream share.
 
 
-def test_each_has_what_it_missed():
+@pytest.mark.parametrize("start", [0, 2**32 - 4, 2**32 - 8])
+def test_each_has_what_it_missed(start):
     several = Several()
     first, second, third = several.conflating(), several.conflating(), several.conflating()
-    push(first, 1, 5, "A")
-    for backlog in (first, second):
-        push(backlog, 6, 10, "B")
-    for backlog in (first, second, third):
-        push(backlog, 11, 15, "C")
+    for number, symbol, backlogs in (
+        *((number, "A", (first,)) for number in range(1, 6)),
+        *((number, "B", (first, second)) for number in range(6, 11)),
+        *((number, "C", (first, second, third)) for number in range(11, 16)),
+    ):
+        for backlog in backlogs:
+            backlog.push(batch((start + number) % 2**32, (symbol, float(number))))
+    last, before = ((start + number) % 2**32 for number in (15, 14))
     assert [all_of(backlog) for backlog in (second, third, first)] == [
-        [(6, 14, 8, "conflated"), (15, {"B": 10.0, "C": 15.0})],
-        [(11, 14, 4, "conflated"), (15, {"C": 15.0})],
-        [(1, 14, 12, "conflated"), (15, {"A": 5.0, "B": 10.0, "C": 15.0})],
+        [
+            ((start + 6) % 2**32, before, 8, "conflated"),
+            (last, {"B": 10.0, "C": 15.0}),
+        ],
+        [((start + 11) % 2**32, before, 4, "conflated"), (last, {"C": 15.0})],
+        [
+            ((start + 1) % 2**32, before, 12, "conflated"),
+            (last, {"A": 5.0, "B": 10.0, "C": 15.0}),
+        ],
     ]
 
 
-def test_who_waited_before_the_others_conflated_has_everything_too():
+def test_who_conflates_first_need_not_be_who_waited_longest():
     several = Several()
-    late, early = several.conflating(), several.conflating()
-    push(late, 1, 3, "A")
-    for number in range(4, 10):  # the early one is beyond its bound here, the late one at last
-        if number == 6:
-            push(late, 4, 6, "B")
-        push(early, number, number, "B")
-    push(late, 7, 9, "B")
-    assert all_of(late) == [(1, 8, 7, "conflated"), (9, {"A": 3.0, "B": 9.0})]
-    assert all_of(early) == [(4, 8, 5, "conflated"), (9, {"B": 9.0})]
+    longest, shorter = several.conflating(), several.conflating()
+    push(longest, 1, 2, "A")
+    for backlog in (shorter, longest):
+        push(backlog, 3, 3, "B")
+    for backlog in (shorter, longest):  # this batch is too much for both, in their order
+        backlog.push(batch(4, ("C", 4.0, FAT), ("D", 4.0, FAT)))
+    for backlog in (shorter, longest):
+        push(backlog, 5, 5, "B")
+    assert all_of(longest) == [
+        (1, 4, 2, "conflated"),
+        (5, {"A": 2.0, "C": 4.0, "D": 4.0, "B": 5.0}),
+    ]
+    assert all_of(shorter) == [(3, 4, 1, "conflated"), (5, {"C": 4.0, "D": 4.0, "B": 5.0})]
 
 
 def test_what_came_while_nobody_conflated_is_not_missing():
@@ -215,6 +229,9 @@ def test_a_budget_is_exceeded_beyond_it():
         ({"a": 50, "b": 10, "c": 41}, ["a"]),
         ({"a": 50, "b": 50, "c": 9, "d": 90}, ["d", "a"]),
         ({"a": 0, "b": 101}, ["b"]),
+        ({"a": 12, "b": 11, "c": 38, "d": 38, "e": 2}, ["c"]),
+        ({"a": 10, "b": 9, "c": 8, "d": 8, "e": 66}, ["e"]),
+        (dict(zip("abcdefghijkl", (10, 9, *[8] * 9, 10), strict=True)), ["a", "l"]),
     ],
 )
 def test_those_with_the_most_go_until_a_tenth_is_free(sizes, going):

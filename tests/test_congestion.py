@@ -176,8 +176,8 @@ def test_who_takes_nothing_for_too_long_is_told_what_is_missing(policy, first_mi
 
 def test_the_policy_is_that_of_the_subscription_also_if_it_fell_behind_before():
     crowd = Crowd()
-    client = Lagging(crowd.server, crowd.feed, Overload.CONFLATE, snapshot=True)
-    assert client.connection in crowd.congestion.connections  # by the ACK
+    client = Lagging(crowd.server, crowd.feed, Overload.CONFLATE, stuck=True)
+    assert client.connection in crowd.congestion.connections  # by the ACK of its login
     crowd.publish(40)
     client.drain()
     assert client.account.gaps == [(1, 39, 39, "conflated")]

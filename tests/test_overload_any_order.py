@@ -41,9 +41,14 @@ class Overloaded(RuleBasedStateMachine):
         self.published = []
         self.price = 0
 
-    @rule(target=clients, policy=st.sampled_from(Overload), snapshot=st.booleans())
-    def subscribe(self, policy, snapshot):
-        client = Lagging(self.server, self.feed, policy, snapshot)
+    @rule(
+        target=clients,
+        policy=st.sampled_from(Overload),
+        snapshot=st.booleans(),
+        stuck=st.booleans(),
+    )
+    def subscribe(self, policy, snapshot, stuck):
+        client = Lagging(self.server, self.feed, policy, snapshot, stuck)
         client.since = len(self.published)
         self.everybody.append(client)
         return client
@@ -103,8 +108,10 @@ class Overloaded(RuleBasedStateMachine):
         assert account.pongs == client.asked[: len(account.pongs)]
         if client.policy is Overload.DISCONNECT:
             assert account.gaps == []
-        if account.error is not None or not client.is_alive:
+        if not client.is_alive:
             assert self.server.metrics.slow_consumers > 0
+            if account.error is not None and account.error.details:
+                assert account.error.details.split()[1] == str(account.expected)
             return
         stream = client.stream
         assert account.expected == stream.next_sequence

@@ -398,7 +398,8 @@ def stays(cadence, moves, turn, slots=1):
                 cadence.add(Tick(f"S{n}", 1.0))
         elif move == "come":
             slot = (index % slots,) if isinstance(cadence, BarCadence) else ()
-            alone = StreamKey(what, *slot) not in {stream.key for stream in cadence.streams}
+            key = (what, *(slot or (0,)))
+            alone = key not in {stream.key[:2] for stream in cadence.streams}
             listener, leave = join(cadence, what, *slot)
             here.append(leave)
             if alone:

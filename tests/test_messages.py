@@ -21,6 +21,7 @@ from tickstorm.errors import (
 from tickstorm.frames import FrameDecoder, FrameType
 from tickstorm.messages import (
     MAX_TICKS_PER_BATCH,
+    Gap,
     Heartbeat,
     Login,
     Mode,
@@ -34,6 +35,7 @@ from tickstorm.messages import (
     decode_login,
     decode_subscription,
     error_frame,
+    gap_frame,
     pong_frame,
     split_records,
     tick_record,
@@ -586,6 +588,16 @@ CONVERSATION = {
             + field(3, 0, varint(2**32 - 1))
             + field(5, 0, varint(1))
             + field(6, 1, struct.pack("<Q", NOW_MS * 1_000_000 + 1)),
+        ),
+    ),
+    "GAP": (
+        gap_frame(Gap(2**32 - 1, 3, 500, "dropped")),
+        raw(
+            10,
+            field(1, 0, varint(2**32 - 1))
+            + field(2, 0, varint(3))
+            + field(3, 0, varint(500))
+            + field(4, 2, b"dropped"),
         ),
     ),
     "an empty DATA_BATCH": (

@@ -1,6 +1,6 @@
 """A connection's conversation, frame by frame: what the client says, and what it is told."""
 
-from socket import IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_NODELAY
+from socket import IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_NODELAY, TCP_NOTSENT_LOWAT
 
 import pytest
 from conversation import (
@@ -376,7 +376,11 @@ def test_ten_thousand_heartbeats_in_one_segment():
 
 def test_tcp_options_are_set():
     client = WireClient(Server())
-    assert client.socket.options == {(IPPROTO_TCP, TCP_NODELAY): 1, (SOL_SOCKET, SO_KEEPALIVE): 1}
+    assert client.socket.options == {
+        (IPPROTO_TCP, TCP_NODELAY): 1,
+        (SOL_SOCKET, SO_KEEPALIVE): 1,
+        (IPPROTO_TCP, TCP_NOTSENT_LOWAT): 32_768,
+    }
 
 
 def test_messages_compare_whole():

@@ -210,6 +210,7 @@ async def test_socket_options_reach_the_kernel():
         handle = connection._transport.getHandle()
         assert handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert handle.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == 32_768
         # Linux doubles what it is asked for.
         assert handle.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) in (32_768, 65_536)
         assert handle.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) in (16_384, 32_768)

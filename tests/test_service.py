@@ -456,6 +456,9 @@ OF_THE_FACTORY = {
     "max_write_queue": 5,
     "max_write_queue_bytes": 60_000,
     "write_deadline": 7.0,
+    "soft_write_queue_bytes": 30_000,
+    "lossy_write_deadline": 70.0,
+    "max_backlog_bytes": 2_000_000,
     "max_connections": 8,
     "max_connections_per_address": 9,
     "allow": (ip_network("10.0.0.0/8"),),
@@ -465,6 +468,7 @@ OF_THE_FACTORY = {
     "tcp_keepalive": False,
     "tcp_read_buffer_bytes": 12,
     "tcp_write_buffer_bytes": 13,
+    "tcp_unsent_bytes": 14,
     "batch_window": 0.5,
 }
 ELSEWHERE = {
@@ -487,8 +491,10 @@ def test_every_setting_of_connections_reaches_the_factory():
         simulated_clock(reactor),
     )
     assert factory.session_limits == SessionLimits(1.0, 2.0, 3.0, 40_000)
-    assert factory.backlog_limits == BacklogLimits(5, 60_000, 7.0)
-    assert factory.socket_options == SocketOptions(False, 12, 13)
+    backlogs = factory.congestion.backlogs
+    assert backlogs.limits == BacklogLimits(5, 60_000, 7.0, 30_000, 70.0)
+    assert backlogs.budget.max_bytes == 2_000_000
+    assert factory.socket_options == SocketOptions(False, 12, 13, 14)
     networks = ((ip_network("10.0.0.0/8"),), (ip_network("10.1.0.0/16"),))
     assert factory.door._limits == AdmissionLimits(8, 9, *networks, 4, 11.0)
     assert factory.login_failures._limits == factory.door._limits
@@ -579,8 +585,10 @@ def test_everything_that_can_change_does_for_who_comes_and_who_is_in_stays():
     fresh = make_factory(
         service.settings, factory.feed, factory.logins.authenticator, service.factory.clock
     )
-    for part in ("session_limits", "backlog_limits", "socket_options", "verbose"):
+    for part in ("session_limits", "socket_options", "verbose"):
         assert getattr(factory, part) == getattr(fresh, part)
+    ours, others = factory.congestion.backlogs, fresh.congestion.backlogs
+    assert (ours.limits, ours.budget.max_bytes) == (others.limits, others.budget.max_bytes)
     assert factory.door._limits == fresh.door._limits
     assert factory.login_failures._limits == fresh.login_failures._limits
     assert logged_in(service, address="10.9.0.1") == ["INVALID_AUTH"]

@@ -64,6 +64,7 @@ def test_every_place_is_asked_for_a_worker_with_all_that_it_needs(pool):
         for number, slots in ((1, tuple(range(0, 500, 2))), (2, tuple(range(1, 500, 2))))
     ]
     assert [hired.spec.settings.max_connections for hired in one.hired] == [60, 40]
+    assert {hired.spec.settings.max_backlog_bytes for hired in one.hired} == {2**27}
     assert {hired.spec.settings.username for hired in one.hired} == {USER}
 
 
@@ -523,7 +524,8 @@ def test_every_worker_that_is_there_reads_its_certificates_anew(pool):
     gone.die()
     files = {"server.crt": b"new"}
     one.pool.reload(one.settings, (30, 30, 30), files)
-    own = replace(one.settings, max_connections=30)
+    third = one.settings.max_backlog_bytes // 3
+    own = replace(one.settings, max_connections=30, max_backlog_bytes=third)
     assert [worker.heard() for worker in (first, second)] == [[Reload(own, files)]] * 2
     one.reactor.advance(FIRST_WAIT)
     assert (one.at(3).heard(), one.at(3).spec.files) == ([], files)
@@ -538,7 +540,10 @@ def test_every_worker_is_told_its_settings_and_those_that_come_have_them(pool):
     gone.die()
     settings = replace(one.settings, password="another-1", max_connections=7)
     one.pool.reload(settings, (3, 2, 2), {})
-    owns = [replace(settings, max_connections=share) for share in (3, 2, 2)]
+    third = settings.max_backlog_bytes // 3
+    owns = [
+        replace(settings, max_connections=share, max_backlog_bytes=third) for share in (3, 2, 2)
+    ]
     assert [each.heard() for each in (first, second)] == [[Reload(own, {})] for own in owns[:2]]
     one.reactor.advance(FIRST_WAIT)
     assert one.at(3).spec.settings == owns[2]

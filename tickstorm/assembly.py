@@ -56,6 +56,7 @@ def make_factory(
         ids=ids,
         session_limits=_session_limits(settings),
         backlog_limits=_backlog_limits(settings),
+        max_backlog_bytes=settings.max_backlog_bytes,
         admission_limits=_admission_limits(settings),
         socket_options=_socket_options(settings),
         publish_rights=rights_by_user(settings.publishers),
@@ -76,7 +77,9 @@ def change_factory(
     """Have connections be held to other settings, and logins be checked by this authenticator."""
     factory.logins.authenticator = authenticator
     factory.session_limits = _session_limits(settings)
-    factory.backlog_limits = _backlog_limits(settings)
+    backlogs = factory.congestion.backlogs
+    backlogs.limits = _backlog_limits(settings)
+    backlogs.budget.max_bytes = settings.max_backlog_bytes
     factory.socket_options = _socket_options(settings)
     factory.publications.rights = rights_by_user(settings.publishers)
     factory.verbose = _is_verbose(settings)
@@ -101,7 +104,11 @@ def _session_limits(settings: Settings) -> SessionLimits:
 
 def _backlog_limits(settings: Settings) -> BacklogLimits:
     return BacklogLimits(
-        settings.max_write_queue, settings.max_write_queue_bytes, settings.write_deadline
+        settings.max_write_queue,
+        settings.max_write_queue_bytes,
+        settings.write_deadline,
+        settings.soft_write_queue_bytes,
+        settings.lossy_write_deadline,
     )
 
 
@@ -118,7 +125,10 @@ def _admission_limits(settings: Settings) -> AdmissionLimits:
 
 def _socket_options(settings: Settings) -> SocketOptions:
     return SocketOptions(
-        settings.tcp_keepalive, settings.tcp_read_buffer_bytes, settings.tcp_write_buffer_bytes
+        settings.tcp_keepalive,
+        settings.tcp_read_buffer_bytes,
+        settings.tcp_write_buffer_bytes,
+        settings.tcp_unsent_bytes,
     )
 
 

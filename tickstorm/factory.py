@@ -5,7 +5,7 @@ that stops.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import count
 from random import Random
 from types import MappingProxyType
@@ -18,7 +18,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from tickstorm.admission import AdmissionLimits, Door, LoginFailures
+from tickstorm.backlogs import Backlogs
 from tickstorm.clock import Clock
+from tickstorm.congestion import Congestion
 from tickstorm.credentials import IAuthenticator
 from tickstorm.draining import Draining
 from tickstorm.errors import (
@@ -49,6 +51,8 @@ LOGIN_ERRORS = (InvalidAuth, RateLimited, NotPermitted, InternalError)
 
 HASTE = 1.0
 """Seconds that clients have for their last words when a drain is hastened."""
+MAX_BACKLOG_BYTES = 256 * 2**20
+"""What may be queued for all connections of a factory together, unless it is told."""
 
 NO_RIGHTS: Mapping[str, SymbolSet] = MappingProxyType({})
 
@@ -63,6 +67,7 @@ class TickstormFactory(Factory):
         ids: names the connections; None stands for 1, 2, 3 and so on.
         session_limits: deadlines and sizes of a conversation.
         backlog_limits: how far a connection may fall behind.
+        max_backlog_bytes: what may be queued for all connections together.
         admission_limits: who may connect, and how often a login may fail.
         socket_options: set on each accepted socket.
         publish_rights: what each user may publish; others may not.
@@ -72,7 +77,7 @@ class TickstormFactory(Factory):
     Attributes:
         metrics: the feed's, which count everything.
         connections: the open ones, by id.
-        congested: those of them that have something queued.
+        congestion: what is known of those that have something queued.
         on_login_failed: called with the address of each login that was wrong.
         on_closed: called after each connection that is gone.
     """
@@ -89,6 +94,7 @@ class TickstormFactory(Factory):
         ids: Iterator[int] | None = None,
         session_limits: SessionLimits = SessionLimits(),
         backlog_limits: BacklogLimits = BacklogLimits(),
+        max_backlog_bytes: int = MAX_BACKLOG_BYTES,
         admission_limits: AdmissionLimits = AdmissionLimits(),
         socket_options: SocketOptions = SocketOptions(),
         publish_rights: Mapping[str, SymbolSet] = NO_RIGHTS,
@@ -98,7 +104,6 @@ class TickstormFactory(Factory):
         self.feed = feed
         self.clock = clock
         self.session_limits = session_limits
-        self.backlog_limits = backlog_limits
         self.socket_options = socket_options
         self.metrics = feed.metrics
         self.door = Door(admission_limits)
@@ -108,11 +113,12 @@ class TickstormFactory(Factory):
         self.on_login_failed: Callable[[str], object] = lambda _: None
         self.on_closed: Callable[[], object] = lambda: None
         self.connections: dict[int, Connection] = {}
-        self.congested: set[Connection] = set()
+        backlogs = Backlogs(backlog_limits, max_backlog_bytes, losses=self.metrics.ticks_lost)
+        self.congestion = Congestion(backlogs, self.metrics)
         self.verbose = verbose
         self._ids = ids if ids is not None else count(1)
         self._wheel = DeadlineWheel()
-        self._sweeper = Sweeper(clock, self._wheel, self.metrics, self._check_congested)
+        self._sweeper = Sweeper(clock, self._wheel, self.metrics, self.congestion.check)
         if random is None:
             random = Random()  # noqa: S311 - it guards nothing
         self._draining = Draining(clock, random, feed.flush)
@@ -138,6 +144,11 @@ class TickstormFactory(Factory):
         return Connection(self, next(self._ids))
 
     @property
+    def congested(self) -> Collection[Connection]:
+        """Those of the connections that have something queued."""
+        return self.congestion.connections
+
+    @property
     def turned_away(self) -> int:
         """How many connections are open that the door did not let in."""
         return len(self.connections) - self.door.total
@@ -146,12 +157,13 @@ class TickstormFactory(Factory):
         """Return the numbers of this moment."""
         return Reading(
             len(self.connections),
-            len(self.congested),
-            sum(connection.pending_bytes for connection in self.congested),
+            len(self.congestion.connections),
+            self.congestion.queued_bytes,
             _subscribers(self.feed.streams),
             self.metrics,
             self._sweeper.lag,
             self._sweeper.last_at,
+            len(self.congestion.warned),
         )
 
     def drain(self, seconds: float, window: float = 0.0) -> Deferred[None]:
@@ -236,10 +248,6 @@ class TickstormFactory(Factory):
             )
         self.on_closed()
         self._note_emptied()
-
-    def _check_congested(self, now: float) -> None:
-        for connection in list(self.congested):
-            connection.check_progress(now)
 
     def _cut_after(self, seconds: float) -> None:
         self._cuts.append(self.clock.scheduler.callLater(seconds, self._cut))

@@ -4,7 +4,7 @@ Delivery is `aligned`, where all get the period's batch at its end, or `spread`,
 connection has its own slot of the period and the load is flat.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 
 from twisted.internet.interfaces import IDelayedCall
@@ -151,9 +151,9 @@ class FanOut:
         self._hub.leave(stream, subscriber)
         self._follow_cadences()
 
-    def send_now(self, subscriber: Outlet, frames: Iterable[bytes]) -> None:
-        """Send frames to one subscriber alone."""
-        self._broadcast.send_now(subscriber, frames)
+    def send_past(self, subscriber: Outlet, frames: Sequence[bytes]) -> None:
+        """Send one subscriber what comes before the next batch of its stream."""
+        self._broadcast.send_past(subscriber, frames)
 
     def flush(self) -> None:
         """Send the ticks collected so far."""

@@ -6,7 +6,7 @@ The feed is in this process (`tickstorm.fanout.FanOut`) or in another one
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tickstorm.hub import Backfill
@@ -77,5 +77,5 @@ class Feed(Protocol):
     def leave(self, stream: Stream[Outlet], subscriber: Outlet) -> None:
         """Take a subscriber off its stream."""
 
-    def send_now(self, subscriber: Outlet, frames: Iterable[bytes]) -> None:
-        """Send frames to one subscriber alone."""
+    def send_past(self, subscriber: Outlet, frames: Sequence[bytes]) -> None:
+        """Send one subscriber what comes before the next batch of its stream."""

@@ -45,7 +45,7 @@ SCHEMA_VERSION = 1
 
 _USERNAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _VERSION = re.compile(r"[0-9]+\.[0-9]+(\.[0-9]+)?")
-_TRAILER_BYTES = 64
+MAX_TRAILER_BYTES = 64
 """More than the fields of a DataBatch beside its ticks can take: 11 + 6 + 2 + 6 + 9, rounded up."""
 
 _Message = TypeVar("_Message", bound=Message)
@@ -134,6 +134,11 @@ class Subscription(NamedTuple):
         return self.interval_ms or PERIOD_MS[self.mode]
 
     @property
+    def policy(self) -> Overload:
+        """What to do if the subscriber does not keep up."""
+        return self.overload or Overload.DISCONNECT
+
+    @property
     def has_past(self) -> bool:
         """Whether it asks for more than what comes from now on."""
         return self.snapshot or self.start_time_ms > 0 or self.resume is not None
@@ -159,6 +164,31 @@ class PublishRequest(NamedTuple):
 
     request_id: int
     ticks: Sequence[Tick]
+
+
+class Gap(NamedTuple):
+    """The contents of a GAP frame: batches that a connection does not get.
+
+    Attributes:
+        first_sequence: the number of the first.
+        last_sequence: that of the last.
+        ticks_lost: how many ticks were in them, and in no batch that comes.
+        reason: "conflated" or "dropped".
+    """
+
+    first_sequence: int
+    last_sequence: int
+    ticks_lost: int
+    reason: str
+
+
+class BatchTrailer(NamedTuple):
+    """What a DataBatch has beside its ticks."""
+
+    timestamp_ms: int
+    sequence: int
+    publish_time_ns: int
+    is_snapshot: bool
 
 
 class Heartbeat(NamedTuple):
@@ -424,6 +454,11 @@ def goaway_frame(retry_after_ms: int, reason: str) -> bytes:
     )
 
 
+def gap_frame(gap: Gap) -> bytes:
+    """Tell of batches that do not come."""
+    return encode_frame(FrameType.GAP, pb.GapNotice(**gap._asdict()).SerializeToString())
+
+
 def _record(tick: pb.Tick) -> bytes:
     # A record is a tick as it stands in a DataBatch: field 1, length, body. Protobuf lets records
     # be joined, so each tick is serialised once, whoever gets it.
@@ -497,9 +532,20 @@ def batch_frame(
     return encode_frame(FrameType.DATA_BATCH, payload)
 
 
+def read_trailer(data: bytes) -> BatchTrailer:
+    """Read what a DataBatch of ours has behind its records."""
+    trailer = pb.DataBatch.FromString(data)
+    return BatchTrailer(
+        trailer.batch_timestamp_ms,
+        trailer.batch_sequence,
+        trailer.publish_time_ns,
+        trailer.is_snapshot,
+    )
+
+
 def split_records(records: Sequence[bytes], max_payload_bytes: int) -> Iterator[Sequence[bytes]]:
     """Cut records into runs that each fit into one batch; no records are one empty run."""
-    room = max_payload_bytes - _TRAILER_BYTES
+    room = max_payload_bytes - MAX_TRAILER_BYTES
     if len(records) <= MAX_TICKS_PER_BATCH and sum(map(len, records)) <= room:
         yield records
         return

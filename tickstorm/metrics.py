@@ -50,6 +50,8 @@ class Metrics:
         tls_handshakes: by (version, cipher).
         tls_failures: connections that TLS ended, in their handshake as a rule.
         slow_consumers: connections ended because they did not read.
+        slow_warnings: how often one was about to lose something, or to be ended.
+        ticks_lost: of slow clients, as they were told, by the reason that the GAP gave.
         publish_latency_ms: from the beginning of a batch's fan-out to a subscriber's write.
         failures: periodic calls that raised, by name.
     """
@@ -59,6 +61,8 @@ class Metrics:
         self.messages_sent = 0
         self.bytes_sent = 0
         self.slow_consumers = 0
+        self.slow_warnings = 0
+        self.ticks_lost: Counter[str] = Counter()
         self.logins: Counter[str] = Counter()
         self.publications: Counter[str] = Counter()
         self.resumes: Counter[str] = Counter()
@@ -75,6 +79,8 @@ class Metrics:
         self.messages_sent += other.messages_sent
         self.bytes_sent += other.bytes_sent
         self.slow_consumers += other.slow_consumers
+        self.slow_warnings += other.slow_warnings
+        self.ticks_lost.update(other.ticks_lost)
         self.logins.update(other.logins)
         self.publications.update(other.publications)
         self.resumes.update(other.resumes)

@@ -188,6 +188,7 @@ class Connection:
         self._session.lose()
         self._cut_at = inf
         self._let_go()
+        self._outlet.lose()
         self._leave_door()
         self._server.closed(self, reason.getErrorMessage())
 
@@ -220,17 +221,20 @@ class Connection:
 
     def congested(self) -> Backlog:
         """Begin to queue."""
-        self._server.congested.add(self)
-        return Backlog(self._server.backlog_limits, self.now())
+        return self._server.congestion.begin(self)
+
+    def queued(self, backlog: Backlog) -> None:
+        """Take note of how much is queued."""
+        self._server.congestion.queued(self, backlog)
 
     def relieved(self) -> None:
         """Stop queueing."""
-        self._server.congested.discard(self)
+        self._server.congestion.relieved(self)
 
     def too_slow(self, error: SlowConsumer) -> None:
-        """Close on a client that does not read."""
+        """Close on a client that does not read, and say what it does not get."""
         self._server.metrics.slow_consumers += 1
-        self.fail(error)
+        self.fail(SlowConsumer(error.message, self._outlet.unsent))
 
     # What others may ask.
 
@@ -240,6 +244,11 @@ class Connection:
         outlet, stream = self._outlet, self._stream
         streamed = stream.sent_to(outlet) if stream is not None else 0
         return outlet.own_bytes + streamed - outlet.pending_bytes
+
+    @property
+    def stream(self) -> Stream[Outlet] | None:
+        """What it is on."""
+        return self._stream
 
     @property
     def certificate_name(self) -> str | None:
@@ -254,7 +263,8 @@ class Connection:
     @property
     def next_sequence(self) -> int:
         """The number of the batch that it gets next."""
-        return self._stream.next_sequence if self._stream is not None else 0
+        stream = self._stream
+        return self._outlet.next_sequence(stream.next_sequence) if stream is not None else 0
 
     @property
     def pending_bytes(self) -> int:
@@ -377,13 +387,14 @@ class Connection:
     def _joined(self, joined: Joined) -> None:
         backfill = joined.backfill
         self._stream, self.subscription = joined.stream, joined.subscription
+        self._outlet.drop_stream()
         if joined.subscription.resume is not None:
             self._server.metrics.resumes["recovered" if backfill.recovered else "snapshot"] += 1
         self._session.accept_subscription(
             joined.subscription, _terms(joined), self, self._server.clock.wall_ms()
         )
         self._say()
-        self._server.feed.send_now(self._outlet, backfill.frames)
+        self._server.feed.send_past(self._outlet, backfill.frames)
 
     def _joined_later(self, joined: Joined) -> None:
         if self._session.state is not State.SUBSCRIBING:
@@ -406,6 +417,7 @@ class Connection:
     def _unsubscribe(self) -> None:
         self._leave_stream()
         self.subscription = None
+        self._outlet.drop_stream()
 
     # What takes time: the client is not read until the answer is there.
 
@@ -470,7 +482,7 @@ class Connection:
         self._leave_stream()
         if self._awaited is not None:
             self._awaited.cancel()
-        self._server.congested.discard(self)
+        self._server.congestion.forget(self)
 
     def _leave_stream(self) -> None:
         stream, self._stream = self._stream, None

@@ -245,6 +245,13 @@ class Settings:
             "WRITE_DEADLINE_MS",
         ),
     )
+    lossy_write_deadline: float = field(
+        default=60.0,
+        metadata=_is(
+            duration(0.001, 86_400),
+            "The same for a client that chose to have ticks conflated or dropped.",
+        ),
+    )
     max_write_queue: int = field(
         default=1000,
         metadata=_is(
@@ -256,6 +263,20 @@ class Settings:
     max_write_queue_bytes: int = field(
         default=4 * 2**20,
         metadata=_is(whole(32_780, 2**30, "bytes"), "The same, in bytes: whichever comes first."),
+    )
+    soft_write_queue_bytes: int = field(
+        default=2**20,
+        metadata=_is(
+            whole(1, 2**30, "bytes"),
+            "What may wait for a client that chose so before its ticks are conflated or dropped.",
+        ),
+    )
+    max_backlog_bytes: int = field(
+        default=256 * 2**20,
+        metadata=_is(
+            whole(2**20, 2**44, "bytes"),
+            "What may wait for all clients together; beyond it those with the most are cut.",
+        ),
     )
     tcp_keepalive: bool = field(
         default=True, metadata=_is(FLAG, "Whether the kernel probes silent peers.")
@@ -274,6 +295,14 @@ class Settings:
             whole(0, 2**30, "bytes"),
             "Send buffer of each socket; 0: the kernel's own.",
             "TCP_WRITE_BUFFER_SIZE",
+        ),
+    )
+    tcp_unsent_bytes: int = field(
+        default=32 * 2**10,
+        metadata=_is(
+            whole(0, 2**30, "bytes"),
+            "What the kernel takes of each socket's data before it can send it; 0: what its send "
+            "buffer holds.",
         ),
     )
     tls_enabled: bool = field(

@@ -24,11 +24,13 @@ from twisted.web.iweb import IRequest
 
 from tickstorm import __version__
 from tickstorm.admission import Rejection
+from tickstorm.conflation import CONFLATED
 from tickstorm.errors import ErrorCode
 from tickstorm.hub import Hub
 from tickstorm.messages import Mode, mode_of
 from tickstorm.metrics import Histogram, Metrics
 from tickstorm.outlet import Outlet
+from tickstorm.queues import DROPPED
 from tickstorm.reading import Reading
 from tickstorm.serving import WorkerReading
 from tickstorm.web.observation import Observation
@@ -219,6 +221,20 @@ def _backlog(reading: Reading) -> Iterator[Metric]:
         "tickstorm_queued_bytes",
         "Bytes in those queues.",
         reading.queued_bytes,
+    )
+    yield GaugeMetricFamily(
+        "tickstorm_warned_connections",
+        "Connections that are about to lose something, or to be ended.",
+        reading.warned,
+    )
+    yield CounterMetricFamily(
+        "tickstorm_slow_warnings", "How often one came to that.", reading.metrics.slow_warnings
+    )
+    yield _counters(
+        "tickstorm_ticks_lost",
+        "Ticks that slow clients did not get, as they were told.",
+        "reason",
+        _from_zero((CONFLATED, DROPPED), reading.metrics.ticks_lost),
     )
     yield CounterMetricFamily(
         "tickstorm_slow_consumers",

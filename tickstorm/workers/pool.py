@@ -221,7 +221,11 @@ class WorkerPool:
         )
 
     def _settings_of(self, place: Place) -> Settings:
-        return replace(self._settings, max_connections=place.share)
+        return replace(
+            self._settings,
+            max_connections=place.share,
+            max_backlog_bytes=self._settings.max_backlog_bytes // len(self._places),
+        )
 
     def _lost(self, place: Place, reason: str) -> None:
         if place.placements is not None:

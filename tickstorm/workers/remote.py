@@ -1,6 +1,6 @@
 """A worker's feed and authenticator: both are in the parent, at the other end of the link."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count, cycle
 from typing import Any
 
@@ -106,9 +106,9 @@ class RemoteFeed:
         if not self.streams[period_ms]:
             del self.streams[period_ms]
 
-    def send_now(self, subscriber: Outlet, frames: Iterable[bytes]) -> None:
-        """Send frames to one subscriber alone."""
-        self._broadcast.send_now(subscriber, frames)
+    def send_past(self, subscriber: Outlet, frames: Sequence[bytes]) -> None:
+        """Send one subscriber what comes before the next batch of its stream."""
+        self._broadcast.send_past(subscriber, frames)
 
     def publish(self, publication: Publication) -> Deferred[Accepted]:
         """Have the parent publish what a client asks for."""

@@ -15,7 +15,8 @@ class WorkerSpec(NamedTuple):
 
     Attributes:
         number: its place, from 1.
-        settings: the instance's, but for `max_connections`, which is this worker's share.
+        settings: the instance's, but for `max_connections` and `max_backlog_bytes`, which are this
+            worker's share.
         slots: those of a period that its subscribers take in turn.
         slots_of_period: how many a period has.
         asks_for_logins: whether the parent decides who may log in; else the settings do.

@@ -15,7 +15,7 @@ from tickstorm.cadence import BarCadence, TickCadence
 from tickstorm.frames import FrameDecoder, FrameType
 from tickstorm.messages import PERIOD_MS, Mode
 from tickstorm.sequences import SEQUENCE_MODULUS
-from tickstorm.stream import StreamKey, Surroundings
+from tickstorm.stream import Surroundings
 from tickstorm.ticks import Tick
 
 START_NS = 1_700_000_000_000_000_000

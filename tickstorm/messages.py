@@ -121,10 +121,12 @@ class PublishRequest(NamedTuple):
     Attributes:
         request_id: rises with each request of a client_id; 0 is not remembered.
         ticks: 1 to MAX_TICKS_PER_BATCH.
+        after: the request that it directly follows; 0 stands for any.
     """
 
     request_id: int
     ticks: Sequence[Tick]
+    after: int = 0
 
 
 class Heartbeat(NamedTuple):
@@ -224,9 +226,10 @@ def decode_publication(payload: bytes, wall_ms: int) -> PublishRequest:
     """
     request = parse(pb.PublishRequest, payload)
     try:
-        return PublishRequest(request.request_id, _read_ticks(request.ticks, wall_ms))
+        ticks = _read_ticks(request.ticks, wall_ms)
     except InvalidTick as error:
         raise InvalidPublication(str(error), request_details(request.request_id)) from None
+    return PublishRequest(request.request_id, ticks, request.after_request_id)
 
 
 def request_details(request_id: int) -> str:

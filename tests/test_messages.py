@@ -140,7 +140,11 @@ FIELDS = {
         4: ("timestamp_ms", "int64"),
         5: ("metadata", "map"),
     },
-    "PublishRequest": {1: ("ticks", "repeated Tick"), 2: ("request_id", "uint64")},
+    "PublishRequest": {
+        1: ("ticks", "repeated Tick"),
+        2: ("request_id", "uint64"),
+        3: ("after_request_id", "uint64"),
+    },
     "GapNotice": {
         1: ("first_sequence", "uint32"),
         2: ("last_sequence", "uint32"),
@@ -155,7 +159,7 @@ NOT_YET = {
     "AuthRequest": {5},
     "SubscribeRequest": {5, 6, 7, 8},
     "HeartbeatResponse": {4, 5},
-    "PublishRequest": {1, 2},
+    "PublishRequest": {1, 2, 3},
     "GapNotice": {1, 2, 3, 4},
     "GoAway": {1, 2},
 }

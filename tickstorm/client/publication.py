@@ -143,10 +143,14 @@ class Call:
         """Return what came of it, once it is over.
 
         Raises:
-            Exception: what ended it; the message says how many ticks were published.
+            Exception: what ended it; the message says how many ticks were published. What ended it
+                without that is the error's cause.
         """
+        if isinstance(self._error, TickstormError):
+            raise _telling(self._error, self._progress()) from self._error
         if self._error is not None:
-            raise _telling(self._error, self._progress())
+            self._error.add_note(self._progress())
+            raise self._error
         return Published(self._published, self._requests, self._repeated)
 
     def _look_ahead(self) -> None:
@@ -194,10 +198,7 @@ def _extent(ticks: int) -> str:
     return f"the first {ticks:,} ticks were published"
 
 
-def _telling(error: Exception, progress: str) -> Exception:
+def _telling(error: TickstormError, progress: str) -> TickstormError:
     if isinstance(error, ProtocolError):
         return type(error)(f"{error.message}; {progress}", error.details, error.retry_after_ms)
-    if isinstance(error, TickstormError):
-        return type(error)(f"{error}; {progress}")
-    error.add_note(progress)
-    return error
+    return type(error)(f"{error}; {progress}")

@@ -18,7 +18,7 @@ from tickstorm.errors import (
     PublishingTooFast,
 )
 from tickstorm.frames import FrameType, encode_frame
-from tickstorm.messages import Login, Mode, Subscription, parse
+from tickstorm.messages import Login, Mode, Subscription, filled_tick, parse, record
 from tickstorm.ticks import Tick
 
 HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT = 15.0, 20.0
@@ -97,21 +97,10 @@ def subscription_frame(subscription: Subscription) -> bytes:
 
 def published_tick(tick: Tick) -> bytes:
     """Return a valid tick as a piece of any PUBLISH payload."""
-    return pb.PublishRequest(
-        ticks=(
-            pb.Tick(
-                symbol=tick.symbol,
-                price=tick.price,
-                volume=tick.volume,
-                bid=tick.bid,
-                ask=tick.ask,
-                bid_size=tick.bid_size,
-                ask_size=tick.ask_size,
-                metadata=tick.metadata or None,
-                timestamp_ns=tick.timestamp_ns,
-            ),
-        )
-    ).SerializeToString()
+    message = filled_tick(tick)
+    if tick.timestamp_ns:
+        message.timestamp_ns = tick.timestamp_ns
+    return record(message)
 
 
 def publication_frame(ticks: bytes, request_id: int, after: int) -> bytes:

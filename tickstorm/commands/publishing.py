@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any, Protocol
+from typing import Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -137,20 +137,20 @@ class Publishing:
         self._calls.remove(call)
         self._confirmed(self._bytes, self.totals)
         if isinstance(result, Failure) and not self._ended.called:
-            self._end(Failure(self._placed(result, rows)))
+            self._end(self._placed(result, rows))
         self._go_on()
 
-    def _placed(self, failure: Failure, rows: list[Row]) -> BaseException:
-        error: Any = failure.value
-        reason = error.__cause__
+    def _placed(self, failure: Failure, rows: list[Row]) -> Failure:
+        """Return a failure of a call as one of a line, if it is about one."""
+        reason = getattr(failure.value, "__cause__", None)
         if not isinstance(reason, ProtocolError):
-            return error
+            return failure
         index = tick_index(reason)
         if index is None:
-            return NotPublished(f"{reason.code.name}: {printable(reason.message)}")
+            return Failure(NotPublished(f"{reason.code.name}: {printable(reason.message)}"))
         _, _, why = reason.message.partition(": ")
         where = f"{self._name}, line {rows[index].line}"
-        return NotPublished(f"{where}: {reason.code.name}: {printable(why)}")
+        return Failure(NotPublished(f"{where}: {reason.code.name}: {printable(why)}"))
 
     def _end(self, result: Failure | None) -> None:
         """Take the reason; the first one stands, and what is not sent yet is not sent."""

@@ -42,6 +42,10 @@ class CuttingProxy:
 
     async def _serve(self, from_client, to_client):
         self._tasks.add(asyncio.current_task())
+        with suppress(ConnectionError):
+            await self._pass_both_ways(from_client, to_client)
+
+    async def _pass_both_ways(self, from_client, to_client):
         from_server, to_server = await asyncio.open_connection("127.0.0.1", self._port)
         answers = asyncio.create_task(self._pass_on(from_server, to_client))
         try:
@@ -53,9 +57,8 @@ class CuttingProxy:
             to_server.transport.abort()
             return
         to_server.write_eof()  # the server reads what was sent, and nobody hears its answers
-        with suppress(ConnectionError):
-            while await from_server.read(CHUNK):
-                pass
+        while await from_server.read(CHUNK):
+            pass
         to_server.transport.abort()
 
     async def _pass_on(self, reader, writer):

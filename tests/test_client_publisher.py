@@ -371,8 +371,8 @@ def test_as_a_context_manager_it_connects_and_closes():
 class RealServer:
     """A server that a user may publish to, and a publisher of it, on one clock."""
 
-    def __init__(self, limits=PublisherLimits(), **options):
-        self.server = Server(publishers=[f"{USER}:*"], batch_window=0, **options)
+    def __init__(self, limits=PublisherLimits(), publishers=(f"{USER}:*",), **options):
+        self.server = Server(publishers=publishers, batch_window=0, **options)
         self.endpoint = PumpedEndpoint(self.server.factory, self.server.reactor)
         self.events = []
         self.publisher = twisted_publisher(
@@ -446,8 +446,7 @@ def test_an_idle_publisher_outlives_the_timeout_of_its_server():
 
 
 def test_a_user_who_may_not_publish():
-    desk = RealServer()
-    desk.server.factory.publications._rights = {}
+    desk = RealServer(publishers=())
     call = desk.publish(1.0)
     desk.flow()
     assert failure(call, MayNotPublish) == "this user may not publish; no tick was published"

@@ -384,6 +384,17 @@ def test_a_refusal_of_no_line():
     assert str(result(session.ended)) == "NOT_PERMITTED: this user may not publish"
 
 
+def test_a_server_that_was_started_again_leaves_a_doubt():
+    session = Session()
+    session.begin(lines(1))
+    session.server.lose()
+    session.desk.clock.advance(0.25)
+    session.desk.connect("another").lose()
+    assert str(result(session.ended)) == (
+        "INTERNAL_ERROR: the server was started again, so more may be published than is confirmed"
+    )
+
+
 def test_a_wrong_password_is_the_end():
     session = Session()
     session.reader.give(lines(1))

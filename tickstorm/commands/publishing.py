@@ -17,7 +17,7 @@ from tickstorm.client import Publisher, Totals
 from tickstorm.client.publication import Published, tick_index
 from tickstorm.commands.text import printable
 from tickstorm.commands.tick_input import Row, TickInput
-from tickstorm.errors import ProtocolError, SourceError, TickstormError
+from tickstorm.errors import ProtocolError, PublicationFailed, SourceError, TickstormError
 from tickstorm.messages import MAX_TICKS_PER_BATCH
 
 MAX_CALLS = 8
@@ -147,7 +147,9 @@ class Publishing:
             return failure
         index = tick_index(reason)
         if index is None:
-            return Failure(NotPublished(f"{reason.code.name}: {printable(reason.message)}"))
+            unknown = isinstance(reason, PublicationFailed)
+            doubt = ", so more may be published than is confirmed" if unknown else ""
+            return Failure(NotPublished(f"{reason.code.name}: {printable(reason.message)}{doubt}"))
         _, _, why = reason.message.partition(": ")
         where = f"{self._name}, line {rows[index].line}"
         return Failure(NotPublished(f"{where}: {reason.code.name}: {printable(why)}"))

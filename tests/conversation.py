@@ -55,9 +55,9 @@ def subscribe(mode=TICK, *symbols, **fields):
     return encode_frame(FrameType.SUBSCRIBE, request.SerializeToString())
 
 
-def publish(*prices, symbol="EURUSD", request_id=0, **fields):
+def publish(*prices, symbol="EURUSD", request_id=0, after=0, **fields):
     ticks = [pb.Tick(symbol=symbol, price=price, volume=1.0, **fields) for price in prices]
-    request = pb.PublishRequest(ticks=ticks, request_id=request_id)
+    request = pb.PublishRequest(ticks=ticks, request_id=request_id, after_request_id=after)
     return encode_frame(FrameType.PUBLISH, request.SerializeToString())
 
 

@@ -60,10 +60,11 @@ class Worker:
         self.placements = Placements(self.way)
         self.said = deque()
         self.feed = RemoteFeed(
+            "epoch-1",
             slots,
-            parent.hub.slots,
-            self._say,
-            parent.clock,
+            slots_of_period=parent.hub.slots,
+            send=self._say,
+            clock=parent.clock,
             max_payload_bytes=MAX_PAYLOAD_BYTES,
         )
         self._to_parent = LinkDecoder()

@@ -144,7 +144,11 @@ FIELDS = {
         4: ("timestamp_ms", "int64"),
         5: ("metadata", "map"),
     },
-    "PublishRequest": {1: ("ticks", "repeated Tick"), 2: ("request_id", "uint64")},
+    "PublishRequest": {
+        1: ("ticks", "repeated Tick"),
+        2: ("request_id", "uint64"),
+        3: ("after_request_id", "uint64"),
+    },
     "UnsubscribeRequest": {},
     "GapNotice": {
         1: ("first_sequence", "uint32"),

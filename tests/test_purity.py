@@ -51,6 +51,12 @@ PURE = [
     "client.session",
     "client.client",
     "client.connection",
+    "client.line",
+    "client.publication",
+    "client.publisher",
+    "client.publisher_session",
+    "client.pulse",
+    "client.window",
 ]
 
 

@@ -60,7 +60,7 @@ def keep_log():
 def test_every_place_is_asked_for_a_worker_with_all_that_it_needs(pool):
     one = pool(60, 40, slots=500)
     assert [hired.spec for hired in one.hired] == [
-        WorkerSpec(number, one.at(number).spec.settings, slots, 500, False, {}, {})
+        WorkerSpec(number, one.at(number).spec.settings, "epoch-1", slots, 500, False, {}, {})
         for number, slots in ((1, tuple(range(0, 500, 2))), (2, tuple(range(1, 500, 2))))
     ]
     assert [hired.spec.settings.max_connections for hired in one.hired] == [60, 40]

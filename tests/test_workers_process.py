@@ -58,7 +58,9 @@ class Parent:
             **settings,
         }
         self.settings = Settings(**settings)
-        spec = WorkerSpec(2, self.settings, slots, 1, asks_for_logins, elsewhere or {}, {})
+        spec = WorkerSpec(
+            2, self.settings, "epoch-1", slots, 1, asks_for_logins, elsewhere or {}, {}
+        )
         self.reactor = Reactor()
         self.clock = simulated_clock(self.reactor)
         self.worker = Worker(spec, self.reactor, self.clock)
@@ -585,7 +587,7 @@ def test_a_port_without_a_certificate_has_nothing_to_read(parent):
 
 def test_a_port_that_cannot_be_shared_is_an_error():
     spec = WorkerSpec(
-        1, Settings(username=USER, password=PASSWORD, port=("ssl:1",)), "e", (0,), False, {}, {}
+        1, Settings(username=USER, password=PASSWORD, port=("ssl:1",)), "e", (0,), 1, False, {}, {}
     )
     with pytest.raises(ConfigError):
         Worker(spec, Reactor(), simulated_clock(Reactor()))

@@ -37,7 +37,7 @@ def make_parent():
 def begun(**settings):
     """What comes of a worker's beginning, and what it has said."""
     settings = {"username": USER, "password": PASSWORD, **settings}
-    spec = WorkerSpec(3, Settings(**settings), "e", (0,), False, {}, {})
+    spec = WorkerSpec(3, Settings(**settings), "e", (0,), 1, False, {}, {})
     reactor = Reactor()
     ours, theirs = socket.socketpair()
     with closing(ours), closing(theirs):

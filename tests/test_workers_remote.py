@@ -739,7 +739,14 @@ class Publishing:
     def __init__(self):
         self.said = []
         clock = Parent().clock
-        self.feed = RemoteFeed("epoch-1", (0,), self.said.append, clock, MAX_PAYLOAD_BYTES)
+        self.feed = RemoteFeed(
+            "epoch-1",
+            (0,),
+            slots_of_period=1,
+            send=self.said.append,
+            clock=clock,
+            max_payload_bytes=MAX_PAYLOAD_BYTES,
+        )
 
     def ask(self, request_id):
         answers = []

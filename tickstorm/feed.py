@@ -42,6 +42,10 @@ class Feed(Protocol):
     """Takes what is sent."""
 
     @property
+    def epoch(self) -> str:
+        """Names this run of what is fed: publishers' requests are remembered as long as it is."""
+
+    @property
     def streams(self) -> Mapping[int, StreamTable[Outlet]]:
         """The streams that somebody here listens to, by their period in ms."""
 

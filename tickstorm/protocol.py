@@ -358,7 +358,8 @@ class Connection:
         self.user = user
         self.publisher = self._server.publications.publisher(user, client_id, self.id)
         self._server.metrics.logins["accepted"] += 1
-        self._session.accept_login(self.now(), self._server.clock.wall_ms())
+        publishing = None if self.publisher is None else {"epoch": self._server.feed.epoch}
+        self._session.accept_login(self.now(), self._server.clock.wall_ms(), publishing)
 
     def _logged_in_later(self, client_id: str, user: User) -> None:
         if self._session.state is State.AUTHENTICATING:

@@ -35,6 +35,7 @@ from tickstorm.messages import (
     error_frame,
     pong_frame,
 )
+from tickstorm.ticks import NO_METADATA
 
 
 @unique
@@ -236,11 +237,20 @@ class Session:
             return ()
         return self._read(data, now, wall_ms)
 
-    def accept_login(self, now: float, wall_ms: int) -> None:
-        """Answer LoginRequested: the client is who it says."""
+    def accept_login(
+        self, now: float, wall_ms: int, publishing: Mapping[str, str] | None = None
+    ) -> None:
+        """Answer LoginRequested: the client is who it says.
+
+        Args:
+            now: the present.
+            wall_ms: the same on the wall clock.
+            publishing: what who may publish is to know; None for who may not, whose ACK is bare.
+        """
         self._state = next_state(self._state, Step.LOGIN_ACCEPTED)
         self._alive_at = now
-        self._put(ack_frame(FrameType.AUTH, "authenticated", wall_ms))
+        metadata = NO_METADATA if publishing is None else {**self._intervals(), **publishing}
+        self._put(ack_frame(FrameType.AUTH, "authenticated", wall_ms, metadata))
 
     def accept_subscription(
         self, subscription: Subscription, metadata: Mapping[str, str], place: Place, wall_ms: int
@@ -256,11 +266,8 @@ class Session:
         self._state = next_state(self._state, Step.SUBSCRIPTION_ACCEPTED)
         self._subscription = subscription
         self._place = place
-        intervals = {
-            "heartbeat_interval_ms": str(round(self._limits.heartbeat_interval * 1000)),
-            "heartbeat_timeout_ms": str(round(self._limits.heartbeat_timeout * 1000)),
-        }
-        self._put(ack_frame(FrameType.SUBSCRIBE, "subscribed", wall_ms, {**intervals, **metadata}))
+        metadata = {**self._intervals(), **metadata}
+        self._put(ack_frame(FrameType.SUBSCRIBE, "subscribed", wall_ms, metadata))
 
     def answer_publication(self, frame: bytes) -> None:
         """Answer PublicationRequested, in whatever state: what was asked for is done or refused."""
@@ -293,6 +300,12 @@ class Session:
             error = HeartbeatTimeout(f"nothing heard for {self._limits.heartbeat_timeout:g} s")
         self.answer(error, wall_ms)
         return Failed(error)
+
+    def _intervals(self) -> dict[str, str]:
+        return {
+            "heartbeat_interval_ms": str(round(self._limits.heartbeat_interval * 1000)),
+            "heartbeat_timeout_ms": str(round(self._limits.heartbeat_timeout * 1000)),
+        }
 
     def _is_mere_heartbeat(self, data: bytes, now: float, wall_ms: int) -> bool:
         """Answer what comes most, in the state that it leaves as it is; say whether it was that."""

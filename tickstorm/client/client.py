@@ -121,7 +121,7 @@ class Client:
         self._sequence = SequenceTracker()
         self._backoff = Backoff(limits.backoff, random)
         self._inbox = Inbox(framework.futures, limits.max_queued_batches, self._make_room)
-        self._connection: Connection | None = None
+        self._connection: Connection[SessionEvent] | None = None
         self._retry: Timer | None = None
 
     def __aiter__(self) -> Self:

@@ -44,18 +44,6 @@ def stream_options(mode: str) -> Callable[[_Command], _Command]:
     """
     options = (
         click.option(
-            "--user",
-            metavar="NAME",
-            envvar=["STREAM_USER", "AUTH_USERNAME", "TICKSTORM_USERNAME"],
-            help="Who to log in as; else STREAM_USER in the environment.",
-        ),
-        click.option(
-            "--password",
-            metavar="PASSWORD",
-            envvar=["STREAM_PASS", "AUTH_PASSWORD", "TICKSTORM_PASSWORD"],
-            help="Better as STREAM_PASS in the environment, where other users do not see it.",
-        ),
-        click.option(
             "--mode",
             type=click.Choice(_MODES, case_sensitive=False),
             default=mode,
@@ -82,9 +70,26 @@ def stream_options(mode: str) -> Callable[[_Command], _Command]:
     def decorate(command: _Command) -> _Command:
         for option in reversed(options):
             command = option(command)
-        return command
+        return login_options(command)
 
     return decorate
+
+
+def login_options(command: _Command) -> _Command:
+    """Add the options of who to log in as; what the command gets of them goes into `ask_login`."""
+    user = click.option(
+        "--user",
+        metavar="NAME",
+        envvar=["STREAM_USER", "AUTH_USERNAME", "TICKSTORM_USERNAME"],
+        help="Who to log in as; else STREAM_USER in the environment.",
+    )
+    password = click.option(
+        "--password",
+        metavar="PASSWORD",
+        envvar=["STREAM_PASS", "AUTH_PASSWORD", "TICKSTORM_PASSWORD"],
+        help="Better as STREAM_PASS in the environment, where other users do not see it.",
+    )
+    return user(password(command))
 
 
 def _read_symbols(
@@ -120,9 +125,19 @@ def make_target(
     """
     from tickstorm.messages import Mode
 
-    user = user or _ask("user", "STREAM_USER", hidden=False)
-    password = password or _ask("password", "STREAM_PASS", hidden=True)
-    return Target(address, user, password, Mode[mode.upper()], symbols)
+    return Target(address, *ask_login(user, password), Mode[mode.upper()], symbols)
+
+
+def ask_login(user: str | None, password: str | None) -> tuple[str, str]:
+    """Return the name and the password; on a terminal, ask for what was not given.
+
+    Raises:
+        click.UsageError: one is missing, and there is nobody to ask.
+    """
+    return (
+        user or _ask("user", "STREAM_USER", hidden=False),
+        password or _ask("password", "STREAM_PASS", hidden=True),
+    )
 
 
 def _ask(option: str, variable: str, *, hidden: bool) -> str:

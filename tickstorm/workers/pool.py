@@ -213,6 +213,7 @@ class WorkerPool:
         return WorkerSpec(
             place.number,
             self._settings_of(place),
+            self._hub.epoch,
             slots_of_worker(place.number, len(self._places), self._hub.slots),
             self._hub.slots,
             self._authenticator is not None,

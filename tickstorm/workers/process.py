@@ -84,11 +84,12 @@ class Worker:
         self._authenticator = RemoteAuthenticator(self.link.send)
         self._decides = self._authenticator if spec.asks_for_logins else None
         self._feed = RemoteFeed(
+            spec.epoch,
             spec.slots,
-            spec.slots_of_period,
-            self.link.send,
-            clock,
-            spec.settings.max_message_bytes,
+            slots_of_period=spec.slots_of_period,
+            send=self.link.send,
+            clock=clock,
+            max_payload_bytes=spec.settings.max_message_bytes,
         )
         self._ids = ConnectionIds()
         self.factory = make_factory(

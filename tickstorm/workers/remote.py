@@ -50,6 +50,7 @@ class RemoteFeed:
     """Feeds a worker's connections from the parent's hub.
 
     Args:
+        epoch: the hub's.
         slots: those of the hub's that this worker's subscribers take in turn.
         slots_of_period: how many the hub has.
         send: to the parent.
@@ -59,12 +60,15 @@ class RemoteFeed:
 
     def __init__(
         self,
+        epoch: str,
         slots: Iterable[int],
+        *,
         slots_of_period: int,
         send: Send,
         clock: Clock,
         max_payload_bytes: int,
     ) -> None:
+        self.epoch = epoch
         self.metrics = Metrics()
         self.streams: dict[int, StreamTable[Outlet]] = {}
         self._around = Surroundings(max_payload_bytes)

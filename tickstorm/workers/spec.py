@@ -17,6 +17,7 @@ class WorkerSpec(NamedTuple):
         number: its place, from 1.
         settings: the instance's, but for `max_connections` and `max_backlog_bytes`, which are this
             worker's share.
+        epoch: the hub's.
         slots: those of a period that its subscribers take in turn.
         slots_of_period: how many a period has.
         asks_for_logins: whether the parent decides who may log in; else the settings do.
@@ -26,6 +27,7 @@ class WorkerSpec(NamedTuple):
 
     number: int
     settings: Settings
+    epoch: str
     slots: tuple[int, ...]
     slots_of_period: int
     asks_for_logins: bool

@@ -37,6 +37,7 @@ _MESSAGES = {
     FrameType.ACK: pb.AckResponse,
     FrameType.DATA_BATCH: pb.DataBatch,
     FrameType.ERROR: pb.ErrorResponse,
+    FrameType.GOAWAY: pb.GoAway,
     FrameType.PONG: pb.HeartbeatResponse,
 }
 
@@ -54,9 +55,9 @@ def subscribe(mode=TICK, *symbols, **fields):
     return encode_frame(FrameType.SUBSCRIBE, request.SerializeToString())
 
 
-def publish(*prices, symbol="EURUSD", request_id=0, **fields):
+def publish(*prices, symbol="EURUSD", request_id=0, after=0, **fields):
     ticks = [pb.Tick(symbol=symbol, price=price, volume=1.0, **fields) for price in prices]
-    request = pb.PublishRequest(ticks=ticks, request_id=request_id)
+    request = pb.PublishRequest(ticks=ticks, request_id=request_id, after_request_id=after)
     return encode_frame(FrameType.PUBLISH, request.SerializeToString())
 
 
@@ -89,7 +90,7 @@ def _name(message):
         return pb.ErrorCode.Name(message.code).removeprefix("ERROR_CODE_")
     if isinstance(message, pb.DataBatch):
         return [tick.price for tick in message.ticks]
-    return {pb.AckResponse: "ACK", pb.HeartbeatResponse: "PONG"}[type(message)]
+    return {pb.AckResponse: "ACK", pb.GoAway: "GOAWAY", pb.HeartbeatResponse: "PONG"}[type(message)]
 
 
 def error(code, message, timestamp_ms=NOW_MS, **fields):
@@ -157,16 +158,16 @@ class Server:
         self.clock = Clock(self.reactor, self.reactor.seconds, self._wall_ns)
         self.hub = Hub("epoch-1", self.clock.wall_ns, *hub_limits, slots=slots)
         rights = rights_by_user(map(read_right, publishers))
-        intake = Intake(self.hub.publish, rights, publish_rate)
+        self.intake = Intake(self.hub.publish, rights, publish_rate)
         self.factory = TickstormFactory(
-            FanOut(self.hub, self.clock, batch_window, intake=intake),
+            FanOut(self.hub, self.clock, batch_window, intake=self.intake),
             authenticator or SharedCredentials(USER, PASSWORD),
             self.clock,
             publish_rights=rights,
             **options,
         )
         self.metrics = self.factory.metrics
-        self.factory.startFactory()
+        self.factory.doStart()
 
     def _wall_ns(self):
         return round(self.reactor.seconds() * 1e9) + self.wall_offset_ns

@@ -1,21 +1,31 @@
 """Outlets in memory: on one of Twisted's own transports, and on one that wraps another."""
 
+from collections import Counter
+
 from conversation import Wire
 from twisted.internet.protocol import Protocol
 from twisted.internet.testing import StringTransport
 
+from tickstorm.backlogs import Backlogs
+from tickstorm.messages import Overload
 from tickstorm.outlet import Outlet
-from tickstorm.overload import Backlog, BacklogLimits
+from tickstorm.overload import BacklogLimits
 
 LIMITS = BacklogLimits(max_frames=8, max_bytes=4000, write_deadline=5.0)
+
+
+def plain_backlog(limits, now=0.0):
+    """A backlog of who does not choose, within a budget of its own."""
+    return Backlogs(limits, losses=Counter()).new(Overload.DISCONNECT, None, now)
 
 
 class Owner:
     """A connection as an outlet sees it, which closes on a slow consumer as a real one does."""
 
-    def __init__(self, limits=LIMITS):
+    def __init__(self, limits=LIMITS, policy=Overload.DISCONNECT):
         self.time = 100.0
-        self.limits = limits
+        self.policy = policy
+        self.backlogs = Backlogs(limits, losses=Counter())
         self.events = []
         self.outlet = None
 
@@ -24,7 +34,10 @@ class Owner:
 
     def congested(self):
         self.events.append("congested")
-        return Backlog(self.limits, self.time)
+        return self.backlogs.new(self.policy, "a stream", self.time)
+
+    def queued(self, backlog):
+        self.fill = backlog.fill
 
     def relieved(self):
         self.events.append("relieved")
@@ -51,11 +64,11 @@ class Peer(Protocol):
 class Direct:
     """An outlet on one of Twisted's own transports over a scripted socket."""
 
-    def __init__(self, room=None, limits=LIMITS):
+    def __init__(self, room=None, limits=LIMITS, policy=Overload.DISCONNECT):
         self.peer = Peer()
         self.wire = Wire(self.peer, room=room)
         self.socket, self.transport = self.wire.socket, self.wire.transport
-        self.owner = Owner(limits)
+        self.owner = Owner(limits, policy)
         self.outlet = self.owner.outlet = Outlet(self.transport, self.owner)
 
     @property

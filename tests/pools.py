@@ -145,7 +145,13 @@ class Pool:
         self.reactor = Reactor()
         self.clock = simulated_clock(self.reactor)
         self.hub = Hub("epoch-1", self.clock.wall_ns, slots=slots)
-        named = {"username": USER, "password": PASSWORD, "batch_window": 0.0, **settings}
+        named = {
+            "username": USER,
+            "password": PASSWORD,
+            "batch_window": 0.0,
+            "max_connections_per_address": 1000,
+            **settings,
+        }
         self.settings = Settings(**named)
         self.nurseries = []
         self.hired = []
@@ -198,7 +204,7 @@ class Pool:
         """Begin a drain; what is there once it is over."""
         fired = []
         self.pool.stop_accepting()
-        self.pool.drain(GRACE).addCallback(fired.append)
+        self.pool.drain(GRACE, 0.0).addCallback(fired.append)
         return fired
 
     def close(self):

@@ -60,7 +60,12 @@ class Worker:
         self.placements = Placements(self.way)
         self.said = deque()
         self.feed = RemoteFeed(
-            "epoch-1", slots, self._say, parent.clock, max_payload_bytes=MAX_PAYLOAD_BYTES
+            "epoch-1",
+            slots,
+            slots_of_period=parent.hub.slots,
+            send=self._say,
+            clock=parent.clock,
+            max_payload_bytes=MAX_PAYLOAD_BYTES,
         )
         self._to_parent = LinkDecoder()
         self._from_parent = LinkDecoder()
@@ -81,7 +86,7 @@ class Worker:
         return subscriber, None
 
     def leave(self, subscriber):
-        self.feed.leave(subscriber.subscription.mode, subscriber.joined.stream, subscriber)
+        self.feed.leave(subscriber.joined.stream, subscriber)
 
     # What passes.
 
@@ -135,26 +140,22 @@ class Parent:
         self.sent = {}
 
     def _send(self, stream, frames):
-        self.sent.setdefault((self._mode(stream), stream.key), []).extend(frames)
+        self.sent.setdefault(stream.key, []).extend(frames)
         self.relay.send(stream, frames)
-
-    def _mode(self, stream):
-        (mode,) = [mode for mode, streams in self.fanout.streams.items() if stream in set(streams)]
-        return mode
 
     def publish(self, *prices, symbol="EURUSD"):
         self.hub.publish([Tick(symbol, price, 1.0) for price in prices])
 
     def streams_of(self, worker):
-        """The streams that a worker is on, by mode and key."""
+        """The keys of the streams that a worker is on."""
         return {
-            (mode, stream.key)
-            for mode, streams in self.fanout.streams.items()
+            stream.key
+            for streams in self.fanout.streams.values()
             for stream in streams
             if worker.way in stream.subscribers
         }
 
 
 def streams_in(feed):
-    """The streams that somebody listens to at a worker, by mode and key."""
-    return {(mode, stream.key) for mode, streams in feed.streams.items() for stream in streams}
+    """The keys of the streams that somebody listens to at a worker."""
+    return {stream.key for streams in feed.streams.values() for stream in streams}

@@ -25,6 +25,7 @@ SOURCES = tuple(f"127.0.0.{last}" for last in range(2, 12))
 _ANSWERS = {
     FrameType.ACK: pb.AckResponse,
     FrameType.ERROR: pb.ErrorResponse,
+    FrameType.GOAWAY: pb.GoAway,
     FrameType.PONG: pb.HeartbeatResponse,
 }
 
@@ -34,6 +35,7 @@ class Subscriber:
 
     Attributes:
         answers: what came beside batches, as `names` has it.
+        waits_ms: after how many milliseconds to come back, as often as that was told.
         sequences: of the batches.
         end: how it ended: "closed" or what the error is called; "" while it is open.
     """
@@ -41,6 +43,7 @@ class Subscriber:
     def __init__(self, connection, unsent):
         self.socket = connection
         self.answers = []
+        self.waits_ms = []
         self.sequences = []
         self.end = ""
         self._unsent = unsent
@@ -91,7 +94,10 @@ class Subscriber:
             if frame.type is FrameType.DATA_BATCH:
                 self.sequences.append(pb.DataBatch.FromString(frame.payload).batch_sequence)
             else:
-                self.answers += names([_ANSWERS[frame.type].FromString(frame.payload)])
+                answer = _ANSWERS[frame.type].FromString(frame.payload)
+                self.answers += names([answer])
+                if wait_ms := getattr(answer, "retry_after_ms", 0):
+                    self.waits_ms.append(wait_ms)
 
 
 class Crowd:

@@ -170,6 +170,25 @@ def test_nobody_comes_in_through_a_shut_door():
     assert (entrance.enter("10.0.0.3"), entrance.total) == (Rejection.SHUTTING_DOWN, 0)
 
 
+def test_who_is_in_is_counted_when_addresses_begin_to_be_limited():
+    entrance, told = Door(AdmissionLimits()), []
+    entrance.on_change = lambda *change: told.append(change)
+    inside = ["10.0.0.1", "10.0.0.1", "10.0.0.2", "2001:db8::1", "2001:db8::2"]
+    for address in inside:
+        entrance.enter(address)
+    assert told == []
+    limited = AdmissionLimits(max_connections_per_address=2)
+    entrance.change(limited, inside)
+    assert told == [("10.0.0.1", 2), ("10.0.0.2", 1), ("2001:db8::/64", 2)]
+    assert entrance.enter("10.0.0.1") is Rejection.TOO_MANY_FROM_ADDRESS
+    assert entrance.enter("10.0.0.2") is None
+    told.clear()
+    entrance.change(limited._replace(max_connections_per_address=3), [*inside, "10.0.0.2"])
+    assert (entrance.enter("10.0.0.2"), told) == (None, [("10.0.0.2", 1)])
+    entrance.change(AdmissionLimits(), [*inside, "10.0.0.2", "10.0.0.2"])
+    assert (entrance.enter("10.0.0.2"), entrance.total, len(told)) == (None, 8, 1)
+
+
 def test_a_full_server_says_so_before_anything_else():
     entrance = door(max_connections=0, block=["10.0.0.0/8"])
     assert entrance.enter("10.0.0.1") is Rejection.TOO_MANY
@@ -249,6 +268,20 @@ def test_ten_failures_within_a_minute():
     with pytest.raises(RateLimited, match=r"^10 failed logins within 60 s$"):
         table.check("10.0.0.1", 9.0)
     assert wait_ms(table, "10.0.0.2", 9.0) is None
+
+
+def test_other_limits_count_what_has_failed_before():
+    table = failures()
+    for second in range(10):
+        table.record("10.0.0.1", float(second))
+    table.change(AdmissionLimits(max_login_failures=12, login_failure_window=5.0))
+    assert wait_ms(table, "10.0.0.1", 9.0) is None
+    table.record("10.0.0.1", 9.0)
+    table.record("10.0.0.1", 9.0)
+    assert wait_ms(table, "10.0.0.1", 9.0) == 51_000  # for the oldest, as it was to be
+    table.change(AdmissionLimits(max_login_failures=2, login_failure_window=5.0))
+    assert wait_ms(table, "10.0.0.1", 9.0) == 5_000
+    assert wait_ms(table, "10.0.0.1", 14.0) is None
 
 
 def test_the_window_slides():

@@ -1,14 +1,19 @@
 """Logins checked by twisted.cred."""
 
 import pytest
-from twisted.cred.checkers import FilePasswordDB, InMemoryUsernamePasswordDatabaseDontUse
+from twisted.cred.checkers import (
+    FilePasswordDB,
+    ICredentialsChecker,
+    InMemoryUsernamePasswordDatabaseDontUse,
+)
 from twisted.cred.error import LoginFailed, UnauthorizedLogin
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
-from tickstorm.authenticators import CheckerAuthenticator
+from tickstorm.authenticators import CheckerAuthenticator, with_files_read
 from tickstorm.credentials import IAuthenticator, Peer, SharedCredentials, User
+from tickstorm.errors import ConfigError
 from tickstorm.messages import Login
 
 PEER = Peer("10.0.0.1")
@@ -147,3 +152,55 @@ def test_a_table_of_text_as_the_command_line_makes_it():
     table = InMemoryUsernamePasswordDatabaseDontUse()
     table.addUser("alice", "open-sesame")
     assert ask(table) == [User("alice")]
+
+
+# Files that are read once.
+
+
+def file_checkers(path, contents):
+    path.write_bytes(contents)
+    return with_files_read([FilePasswordDB(str(path))])
+
+
+def test_a_file_counts_as_it_was_when_it_was_read(tmp_path):
+    path = tmp_path / "passwords"
+    lines = "# who may\n\nalice:open-sesame\r\nbob:pässwörd:of him\nalice:another\n"
+    checkers = file_checkers(path, lines.encode())
+    assert all(verifyObject(ICredentialsChecker, checker) for checker in checkers)
+    path.unlink()
+    assert ask(*checkers) == [User("alice")]
+    assert ask(*checkers, username="bob", password="pässwörd") == [User("bob")]
+    for username, password in [("alice", "another"), ("carol", ""), ("bob", ""), ("# who may", "")]:
+        assert is_unknown(ask(*checkers, username=username, password=password))
+
+
+def test_other_checkers_stay_what_they_are(tmp_path):
+    table = InMemoryUsernamePasswordDatabaseDontUse(carol=b"sesame")
+    (tmp_path / "passwords").write_text("alice:open-sesame\n")
+    read, same = with_files_read([FilePasswordDB(str(tmp_path / "passwords")), table])
+    assert same is table
+    assert ask(read, same, username="carol", password="sesame") == [User("carol")]
+
+
+@pytest.mark.parametrize(
+    ("contents", "reason"),
+    [
+        (None, "--auth: there is no file {path}"),
+        (b"", "--auth: {path} has nobody in it"),
+        (b"# nobody\n\n", "--auth: {path} has nobody in it"),
+        (b"alice:open-sesame\nbob\n", "--auth: {path}, line 2: it is not NAME:PASSWORD"),
+        (b":open-sesame\n", "--auth: {path}, line 1: it is not NAME:PASSWORD"),
+    ],
+)
+def test_a_file_that_cannot_be_used(tmp_path, contents, reason):
+    path = tmp_path / "passwords"
+    if contents is not None:
+        path.write_bytes(contents)
+    with pytest.raises(ConfigError) as caught:
+        with_files_read([FilePasswordDB(str(path))])
+    assert str(caught.value) == reason.format(path=path)
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        with_files_read([FilePasswordDB(str(tmp_path))])

@@ -166,7 +166,7 @@ def test_tls(tmp_path):
     (tmp_path / "ca.pem").write_bytes(root.pem())
     certificate, key = root.issue("localhost").save(tmp_path, "server")
     description = f"tls:{{port}}:interface=127.0.0.1:cert={certificate}:key={key}"
-    with serving(description.format) as (server, port):
+    with serving(description.format, TICKSTORM_DRAIN_TIMEOUT="1s") as (server, port):
         trusting = f"tls:localhost:{port}:trustRoots={tmp_path / 'ca.pem'}"
         code, output, _ = run(trusting, "-n", "50", "--seconds", "2", "--json", "-")
         report = json.loads(output)

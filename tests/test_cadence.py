@@ -11,10 +11,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tickstorm._pb import tickstorm_pb2 as pb
-from tickstorm.cadence import INTERVAL_MS, BarCadence, TickCadence
+from tickstorm.cadence import BarCadence, TickCadence
 from tickstorm.frames import FrameDecoder, FrameType
-from tickstorm.messages import Mode
-from tickstorm.stream import SEQUENCE_MODULUS, StreamKey
+from tickstorm.messages import PERIOD_MS, Mode
+from tickstorm.sequences import SEQUENCE_MODULUS
+from tickstorm.stream import Surroundings
 from tickstorm.ticks import Tick
 
 START_NS = 1_700_000_000_000_000_000
@@ -74,11 +75,11 @@ def join(cadence, symbols, *slot):
 
 
 def second_bars(slots=1, wall=None):
-    return BarCadence(Mode.SECOND, slots, wall or Wall(), 65536)
+    return BarCadence(1000, slots, wall or Wall(), Surroundings(65536))
 
 
 def tick_cadence(wall=None):
-    return TickCadence(wall or Wall(), 65536)
+    return TickCadence(wall or Wall(), Surroundings(65536))
 
 
 def symbols_and_prices(batch):
@@ -122,12 +123,12 @@ def test_a_period_in_whole():
 
 @pytest.mark.parametrize("mode", [Mode.SECOND, Mode.MINUTE])
 def test_a_batchs_time_is_the_end_of_its_period(mode):
-    cadence = BarCadence(mode, 1, Wall(), 65536)
+    cadence = BarCadence(PERIOD_MS[mode], 1, Wall(), Surroundings(65536))
     listener, _ = join(cadence, None, 0)
     deliver(cadence.close(1234))
     (batch,) = listener.batches
-    assert batch.batch_timestamp_ms == 1234 * INTERVAL_MS[mode]
-    assert INTERVAL_MS == {Mode.SECOND: 1000, Mode.MINUTE: 60_000}
+    assert batch.batch_timestamp_ms == 1234 * PERIOD_MS[mode]
+    assert PERIOD_MS == {Mode.SECOND: 1000, Mode.MINUTE: 60_000, Mode.TICK: 0}
 
 
 def test_a_quiet_period_has_an_empty_batch_with_a_number():
@@ -251,10 +252,10 @@ def test_only_the_bars_that_its_streams_want_are_made_for_a_slot(slots):
 def test_the_same_period_gives_the_same_bytes_in_every_process():
     program = """
 from tickstorm.cadence import BarCadence
-from tickstorm.messages import Mode
+from tickstorm.stream import Surroundings
 from tickstorm.ticks import Tick
 symbols = [f"S{n}" for n in range(50)]
-cadence = BarCadence(Mode.SECOND, 1, lambda: 0, 65536)
+cadence = BarCadence(1000, 1, lambda: 0, Surroundings(65536))
 cadence.open(frozenset(symbols), 0)
 for symbol in reversed(symbols):
     cadence.add(Tick(symbol, 1.0))
@@ -397,7 +398,8 @@ def stays(cadence, moves, turn, slots=1):
                 cadence.add(Tick(f"S{n}", 1.0))
         elif move == "come":
             slot = (index % slots,) if isinstance(cadence, BarCadence) else ()
-            alone = StreamKey(what, *slot) not in {stream.key for stream in cadence.streams}
+            key = (what, *(slot or (0,)))
+            alone = key not in {stream.key[:2] for stream in cadence.streams}
             listener, leave = join(cadence, what, *slot)
             here.append(leave)
             if alone:

@@ -36,6 +36,7 @@ def loaded_by(*arguments):
         ("--version",),
         ("watch", "--help"),
         ("record", "--help"),
+        ("publish", "--help"),
         ("decode", "--help"),
         ("config", "env"),
         ("health", "--http", "nonsense"),
@@ -87,6 +88,7 @@ def test_help_names_the_commands():
         "config",
         "decode",
         "health",
+        "publish",
         "record",
         "watch",
     ]

@@ -2,6 +2,7 @@
 
 from itertools import product
 from math import inf
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -171,7 +172,12 @@ def test_both_cores_see_the_same_conversation():
     assert hear(client, server.take_output()) == [Authenticated()]
     for event in server.receive(client.take_output(), 1.0, 5):
         seen.append(event)
-        server.accept_subscription(Mode.SECOND, {"epoch": "e", "next_sequence": "7"}, 5)
+        server.accept_subscription(
+            Subscription(Mode.SECOND),
+            {"epoch": "e", "next_sequence": "7"},
+            SimpleNamespace(epoch="", next_sequence=0),
+            5,
+        )
     assert seen[1:] == [SubscriptionRequested(SUBSCRIPTION)]
     assert hear(client, server.take_output(), 1.0) == [Subscribed("e", 7, 10.0, 16.0)]
     assert client.wake(11.0, 5) is None

@@ -22,6 +22,8 @@ from tickstorm.config import (
     parse_description,
 )
 from tickstorm.errors import ConfigError
+from tickstorm.factory import MAX_BACKLOG_BYTES
+from tickstorm.history import NO_HISTORY, HistoryLimits
 from tickstorm.hub import HubLimits
 from tickstorm.overload import BacklogLimits
 from tickstorm.publishing import read_right
@@ -79,6 +81,10 @@ def test_defaults():
         "password": "",
         "publishers": (),
         "publish_rate": 100_000,
+        "history": 60.0,
+        "history_bytes": 67_108_864,
+        "history_stream_bytes": 4_194_304,
+        "max_intervals": 32,
         "max_connections": 100_000,
         "max_connections_per_address": 0,
         "allow": (),
@@ -92,11 +98,15 @@ def test_defaults():
         "max_message_bytes": 65_536,
         "max_symbols": 10_000,
         "write_deadline": 5.0,
+        "lossy_write_deadline": 60.0,
         "max_write_queue": 1000,
         "max_write_queue_bytes": 4_194_304,
+        "soft_write_queue_bytes": 1_048_576,
+        "max_backlog_bytes": 268_435_456,
         "tcp_keepalive": True,
         "tcp_read_buffer_bytes": 0,
         "tcp_write_buffer_bytes": 0,
+        "tcp_unsent_bytes": 32_768,
         "tls_enabled": False,
         "tls_cert": "",
         "tls_key": "",
@@ -104,6 +114,7 @@ def test_defaults():
         "tls_client_auth": "none",
         "tls_min_version": "1.3",
         "feed_timeout": 60.0,
+        "drain_delay": 0.0,
         "drain_timeout": 10.0,
     }
 
@@ -124,15 +135,28 @@ def test_the_defaults_are_those_of_the_parts():
         s.max_login_failures,
         s.login_failure_window,
     )
-    assert BacklogLimits() == (s.max_write_queue, s.max_write_queue_bytes, s.write_deadline)
+    assert BacklogLimits() == (
+        s.max_write_queue,
+        s.max_write_queue_bytes,
+        s.write_deadline,
+        s.soft_write_queue_bytes,
+        s.lossy_write_deadline,
+    )
+    assert s.max_backlog_bytes == MAX_BACKLOG_BYTES
     assert SessionLimits() == (
         s.auth_timeout,
         s.heartbeat_interval,
         s.heartbeat_timeout,
         s.max_message_bytes,
     )
-    assert SocketOptions() == (s.tcp_keepalive, s.tcp_read_buffer_bytes, s.tcp_write_buffer_bytes)
-    assert HubLimits() == (s.max_symbols, s.max_message_bytes)
+    assert SocketOptions() == (
+        s.tcp_keepalive,
+        s.tcp_read_buffer_bytes,
+        s.tcp_write_buffer_bytes,
+        s.tcp_unsent_bytes,
+    )
+    assert HubLimits() == (s.max_symbols, s.max_message_bytes, s.max_intervals, NO_HISTORY)
+    assert HistoryLimits() == (s.history, s.history_stream_bytes, s.history_bytes, 1000)
 
 
 @pytest.mark.parametrize("row", SETTINGS, ids=lambda row: row.name)

@@ -27,6 +27,7 @@ from tickstorm.errors import PROTOCOL_ERRORS, NotPermitted
 from tickstorm.frames import FrameType
 from tickstorm.kinds import toml
 from tickstorm.messages import Login
+from tickstorm.reloading import HOLDS
 from tickstorm.tap import Options
 from tickstorm.ticks import Tick
 
@@ -129,6 +130,11 @@ def test_every_setting_is_in_the_table():
         ]
         for setting in SETTINGS
     ]
+
+
+def test_when_each_setting_holds_that_was_changed_is_in_the_table():
+    table = [(name, holds.value) for name, holds in HOLDS.items()]
+    assert [tuple(row) for row in rows(OPERATIONS, "## Reloading")] == table
 
 
 def test_every_rejection_is_in_the_table():

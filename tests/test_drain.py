@@ -1,7 +1,14 @@
 """The way down: every client is told, gets what is queued for it, and is cut if it does not go."""
 
-from conversation import TICK, Server, WireClient, auth, subscribe
+from random import Random
+
+import pytest
+from conversation import SECOND, TICK, Server, WireClient, auth, error, heartbeat, subscribe
 from twisted.logger import LogLevel, globalLogPublisher
+
+from tickstorm._pb import tickstorm_pb2 as pb
+from tickstorm.draining import STEP
+from tickstorm.factory import HASTE
 
 
 def drained(server, seconds=3.0):
@@ -19,7 +26,7 @@ def test_drain_tells_everybody_and_fires_when_the_last_is_gone():
     server.publish(1.0)
     fired = drained(server)
     stopping = "SHUTTING_DOWN"
-    assert streaming.names() == [[1.0], stopping]
+    assert streaming.names() == [[1.0], "GOAWAY"]
     assert (logged_in.names(), new.names()) == ([stopping], [stopping])
     assert all(client.closed and not client.cut for client in (streaming, logged_in, new))
     streaming.vanish()
@@ -44,7 +51,7 @@ def test_drain_sends_the_ticks_collected_so_far():
     client = server.subscribed(TICK)
     server.publish(1.0)
     server.factory.drain(1.0)
-    assert client.names() == [[1.0], "SHUTTING_DOWN"]
+    assert client.names() == ["GOAWAY", [1.0]]
 
 
 def test_drain_cuts_who_does_not_go():
@@ -93,7 +100,7 @@ def test_drain_sends_a_congested_client_what_is_queued_before_its_last_words():
     fired = drained(server)
     assert client.connection.pending_bytes == 0
     client.wire.drain()
-    assert client.names() == [[1.0], [2.0], [3.0], "SHUTTING_DOWN"]
+    assert client.names() == [[1.0], "GOAWAY", [2.0], [3.0]]
     assert len(fired) == 1
 
 
@@ -107,7 +114,7 @@ def test_drain_gives_a_client_that_reads_slowly_all_of_its_time():
         server.advance(1)
     assert (fired, client.closed) == ([], False)
     client.wire.drain()
-    assert client.names() == [*([price] for price in prices), "SHUTTING_DOWN"]
+    assert [name for name in client.names() if name != "GOAWAY"] == [[price] for price in prices]
     assert len(fired) == 1
 
 
@@ -130,7 +137,7 @@ def test_drain_sends_what_is_queued_for_a_wrapped_client_too():
     server.publish(1.0)
     server.publish(2.0)
     drained(server)
-    assert client.names() == [[1.0], [2.0], "SHUTTING_DOWN"]
+    assert client.names() == ["GOAWAY", [1.0], [2.0]]
 
 
 def test_two_drains_both_fire():
@@ -175,3 +182,231 @@ def test_who_comes_when_the_factory_has_been_started_again_is_let_in():
     drained(server)
     server.factory.startFactory()
     assert not server.connect().closed
+
+
+# Over a window of time.
+
+
+def emptying(server, seconds=10.0, window=8.0):
+    """A drain whose streams go on; what is there once it is over."""
+    fired = []
+    server.factory.drain(seconds, window).addCallback(fired.append)
+    return fired
+
+
+def closing_times(server, clients, seconds, step=0.01):
+    """When each client was closed, in seconds from now; those that were are gone then."""
+    began, times = server.reactor.seconds(), {}
+    while server.reactor.seconds() < began + seconds:
+        server.reactor.advance(step)
+        for client in clients:
+            if client.closed and client not in times:
+                times[client] = server.reactor.seconds() - began
+                client.vanish()
+    return [times.get(client) for client in clients]
+
+
+def returns(clients, times):
+    """When each client is told to come back, in seconds from the beginning of the drain."""
+    told = [client.read() for client in clients]
+    return [
+        time + message.retry_after_ms / 1000
+        for time, messages in zip(times, told, strict=True)
+        for message in messages
+        if isinstance(message, pb.GoAway | pb.ErrorResponse)
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 2, 20])
+def test_closes_are_spread_evenly_over_the_window(count):
+    server = Server(random=Random(7))
+    clients = [server.subscribed(SECOND) for _ in range(count)]
+    fired = emptying(server, window=8.0)
+    times = closing_times(server, clients, 8.1)
+    assert fired == [None]
+    part, late = 8.0 / count, STEP + 0.01
+    outside = [
+        time
+        for index, time in enumerate(sorted(times))
+        if not index * part <= time <= (index + 1) * part + late
+    ]
+    assert outside == []
+    assert times != sorted(times) or count < 3
+
+
+def test_clients_come_back_spread_whether_they_are_told_at_once_or_at_their_close():
+    server = Server(random=Random(7))
+    extended = [server.subscribed(TICK) for _ in range(20)]
+    others = [server.subscribed(SECOND) for _ in range(20)]
+    emptying(server, window=8.0)
+    told_at_once = returns(extended, [0.0] * 20)
+    times = closing_times(server, [*extended, *others], 8.1)
+    told_at_close = returns(others, times[20:])
+    assert [
+        0.5 <= back - close < 1.5 + STEP
+        for back, close in zip([*told_at_once, *told_at_close], times, strict=True)
+    ] == [True] * 40
+    assert len({*told_at_once, *told_at_close}) == 40
+
+
+def test_who_knows_goaway_gets_it_at_once_and_no_error():
+    server = Server(random=Random(7))
+    clients = [
+        server.subscribed(SECOND, snapshot=True),
+        server.subscribed(TICK),
+        server.subscribed(SECOND, "EURUSD", start_time_ms=5, metadata={"desk": "7"}),
+    ]
+    emptying(server)
+    first = [client.read() for client in clients]
+    assert [[type(message) for message in messages] for messages in first] == [
+        [pb.GoAway],
+        [pb.GoAway],
+        [],
+    ]
+    assert [message.reason for message, *_ in first[:2]] == ["the server is stopping"] * 2
+    server.advance(8.0)
+    later = [[type(message) for message in client.read()] for client in clients]
+    assert [[kind for kind in kinds if kind is not pb.DataBatch] for kinds in later] == [
+        [],
+        [],
+        [pb.ErrorResponse],
+    ]
+    assert [client.closed for client in clients] == [True] * 3
+    assert server.metrics.protocol_errors == {"SHUTTING_DOWN": 1}
+
+
+def test_the_error_of_a_client_of_version_1_says_when_to_come_back():
+    server = Server(random=Random(7))
+    client = server.connect()
+    emptying(server, window=0.0)
+    (told,) = client.read()
+    retry_after_ms = told.retry_after_ms
+    assert 500 <= retry_after_ms < 1500
+    assert told == error(
+        pb.ERROR_CODE_SHUTTING_DOWN,
+        "the server is stopping",
+        retryable=True,
+        retry_after_ms=retry_after_ms,
+    )
+
+
+def test_streams_logins_and_heartbeats_go_on_until_a_client_is_closed():
+    server = Server(random=Random(7), batch_window=0)
+    streaming, late = server.subscribed(TICK), server.connect()
+    emptying(server, window=8.0)
+    late.send(auth(), subscribe(TICK))
+    for price in (1.0, 2.0):
+        server.publish(price)
+    streaming.send(heartbeat())
+    assert streaming.names() == ["GOAWAY", [1.0], [2.0], "PONG"]
+    assert late.names() == ["ACK", "ACK", [1.0], [2.0]]
+    server.advance(8.0)
+    # It was told when it had not asked for anything yet, so this is its notice.
+    assert (late.names(), streaming.names()) == (["SHUTTING_DOWN"], [])
+
+
+class Late(Random):
+    """Has everything happen as late as can be."""
+
+    def random(self):
+        return 0.999
+
+
+def test_a_silent_client_is_reaped_meanwhile():
+    server = Server(random=Late())
+    client = server.connect()
+    emptying(server, 60.0, window=50.0)
+    server.advance(12.0)
+    assert client.names() == ["AUTH_REQUIRED"]
+
+
+def test_a_goaway_goes_ahead_of_what_is_queued():
+    server = Server(random=Random(7), batch_window=0)
+    client = congested(server, 1.0, 2.0, 3.0)
+    emptying(server, window=8.0)
+    server.publish(4.0)
+    client.wire.drain()
+    assert client.names() == [[1.0], "GOAWAY", [2.0], [3.0], [4.0]]
+    assert not client.closed
+
+
+def test_who_is_behind_goes_first():
+    server = Server(random=Random(7), batch_window=0)
+    clients = [server.subscribed(TICK) for _ in range(5)]
+    slow = congested(server, 1.0, 2.0)
+    emptying(server, window=6.0)
+    server.advance(1.0 + STEP, step=STEP)
+    slow.wire.drain()
+    assert (slow.closed, [client.closed for client in clients]) == (True, [False] * 5)
+
+
+def test_who_leaves_by_itself_is_done_and_an_empty_server_ends_at_once():
+    server = Server(random=Random(7))
+    clients = [server.subscribed(TICK) for _ in range(3)]
+    fired = emptying(server)
+    for client in clients:
+        assert fired == []
+        client.vanish()
+    assert fired == [None]
+    assert server.left_behind() == {}
+    server.factory.stopFactory()
+    assert server.reactor.getDelayedCalls() == []
+    assert [len(emptying(server)) for _ in range(2)] == [1, 1]
+    assert server.reactor.getDelayedCalls() == []
+
+
+def test_a_drain_that_is_hastened_closes_all_at_once_and_cuts_who_stays():
+    server = Server(random=Random(7))
+    clients = [server.subscribed(TICK), server.subscribed(SECOND)]
+    fired = emptying(server, 60.0, window=48.0)
+    server.factory.hasten()
+    assert [client.names() for client in clients] == [["GOAWAY"], ["SHUTTING_DOWN"]]
+    assert [client.closed for client in clients] == [True, True]
+    clients[0].vanish()
+    server.advance(HASTE)
+    assert (clients[1].cut, fired) == (True, [])
+    clients[1].vanish()
+    assert fired == [None]
+    server.factory.stopFactory()
+    assert server.reactor.getDelayedCalls() == []
+
+
+def test_there_is_nothing_to_hasten_without_a_drain():
+    server = Server()
+    client = server.subscribed(TICK)
+    server.factory.hasten()
+    server.advance(HASTE)
+    assert (client.names(), client.closed) == ([], False)
+
+
+def test_a_second_drain_tells_nobody_again():
+    server = Server(random=Random(7))
+    clients = [server.subscribed(TICK), server.subscribed(SECOND)]
+    first, second = emptying(server, window=8.0), emptying(server, window=8.0)
+    server.advance(8.0)
+    told = [[name for name in client.names() if isinstance(name, str)] for client in clients]
+    assert told == [["GOAWAY"], ["SHUTTING_DOWN"]]
+    for client in clients:
+        client.vanish()
+    assert (first, second) == ([None], [None])
+
+
+class Awkward:
+    """A connection that breaks down whatever is asked of it."""
+
+    pending_bytes = 0
+
+    def announce_end(self, retry_after_ms, reason):
+        raise ZeroDivisionError
+
+    def see_off(self, last_words):
+        raise ZeroDivisionError
+
+
+def test_one_that_breaks_down_keeps_nobody_from_its_close(failures):
+    server = Server(random=Random(7))
+    clients = [server.subscribed(TICK) for _ in range(3)]
+    server.factory._draining.begin([Awkward(), *server.factory.connections.values()], 0.0)
+    assert [client.closed for client in clients] == [True] * 3
+    assert [type(failure) for failure in failures] == [ZeroDivisionError] * 2
+    failures.clear()

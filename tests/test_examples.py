@@ -1,4 +1,4 @@
-"""The examples, each as a process: the others watch what one serves."""
+"""The examples, each as a process: some watch what one serves, and two publish."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from workers_server import Launched
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 LONGEST = 30
@@ -89,3 +90,31 @@ def test_going_on_after_its_own_end(tmp_path, port):
     with Process(*arguments) as watcher:
         watcher.wait_for(r"^Subscribed.* recovered=True")
         assert int(watcher.wait_for(r"^ +(\d+) ACME ")[1]) == last + 1
+
+
+@pytest.fixture(name="open_port", scope="module")
+def serve_publishers(tmp_path_factory):
+    """The port of a server that the examples' user may publish to."""
+    login = {name: ENVIRONMENT[name] for name in ("STREAM_USER", "STREAM_PASS")}
+    folder = tmp_path_factory.mktemp("server")
+    with Launched(
+        folder, workers=0, environ={**login, "TICKSTORM_PUBLISHERS": "demo:A*"}
+    ) as server:
+        yield server.port
+
+
+@pytest.fixture(name="publishing", params=["publish_twisted.py", "publish_asyncio.py"])
+def choose_publishing(request):
+    return request.param
+
+
+def test_publishing(publishing, open_port):
+    with Process(publishing, f"127.0.0.1:{open_port}", "ACME") as publisher:
+        publisher.wait_for(r"^Admitted")
+        publisher.wait_for(r"^3 published$")
+
+
+def test_publishing_what_the_user_may_not_is_the_end(publishing, open_port):
+    with Process(publishing, f"127.0.0.1:{open_port}", "OTHER") as publisher:
+        publisher.wait_for(r"MayNotPublish.*tick 0: this user may not publish OTHER; no tick was")
+        assert publisher.exit_code() == 1

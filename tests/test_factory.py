@@ -3,7 +3,18 @@
 from ipaddress import ip_network
 
 import pytest
-from conversation import TICK, Server, WireClient, auth, error, heartbeat, read, subscribe
+from conversation import (
+    PASSWORD,
+    TICK,
+    USER,
+    Server,
+    WireClient,
+    auth,
+    error,
+    heartbeat,
+    read,
+    subscribe,
+)
 from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import StringTransport
@@ -13,6 +24,7 @@ from twisted.python.failure import Failure
 
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.admission import AdmissionLimits
+from tickstorm.credentials import SharedCredentials
 from tickstorm.factory import TickstormFactory
 from tickstorm.fanout import FanOut
 from tickstorm.protocol import LINGER, MAX_TURNED_AWAY
@@ -347,7 +359,7 @@ def test_a_factory_that_cannot_start_leaves_no_timer():
     server = Server()
     timers = list(server.reactor.getDelayedCalls())
     second = TickstormFactory(
-        FanOut(server.hub, server.clock), server.factory.authenticator, server.clock
+        FanOut(server.hub, server.clock), SharedCredentials(USER, PASSWORD), server.clock
     )
     with pytest.raises(RuntimeError):
         second.startFactory()

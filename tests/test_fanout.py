@@ -14,7 +14,7 @@ from conversation import (
 
 from tickstorm.broadcast import TIMED_RUN
 from tickstorm.fanout import FanOut
-from tickstorm.messages import MAX_TICKS_PER_BATCH, Mode
+from tickstorm.messages import MAX_TICKS_PER_BATCH, PERIOD_MS, Mode
 from tickstorm.ticks import Tick
 
 
@@ -82,7 +82,7 @@ def test_symbol_sets_are_streams_of_their_own_and_equal_sets_share_one():
     one = server.subscribed(SECOND, "A")
     same = server.subscribed(SECOND, "B", "A", "B")
     both = server.subscribed(SECOND, "A", "B")
-    assert len(server.hub.bars[1].streams) == 3
+    assert len(server.hub.bars[1000].streams) == 3
     for symbol, price in (("A", 1.0), ("B", 2.0), ("C", 3.0)):
         server.publish(price, symbol=symbol)
     server.advance(1)
@@ -173,16 +173,16 @@ def test_a_subscriber_that_fails_spares_other_streams_and_later_frames_and_runs(
 def test_a_period_that_cannot_be_ended_is_counted_and_the_next_one_is(mode, seconds, failures):
     server = Server(start=START + 20)  # a whole minute
     client = server.subscribed(mode)
-    close = server.hub.bars[mode].close
+    close = server.hub.bars[PERIOD_MS[mode]].close
 
     def fail(end):
         raise ValueError("no")
 
-    server.hub.bars[mode].close = fail
+    server.hub.bars[PERIOD_MS[mode]].close = fail
     for _ in range(seconds):
         client.send(heartbeat())
         server.advance(1)
-    server.hub.bars[mode].close = close
+    server.hub.bars[PERIOD_MS[mode]].close = close
     for _ in range(seconds):
         client.send(heartbeat())
         server.advance(1)

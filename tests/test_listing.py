@@ -41,10 +41,12 @@ def test_a_connection_that_has_said_nothing():
         "certificate": None,
         "mode": None,
         "symbols": None,
+        "overload": None,
         "age_s": 1.235,
         "bytes_sent": 0,
         "pending_bytes": 0,
         "congested": False,
+        "warned": False,
     }
 
 
@@ -72,10 +74,12 @@ def test_a_subscriber_that_reads():
         "certificate": None,
         "mode": "SECOND",
         "symbols": ["EURUSD", "GBPUSD"],
+        "overload": "DISCONNECT",
         "age_s": 0.0,
         "bytes_sent": sent,
         "pending_bytes": 0,
         "congested": False,
+        "warned": False,
     }
 
 

@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from twisted.python.log import textFromEventDict
 from zope.interface.verify import verifyObject
 
-from tickstorm.log import json_line, log_to, observer, text_line
+from tickstorm.log import Threshold, json_line, log_to, observer, text_line
 from tickstorm.messages import Login
 
 TIME = 1_700_000_000.1234
@@ -311,14 +311,14 @@ def test_an_event_without_a_time_as_text():
 )
 def test_a_terminal_gets_colours(level, word):
     stream = Terminal()
-    observer(stream, "text", "info")(event(level=LogLevel.levelWithName(level)))
+    observer(stream, "text", Threshold("info"))(event(level=LogLevel.levelWithName(level)))
     assert stream.getvalue() == f"{STAMP} {word} tickstorm.test: it happened\n"
 
 
 def test_what_a_stream_cannot_encode_is_escaped():
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, "ascii")
-    observer(stream, "text", "info")(event("caf\xe9 \ud800"))
+    observer(stream, "text", Threshold("info"))(event("caf\xe9 \ud800"))
     assert raw.getvalue().decode() == rf"{STAMP} info     tickstorm.test: caf\xe9 \ud800" + "\n"
 
 
@@ -328,7 +328,7 @@ def test_what_a_stream_cannot_encode_is_escaped():
 @pytest.mark.parametrize("format", ["json", "text"])
 def test_every_event_becomes_one_entry(format):
     stream = io.StringIO()
-    write = observer(stream, format, "debug")
+    write = observer(stream, format, Threshold("debug"))
     assert verifyObject(ILogObserver, write)
     for odd in (event("a\nb"), {}, event(field="\n" * 9), event("{"), event(field=Broken())):
         write(odd)
@@ -348,7 +348,7 @@ class Unhashable(str):
 @pytest.mark.parametrize("format", ["json", "text"])
 def test_an_event_that_cannot_be_written_leaves_a_trace(format):
     stream = io.StringIO()
-    observer(stream, format, "info")({**event(), Unhashable("x"): 1})
+    observer(stream, format, Threshold("info"))({**event(), Unhashable("x"): 1})
     assert "an event could not be written: " in stream.getvalue()
     assert "not today" in stream.getvalue()
 
@@ -365,7 +365,7 @@ def test_an_event_that_cannot_be_written_leaves_a_trace(format):
 )
 def test_levels_below_are_left_out(least, written):
     stream = io.StringIO()
-    write = observer(stream, "json", least)
+    write = observer(stream, "json", Threshold(least))
     for level in LogLevel.iterconstants():
         write(event(level.name, level))
     write(event("odd", "loud"))
@@ -374,12 +374,14 @@ def test_levels_below_are_left_out(least, written):
 
 def test_an_unknown_level_is_refused():
     with pytest.raises(InvalidLogLevelError):
-        observer(io.StringIO(), "json", "loud")
+        observer(io.StringIO(), "json", Threshold("loud"))
 
 
 def test_a_logger_of_twisted_writes_through_it():
     stream = io.StringIO()
-    log = Logger("tickstorm.factory", observer=LogPublisher(observer(stream, "json", "info")))
+    log = Logger(
+        "tickstorm.factory", observer=LogPublisher(observer(stream, "json", Threshold("info")))
+    )
     log.warn("connection {connection} ended", connection=4)
     log.debug("unseen")
     found = json.loads(stream.getvalue())
@@ -388,7 +390,7 @@ def test_a_logger_of_twisted_writes_through_it():
 
 
 def test_twistd_finds_the_observer_on_the_application():
-    application, written = Componentized(), observer(io.StringIO(), "json", "info")
+    application, written = Componentized(), observer(io.StringIO(), "json", Threshold("info"))
     log_to(application, written)
     assert application.getComponent(ILogObserver) is written
 
@@ -398,9 +400,9 @@ import sys
 from twisted.application.app import AppLogger
 from twisted.application.service import Application
 from twisted.python import log
-from tickstorm.log import log_to, observer
+from tickstorm.log import Threshold, log_to, observer
 application = Application("tickstorm")
-log_to(application, observer(sys.stdout, "json", "info"))
+log_to(application, observer(sys.stdout, "json", Threshold("info")))
 logger = AppLogger({})
 logger.start(application)
 print("printed\\nlines")

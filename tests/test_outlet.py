@@ -3,8 +3,10 @@
 import sys
 
 import pytest
+from lagging import batch, told
 from outlets import LIMITS, Direct, frame
 
+from tickstorm.messages import Overload
 from tickstorm.outlet import MAX_ANSWER_BYTES, PIECE_BYTES
 from tickstorm.overload import BacklogLimits
 
@@ -171,6 +173,90 @@ def test_a_relieved_connection_still_reads():
     direct.socket.inbox = b"heartbeat"
     direct.wire.turn()
     assert (direct.peer.received, direct.peer.lost) == (b"heartbeat", [])
+
+
+# Policies.
+
+
+def test_what_is_dropped_or_told_of_is_not_counted_as_sent_by_the_stream():
+    direct = Direct(0, policy=Overload.DROP_OLDEST)
+    outlet, frames = direct.outlet, [batch(number, ("A", 1.0)) for number in range(1, 21)]
+    for each in frames:
+        outlet.deliver(each)
+    assert outlet.pending_bytes == sum(map(len, frames[12:]))
+    assert outlet.own_bytes == -sum(map(len, frames[1:12]))
+    direct.drain()
+    assert [each[0] for each in told(direct.taken)] == [1, 2, *range(13, 21)]
+    assert outlet.own_bytes == len(direct.taken) - sum(map(len, frames))
+
+
+@pytest.mark.parametrize("policy", Overload)
+def test_the_next_number_is_that_of_what_is_queued_or_of_the_streams_next_batch(policy):
+    direct = Direct(0, policy=policy)
+    outlet = direct.outlet
+    numbers = [outlet.next_sequence(1)]
+    for number in range(1, 5):
+        outlet.deliver(batch(number, ("A", 1.0)))
+        numbers.append(outlet.next_sequence(number + 1))
+    direct.drain()
+    assert [*numbers, outlet.next_sequence(5)] == [1, 2, 2, 2, 2, 5]
+
+
+def test_what_is_queued_is_told_in_words():
+    direct = Direct(0)
+    told_so = [direct.outlet.unsent]
+    for number in range(1, 4):
+        direct.outlet.deliver(batch(number))
+        told_so.append(direct.outlet.unsent)
+    assert told_so == ["", "", "batch 2 was not sent", "batches 2 to 3 were not sent"]
+
+
+def test_a_stream_is_dropped_but_for_what_was_begun_and_answers():
+    direct = Direct(30)
+    outlet, frames = direct.outlet, [batch(number, ("A", 1.0)) for number in range(1, 5)]
+    outlet.drop_stream()  # nothing is queued: nothing happens
+    for each in frames:
+        outlet.deliver(each)
+    outlet.answer(b"pong")
+    outlet.drop_stream()
+    assert (outlet.pending_bytes, outlet.own_bytes) == (0, 4 - sum(map(len, frames[1:])))
+    outlet.deliver(batch(9, ("A", 1.0)))
+    direct.drain()
+    assert direct.taken == frames[0] + b"pong" + batch(9, ("A", 1.0))
+    assert direct.owner.events == ["congested", "congested", "relieved"]
+
+
+def test_to_drop_a_stream_puts_no_deadline_off():
+    direct = Direct(0)
+    direct.outlet.deliver(frame(1))
+    direct.owner.time += 4.0
+    direct.outlet.drop_stream()
+    direct.owner.time += 1.0
+    direct.outlet.check(direct.owner.time)
+    assert direct.owner.events[2:] == ["what was written 5 s ago is not yet read"]
+
+
+def test_the_owner_hears_how_full_the_queue_is():
+    direct = Direct(0)
+    for number in range(5):
+        direct.outlet.deliver(frame(number))
+    assert direct.owner.fill == 4 / LIMITS.max_frames
+    direct.drain()
+    assert direct.owner.fill == 0.0
+
+
+def test_a_connection_that_is_lost_gives_back_what_was_queued():
+    direct = Direct(0)
+    for number in range(5):
+        direct.outlet.deliver(frame(number))
+    budget = direct.owner.backlogs.budget
+    assert budget.bytes == direct.outlet.pending_bytes == 400
+    direct.outlet.lose()
+    assert budget.bytes == direct.outlet.pending_bytes == 0
+    direct.outlet.deliver(frame(9))
+    direct.outlet.answer(b"pong")
+    direct.outlet.lose()
+    assert (direct.taken, direct.owner.events) == (b"", ["congested"])
 
 
 # Bounds.

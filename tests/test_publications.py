@@ -199,6 +199,39 @@ def test_a_rate_is_told_with_the_time_to_wait():
     assert server.metrics.publications == {"accepted": 2, "RATE_LIMITED": 1}
 
 
+def test_behind_what_was_refused_is_refused_what_follows_it():
+    server = serving(publish_rate=Rate(10, 2))
+    subscriber, publisher = server.subscribed(TICK), publishing(server)
+    requests = [publish(float(n), float(n), request_id=n, after=n - 1) for n in (1, 2)]
+    publisher.send(*requests, publish(3.0, request_id=3, after=2))
+    answers = publisher.read()
+    assert answers[0] == ack(2, request_id=1)
+    assert answers[2] == error(
+        pb.ERROR_CODE_RATE_LIMITED,
+        "request 2, which it is to follow, was not carried out last",
+        details="request 3",
+        retryable=True,
+    )
+    server.reactor.advance(1)
+    publisher.send(requests[1], publish(3.0, request_id=3, after=2))
+    server.reactor.advance(1)
+    publisher.send(publish(3.0, request_id=3, after=2))
+    assert publisher.names() == ["ACK", "RATE_LIMITED", "ACK"]
+    assert subscriber.names() == [[1.0, 1.0], [2.0, 2.0], [3.0]]
+
+
+def test_who_may_publish_is_told_how_often_to_be_heard_and_the_run_of_the_server():
+    server = serving()
+    client = server.connect()
+    client.send(auth())
+    (answer,) = client.read()
+    assert answer.metadata == {
+        "epoch": "epoch-1",
+        "heartbeat_interval_ms": "15000",
+        "heartbeat_timeout_ms": "20000",
+    }
+
+
 def test_a_payload_that_is_none_ends_the_conversation():
     server = serving()
     publisher = publishing(server)

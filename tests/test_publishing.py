@@ -2,7 +2,7 @@
 
 import pytest
 
-from tickstorm.errors import InvalidPublication, MayNotPublish, PublishingTooFast
+from tickstorm.errors import InvalidPublication, MayNotPublish, OutOfTurn, PublishingTooFast
 from tickstorm.hub import Hub, HubLimits
 from tickstorm.publishing import (
     REMEMBERED_PUBLISHERS,
@@ -37,9 +37,9 @@ class Desk:
         self.published.extend(tick.symbol for tick in ticks)
         return count
 
-    def take(self, *symbols, publisher=ALICE, request_id=0, now=0.0, price=1.0):
+    def take(self, *symbols, publisher=ALICE, request_id=0, now=0.0, price=1.0, after=0):
         ticks = [Tick(symbol, price) for symbol in symbols]
-        return self.intake.take(Publication(publisher, request_id, ticks), now)
+        return self.intake.take(Publication(publisher, request_id, ticks, after), now)
 
 
 # Who may publish what.
@@ -124,6 +124,19 @@ def test_the_rate_is_that_of_all_connections_of_a_user():
     assert len(desk.published) == 7
 
 
+def test_other_rights_and_another_rate_forget_no_request():
+    desk = Desk(rate=Rate(10, 4))
+    desk.take("A", "B", "C", request_id=7)
+    desk.intake.change({"alice": SymbolSet(["A"])}, Rate(10, 4))
+    with pytest.raises(PublishingTooFast):
+        desk.take("A", "A")
+    with pytest.raises(MayNotPublish):
+        desk.take("B")
+    desk.intake.change({"alice": SymbolSet("*")}, Rate(20, 20))
+    assert desk.take(*["B"] * 20) == Accepted(20)
+    assert desk.take("A", "B", "C", request_id=7) == Accepted(3, repeated=True)
+
+
 # Once.
 
 
@@ -175,3 +188,50 @@ def test_the_publisher_that_was_quiet_longest_is_forgotten():
     assert desk.take("A", publisher=publishers[0], request_id=1).repeated
     assert desk.take("A", publisher=publishers[2], request_id=1).repeated
     assert not desk.take("A", publisher=publishers[1], request_id=1).repeated
+
+
+# In order.
+
+
+def test_a_request_is_carried_out_behind_the_one_that_it_is_to_follow():
+    desk = Desk()
+    desk.take("A", request_id=5)
+    assert desk.take("B", request_id=7, after=5) == Accepted(1)
+    assert desk.take("C", request_id=8, after=7) == Accepted(1)
+    assert desk.published == ["A", "B", "C"]
+
+
+@pytest.mark.parametrize("after", [4, 6, 8])
+def test_or_not_at_all(after):
+    desk = Desk()
+    for request_id in (4, 5):
+        desk.take("A", request_id=request_id)
+    with pytest.raises(OutOfTurn, match=f"^request {after}, which it is to follow, was not carr"):
+        desk.take("B", request_id=7, after=after)
+    assert desk.published == ["A", "A"]
+
+
+def test_behind_a_first_request_that_was_refused_nothing_follows():
+    desk = Desk(rate=Rate(10, 2))
+    with pytest.raises(PublishingTooFast):
+        desk.take("A", "B", "C", request_id=1)
+    for request_id in (2, 3):
+        with pytest.raises(OutOfTurn):
+            desk.take("D", request_id=request_id, after=request_id - 1)
+    assert desk.take("E", request_id=2) == Accepted(1)
+    assert desk.published == ["E"]
+
+
+def test_what_was_carried_out_is_answered_whatever_it_followed():
+    desk = Desk()
+    for request_id in (1, 2, 3):
+        desk.take("A", request_id=request_id, after=request_id - 1)
+    assert desk.take("A", request_id=2, after=1) == Accepted(1, repeated=True)
+    assert desk.take("A", request_id=4, after=3) == Accepted(1)
+
+
+def test_another_publisher_changes_nothing_in_the_order_of_one():
+    desk = Desk()
+    desk.take("A", request_id=1)
+    desk.take("B", request_id=9, publisher=Publisher("alice", "desk-2"))
+    assert desk.take("C", request_id=2, after=1) == Accepted(1)

@@ -15,9 +15,12 @@ def counted(number):
     metrics.messages_sent = 2 * number
     metrics.bytes_sent = 3 * number
     metrics.slow_consumers = 4 * number
+    metrics.slow_warnings = 6 * number
+    metrics.ticks_lost.update(dropped=number)
     metrics.tls_failures = 5 * number
     metrics.logins.update(accepted=number)
     metrics.publications.update(accepted=number)
+    metrics.resumes.update(recovered=number)
     metrics.rejections.update(too_many=number)
     metrics.protocol_errors.update(INVALID_AUTH=number)
     metrics.tls_handshakes[("TLSv1.3", "some")] += number
@@ -39,6 +42,7 @@ def reading(number, **fields):
         queued_bytes=3 * number,
         subscribers={"SECOND": number, f"ONLY_{number}": 1},
         metrics=counted(number),
+        warned=4 * number,
         **fields,
     )
 
@@ -57,6 +61,7 @@ def test_readings_add_up():
         333,
         Counter(SECOND=111, ONLY_1=1, ONLY_10=1, ONLY_100=1),
         None,
+        warned=444,
     )
     assert as_values(total.metrics) == as_values(counted(111))
 

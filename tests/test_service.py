@@ -1,7 +1,7 @@
 """The service: a whole server in memory, as another application has it."""
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from ipaddress import ip_network
 
 import pytest
@@ -12,12 +12,17 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.logger import formatEvent, globalLogPublisher
+from twisted.protocols.policies import WrappingFactory
+from zope.interface import implementer
 
 from tickstorm.admission import AdmissionLimits
 from tickstorm.clock import simulated_clock
 from tickstorm.credentials import SharedCredentials, User
 from tickstorm.errors import ConfigError, ListenError, SourceError
+from tickstorm.factory import HASTE
 from tickstorm.fanout import FanOut
+from tickstorm.interfaces import IChaoticSource
 from tickstorm.overload import BacklogLimits
 from tickstorm.publishing import read_right
 from tickstorm.service import TickstormService, make_factory
@@ -149,7 +154,7 @@ def test_it_is_a_part_of_another_application():
     reactor.advance(1)
     assert client.names() == [[1.5]]
     stopped = application.stopService()
-    assert client.names() == ["SHUTTING_DOWN"]
+    assert client.names() == ["GOAWAY"]
     client.vanish()
     assert stopped.called
     assert reactor.listening == []
@@ -220,6 +225,48 @@ def test_a_source_that_cannot_be_made():
 # All or nothing.
 
 
+@implementer(IChaoticSource)
+class ChaoticSource(Source):
+    """A source whose server misbehaves: it has the factory behind another."""
+
+    def wrapFactory(self, factory):
+        return WrappingFactory(factory)
+
+
+def test_a_chaotic_source_stands_before_the_subscribers_ports():
+    reactor = Reactor()
+    service = serve(reactor, make=lambda _: ChaoticSource(reactor.events))
+    started(service)
+    assert type(reactor.factory(PORT)) is WrappingFactory
+    assert reactor.factory(PORT).wrappedFactory is service.factory
+    assert type(reactor.factory(PAGE)) is not WrappingFactory
+    client = Client(service.factory)
+    client.send(auth(), subscribe())
+    assert client.names() == ["ACK", "ACK"]
+    service.hub.publish([Tick("EURUSD", 1.5, 1.0)])
+    reactor.advance(1)
+    assert client.names() == [[1.5]]
+
+
+def test_without_one_the_ports_have_the_factory_itself():
+    reactor = Reactor()
+    service = started(serve(reactor))
+    assert reactor.factory(PORT) is service.factory
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"workers": 2}, "source 'test:': chaos= needs workers = 0, not 2"),
+        ({"source": ("test:", "test:b")}, "source 'test:b': there is chaos= already; give it once"),
+    ],
+)
+def test_chaos_that_cannot_be(settings, error):
+    with pytest.raises(SourceError) as caught:
+        serve(make=lambda _: ChaoticSource([]), **settings)
+    assert str(caught.value) == error
+
+
 def test_a_second_port_that_cannot_be_had_stops_the_first():
     reactor = Reactor(2)
     service = serve(reactor, port=("tcp:1", "tcp:2"), http="")
@@ -255,14 +302,89 @@ def test_it_stops_in_order():
     client.send(auth(), subscribe())
     client.read()
     stopped = service.stopService()
-    assert reactor.events == [f"port {PORT}", "source"]
-    assert client.names() == ["SHUTTING_DOWN"]
+    assert reactor.events == [f"port {PORT}"]
+    assert client.names() == ["GOAWAY"]
     assert reasons(reactor) == ["the server is stopping"]
+    service.hub.publish([Tick("EURUSD", 1.5, 1.0)])
+    reactor.advance(0.01)
+    assert client.names() == [[1.5]]
     assert not stopped.called
     client.vanish()
     assert stopped.called
     assert reactor.events == [f"port {PORT}", "source", f"port {PAGE}"]
     assert reactor.getDelayedCalls() == []
+
+
+def test_its_clients_are_closed_one_after_the_other_until_80_percent_of_the_time():
+    reactor = Reactor()
+    service = started(serve(reactor, drain_timeout=10.0))
+    clients = [Client(service.factory) for _ in range(10)]
+    service.stopService()
+    closed = []
+    for _ in range(8):
+        closed.append(sum(client.closed for client in clients))
+        reactor.pump([0.05] * 20)
+    assert (closed[0], sum(client.closed for client in clients)) == (0, 10)
+    assert closed == sorted(closed)
+    assert len(set(closed)) > 4
+
+
+def test_while_a_stop_is_only_announced_it_goes_on():
+    reactor = Reactor()
+    service = started(serve(reactor, drain_delay=3.0))
+    stopped = service.stopService()
+    assert (ask(reactor, "/health/ready")[0], reasons(reactor)) == (503, ["the server is stopping"])
+    client = Client(service.factory)
+    client.send(auth(), subscribe())
+    service.hub.publish([Tick("EURUSD", 1.5, 1.0)])
+    reactor.advance(2.9)
+    assert client.names() == ["ACK", "ACK", [1.5]]
+    assert reactor.listening == [PAGE, PORT]
+    reactor.advance(0.1)
+    assert (client.names(), reactor.listening) == (["GOAWAY"], [PAGE])
+    client.vanish()
+    assert stopped.called
+
+
+def test_a_stop_that_is_hastened_waits_for_nothing():
+    reactor = Reactor()
+    make = lambda _: Source(reactor.events, at_stop=Deferred())  # noqa: E731
+    service = started(serve(reactor, make=make, drain_delay=60.0, drain_timeout=60.0))
+    client = Client(service.factory)
+    stopped = service.stopService()
+    service.hasten()
+    assert (client.names(), client.closed) == (["SHUTTING_DOWN"], True)
+    reactor.advance(HASTE)
+    assert client.cut
+    assert not stopped.called
+    client.vanish()
+    assert stopped.called
+    assert reactor.getDelayedCalls() == []
+
+
+def test_so_is_one_that_is_in_the_middle_of_its_drain():
+    reactor = Reactor()
+    service = started(serve(reactor, drain_timeout=60.0))
+    client = Client(service.factory)
+    stopped = service.stopService()
+    reactor.advance(0.01)
+    assert not client.closed
+    service.hasten()
+    assert (client.names(), client.closed) == (["SHUTTING_DOWN"], True)
+    client.vanish()
+    assert stopped.called
+
+
+def test_there_is_nothing_to_hasten_unless_it_stops():
+    reactor = Reactor()
+    service = started(serve(reactor))
+    client = Client(service.factory)
+    service.hasten()
+    reactor.advance(HASTE)
+    assert not client.closed
+    service.stopService()
+    reactor.advance(HASTE)
+    assert not client.cut
 
 
 def test_a_client_that_stays_is_cut():
@@ -334,6 +456,9 @@ OF_THE_FACTORY = {
     "max_write_queue": 5,
     "max_write_queue_bytes": 60_000,
     "write_deadline": 7.0,
+    "soft_write_queue_bytes": 30_000,
+    "lossy_write_deadline": 70.0,
+    "max_backlog_bytes": 2_000_000,
     "max_connections": 8,
     "max_connections_per_address": 9,
     "allow": (ip_network("10.0.0.0/8"),),
@@ -343,13 +468,15 @@ OF_THE_FACTORY = {
     "tcp_keepalive": False,
     "tcp_read_buffer_bytes": 12,
     "tcp_write_buffer_bytes": 13,
+    "tcp_unsent_bytes": 14,
     "batch_window": 0.5,
 }
 ELSEWHERE = {
     "port", "http", "source", "delivery", "workers", "log_format", "log_level", "username",
     "password", "max_symbols", "feed_timeout", "drain_timeout", "tls_enabled", "tls_cert",
     "tls_key", "tls_ca", "tls_client_auth", "tls_min_version", "origins",
-    "publishers", "publish_rate",
+    "publishers", "publish_rate", "history", "history_bytes", "history_stream_bytes",
+    "max_intervals", "drain_delay",
 }  # fmt: skip
 """Those that the tests of this file, of the settings and of the log look at one by one."""
 
@@ -364,8 +491,10 @@ def test_every_setting_of_connections_reaches_the_factory():
         simulated_clock(reactor),
     )
     assert factory.session_limits == SessionLimits(1.0, 2.0, 3.0, 40_000)
-    assert factory.backlog_limits == BacklogLimits(5, 60_000, 7.0)
-    assert factory.socket_options == SocketOptions(False, 12, 13)
+    backlogs = factory.congestion.backlogs
+    assert backlogs.limits == BacklogLimits(5, 60_000, 7.0, 30_000, 70.0)
+    assert backlogs.budget.max_bytes == 2_000_000
+    assert factory.socket_options == SocketOptions(False, 12, 13, 14)
     networks = ((ip_network("10.0.0.0/8"),), (ip_network("10.1.0.0/16"),))
     assert factory.door._limits == AdmissionLimits(8, 9, *networks, 4, 11.0)
     assert factory.login_failures._limits == factory.door._limits
@@ -420,3 +549,172 @@ def test_when_a_certificate_expires_is_a_metric(tmp_path):
     labels, number = line.split()
     assert labels == f'{name}{{certificate="{certificate}"}}'
     assert float(number) == NOT_AFTER.timestamp()
+
+
+# Settings that are read anew.
+
+
+@pytest.fixture(name="said")
+def keep_log():
+    """What is said, as its level and its text."""
+    events = []
+    globalLogPublisher.addObserver(events.append)
+    yield lambda: [(each["log_level"].name, formatEvent(each)) for each in events]
+    globalLogPublisher.removeObserver(events.append)
+
+
+def reread(service, **changed):
+    return service.reload(replace(service.settings, **changed))
+
+
+def logged_in(service, password=PASSWORD, address="10.0.0.1"):
+    client = Client(service.factory, address)
+    client.send(auth(password=password))
+    return client.names()
+
+
+def test_everything_that_can_change_does_for_who_comes_and_who_is_in_stays():
+    service = started(serve())
+    streaming = Client(service.factory, "10.9.0.1")
+    streaming.send(auth(), subscribe())
+    limits = {**OF_THE_FACTORY, "password": "another-1", "max_connections_per_address": 3}
+    del limits["max_message_bytes"], limits["batch_window"]
+    limits["max_write_queue_bytes"] = 70_000
+    reread(service, **limits, feed_timeout=5.0, drain_delay=7.0)
+    factory = service.factory
+    fresh = make_factory(
+        service.settings, factory.feed, factory.logins.authenticator, service.factory.clock
+    )
+    for part in ("session_limits", "socket_options", "verbose"):
+        assert getattr(factory, part) == getattr(fresh, part)
+    ours, others = factory.congestion.backlogs, fresh.congestion.backlogs
+    assert (ours.limits, ours.budget.max_bytes) == (others.limits, others.budget.max_bytes)
+    assert factory.door._limits == fresh.door._limits
+    assert factory.login_failures._limits == fresh.login_failures._limits
+    assert logged_in(service, address="10.9.0.1") == ["INVALID_AUTH"]
+    assert logged_in(service, "another-1", "10.9.0.1") == ["ACK"]
+    assert logged_in(service, "another-1", "10.1.0.1") == ["NOT_PERMITTED"]
+    # The two that have ended are still there, as they have not closed their side.
+    assert logged_in(service, "another-1", "10.9.0.1") == ["RATE_LIMITED"]
+    service.hub.publish([Tick("EURUSD", 1.5, 1.0)])
+    factory.feed.flush()
+    assert streaming.names() == ["ACK", "ACK", [1.5]]
+
+
+def test_what_has_changed_is_said_by_its_name_alone(said):
+    service = started(serve())
+    before = len(said())
+    change = reread(service, password="another-1", workers=2, max_symbols=5, log_level="debug")
+    assert said()[before:] == [
+        ("warn", "workers has changed, which needs a restart"),
+        ("warn", "max_symbols has changed, which needs a restart"),
+        ("info", "the settings are read anew; changed: log_level, password"),
+    ]
+    assert (change.taken, change.left) == (("log_level", "password"), ("workers", "max_symbols"))
+    assert (service.settings.workers, service.settings.password) == (0, "another-1")
+
+
+def test_what_is_left_is_said_each_time():
+    service = serve()
+    assert [reread(service, workers=2).left for _ in range(2)] == [("workers",)] * 2
+
+
+def test_nothing_has_changed(said):
+    service = started(serve())
+    service.reload()
+    text = "the settings are read anew; changed: nothing that can change without a restart"
+    assert said()[-1] == ("info", text)
+
+
+def test_who_listens_for_it_hears_before_the_log_does(said):
+    service, heard = serve(), []
+    service.on_reload = lambda settings: heard.append((settings.log_level, len(said())))
+    reread(service, log_level="debug")
+    assert heard == [("debug", 0)]
+
+
+def test_what_does_not_go_together_leaves_all_as_it_was():
+    service = started(serve())
+    before = service.settings
+    limits = {"max_message_bytes": 40_000, "max_write_queue_bytes": 50_000}
+    with pytest.raises(ConfigError, match="max_write_queue_bytes"):
+        reread(service, **limits, password="another-1")
+    assert service.settings is before
+    assert logged_in(service) == ["ACK"]
+
+
+def test_a_server_without_a_login_is_refused():
+    service = started(serve())
+    with pytest.raises(ConfigError, match="neither a user name"):
+        reread(service, username="", password="")
+    assert logged_in(service) == ["ACK"]
+
+
+def test_an_authenticator_stays():
+    class Anybody:
+        def authenticate(self, login, peer):
+            return User(login.username)
+
+    service = started(serve(authenticator=Anybody(), username="", password=""))
+    reread(service, max_connections=1)
+    assert logged_in(service, "guessed") == ["ACK"]
+
+
+def test_a_bad_certificate_leaves_all_as_it_was(tmp_path):
+    certificate, key = authority().issue("localhost").save(tmp_path, "server")
+    service = started(serve(port=("tcp:2", f"tls:1:cert={certificate}:key={key}")))
+    certificate.write_text("nonsense")
+    with pytest.raises(ConfigError, match="is not a certificate in PEM"):
+        reread(service, password="another-1")
+    assert logged_in(service) == ["ACK"]
+
+
+def test_fewer_connections_than_there_are_close_none():
+    service = started(serve())
+    clients = [Client(service.factory) for _ in range(3)]
+    reread(service, max_connections=2)
+    assert [client.closed for client in clients] == [False] * 3
+    assert logged_in(service) == ["OVERLOADED"]
+    clients[0].vanish()
+    clients[1].vanish()
+    assert logged_in(service) == ["ACK"]
+
+
+def test_a_limit_of_addresses_counts_those_that_are_in():
+    service = started(serve())
+    clients = [Client(service.factory) for _ in range(2)]
+    reread(service, max_connections_per_address=2)
+    assert logged_in(service) == ["RATE_LIMITED"]
+    assert logged_in(service, address="10.0.0.2") == ["ACK"]
+    clients[0].vanish()
+    assert logged_in(service) == ["ACK"]
+    reread(service, max_connections_per_address=0)
+    assert logged_in(service) == ["ACK"]
+
+
+def test_a_right_to_publish_that_is_taken_is_gone_and_a_new_one_comes_with_a_login():
+    service = started(serve(publishers=(read_right(f"{USER}:EUR*"),)))
+    before, other = Client(service.factory), Client(service.factory)
+    before.send(auth(), publish(1.0))
+    reread(service, publishers=(read_right(f"{USER}:GBP*"),))
+    before.send(publish(1.0), publish(1.0, symbol="GBPUSD"))
+    assert before.names() == ["ACK", "ACK", "NOT_PERMITTED", "ACK"]
+    reread(service, publishers=())
+    before.send(publish(1.0, symbol="GBPUSD"))
+    other.send(auth())
+    reread(service, publishers=(read_right(f"{USER}:*"),))
+    other.send(publish(1.0))
+    assert (before.names(), other.names()) == (["NOT_PERMITTED"], ["ACK", "NOT_PERMITTED"])
+    after = Client(service.factory)
+    after.send(auth(), publish(1.0))
+    assert after.names() == ["ACK", "ACK"]
+
+
+def test_the_next_stop_takes_as_long_as_was_read_last():
+    reactor = Reactor()
+    service = started(serve(reactor, drain_timeout=60.0))
+    client = Client(service.factory)
+    reread(service, drain_timeout=3.0)
+    service.stopService()
+    reactor.pump([0.1] * 31)
+    assert client.cut

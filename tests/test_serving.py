@@ -4,7 +4,7 @@ from contextlib import ExitStack, closing
 from types import SimpleNamespace
 
 import pytest
-from conversation import TICK, Server, auth, subscribe
+from conversation import PASSWORD, TICK, USER, Server, auth, subscribe
 from pools import GRACE, Pool
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IProtocolFactory
@@ -13,12 +13,13 @@ from tickstorm.listing import Listing, Query, listing
 from tickstorm.metrics import Metrics
 from tickstorm.reading import Reading
 from tickstorm.serving import InProcess, WorkerReading
+from tickstorm.settings import Settings
 from tickstorm.workers.link import Drained, Leaving, Listed, Load, Report
 
 
 def in_process(server=None):
     server = server or Server()
-    return server, InProcess(server.factory)
+    return server, InProcess(server.factory, server.intake, None)
 
 
 # Of both.
@@ -86,7 +87,7 @@ def test_its_connections_are_listed_now_or_later(one):
 
 
 def test_it_may_be_told_to_read_certificates_and_accept_nobody(one):
-    one.serving.reload({})
+    one.serving.reload(Settings(username=USER, password=PASSWORD), [10], {})
     one.serving.stop_accepting()
     assert one.serving.read().connections == 1
 
@@ -94,7 +95,7 @@ def test_it_may_be_told_to_read_certificates_and_accept_nobody(one):
 def test_a_drain_is_over_when_the_last_client_is_gone(one):
     over = []
     one.serving.stop_accepting()
-    one.serving.drain(GRACE).addCallback(over.append)
+    one.serving.drain(GRACE, 0.0).addCallback(over.append)
     assert over == []
     one.go()
     assert over == [None]
@@ -110,7 +111,7 @@ def test_the_ports_call_the_factory_itself():
     serving.accept_from([])
     client = server.connect()
     serving.stop_accepting()
-    serving.reload({})
+    serving.reload(Settings(username=USER, password=PASSWORD), [10], {})
     accepted_before = server.connect()
     for each in (client, accepted_before):
         each.send(auth(), subscribe(TICK))
@@ -141,8 +142,8 @@ def test_a_drain_tells_every_client_and_cuts_who_stays():
     server, serving = in_process()
     goes, stays = server.connect(), server.subscribed(TICK)
     over = []
-    serving.drain(GRACE).addCallback(over.append)
-    assert [client.names() for client in (goes, stays)] == [["SHUTTING_DOWN"]] * 2
+    serving.drain(GRACE, 0.0).addCallback(over.append)
+    assert [client.names() for client in (goes, stays)] == [["SHUTTING_DOWN"], ["GOAWAY"]]
     goes.vanish()
     server.advance(GRACE - 1)
     assert not stays.cut

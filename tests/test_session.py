@@ -3,6 +3,7 @@
 import struct
 from itertools import product
 from math import inf
+from typing import NamedTuple
 
 import crcmod.predefined
 import pytest
@@ -22,6 +23,7 @@ from tickstorm.errors import (
     InvalidMessage,
     InvalidSubscription,
     MessageTooLarge,
+    NotSubscribed,
     ProtocolError,
     UnsupportedVersion,
 )
@@ -39,6 +41,7 @@ from tickstorm.session import (
     State,
     Step,
     SubscriptionRequested,
+    Unsubscribed,
     next_state,
 )
 
@@ -65,6 +68,17 @@ SUBSCRIBE = raw(2, pb.SubscribeRequest(mode=1))
 SUBSCRIBE_MINUTE = raw(2, pb.SubscribeRequest(mode=2))
 SUBSCRIBE_NOTHING = raw(2, pb.SubscribeRequest(mode=0))
 HEARTBEAT = raw(3)
+UNSUBSCRIBE = raw(9)
+
+
+class Place(NamedTuple):
+    """Where a client is in its stream."""
+
+    epoch: str
+    next_sequence: int
+
+
+PLACE = Place("e", 7)
 
 
 class Edge:
@@ -81,7 +95,7 @@ class Edge:
             if isinstance(event, LoginRequested) and self.accept:
                 self.session.accept_login(now, NOW_MS)
             elif isinstance(event, SubscriptionRequested) and self.accept:
-                self.session.accept_subscription(event.subscription.mode, {}, NOW_MS)
+                self.session.accept_subscription(event.subscription, {}, PLACE, NOW_MS)
         return self
 
     def said(self):
@@ -123,7 +137,7 @@ def in_state(state, limits=SessionLimits(), now=0.0):
     if state in {State.SUBSCRIBING, State.STREAMING}:
         edge.receive(SUBSCRIBE, now)
     if state is State.STREAMING:
-        session.accept_subscription(Mode.SECOND, {}, NOW_MS)
+        session.accept_subscription(Subscription(Mode.SECOND), {}, PLACE, NOW_MS)
     session.take_output()
     edge.events.clear()
     assert session.state is state
@@ -153,6 +167,7 @@ TABLE = {
     ("AUTHENTICATED", "PUBLISH"): "AUTHENTICATED",
     ("STREAMING", "PUBLISH"): "STREAMING",
     ("STREAMING", "FAILED"): "CLOSED",
+    ("STREAMING", "UNSUBSCRIBE"): "AUTHENTICATED",
     ("AUTHENTICATED", "REFUSED"): "AUTHENTICATED",
     ("STREAMING", "REFUSED"): "STREAMING",
     **{(state.name, "LOST"): "CLOSED" for state in State},
@@ -164,6 +179,8 @@ def refusal(state, input):
         return AuthRequired
     if state in {State.AUTHENTICATED, State.STREAMING} and input is FrameType.AUTH:
         return AlreadyAuthenticated
+    if state is State.AUTHENTICATED and input is FrameType.UNSUBSCRIBE:
+        return NotSubscribed
     return InvalidMessage
 
 
@@ -184,7 +201,11 @@ def test_each_state_and_input(state, input):
 
 
 READING = [State.AWAITING_AUTH, State.AUTHENTICATED, State.STREAMING]
-ILLEGAL = [step for step in product(READING, FrameType) if step not in TRANSITIONS]
+ILLEGAL = [
+    step
+    for step in product(READING, FrameType)
+    if step not in TRANSITIONS and refusal(*step).closes
+]
 
 
 @pytest.mark.parametrize(("state", "type"), ILLEGAL)
@@ -200,7 +221,44 @@ def test_each_frame_that_a_state_does_not_allow_is_one_error_and_the_end(state, 
     assert (edge.said(), edge.session.state) == ([("ERROR", error.code.name)], State.CLOSED)
 
 
+def test_to_unsubscribe_without_a_subscription_is_refused_and_the_conversation_goes_on():
+    edge = in_state(State.AUTHENTICATED).receive(UNSUBSCRIBE + HEARTBEAT)
+    assert (edge.said(), edge.kinds()) == (
+        [("ERROR", "NOT_SUBSCRIBED"), ("PONG", 0)],
+        [NotSubscribed],
+    )
+    assert edge.session.state is State.AUTHENTICATED
+
+
 # Whole conversations.
+
+
+def test_a_subscription_is_given_up_and_another_follows():
+    edge = in_state(State.STREAMING)
+    edge.accept = True
+    edge.receive(UNSUBSCRIBE + HEARTBEAT + SUBSCRIBE_MINUTE)
+    assert edge.said() == [("ACK", 9), ("PONG", 0), ACK_SUBSCRIBE]
+    assert edge.events == [Unsubscribed(), SubscriptionRequested(Subscription(Mode.MINUTE))]
+    assert edge.session.state is State.STREAMING
+
+
+def test_a_pong_says_which_batch_comes_next_while_there_is_a_subscription():
+    edge = in_state(State.AUTHENTICATED)
+    edge.accept = True
+    edge.receive(HEARTBEAT + SUBSCRIBE + HEARTBEAT)
+    edge.receive(HEARTBEAT)  # alone
+    edge.receive(UNSUBSCRIBE + HEARTBEAT + SUBSCRIBE_MINUTE + HEARTBEAT)
+    decoder = FrameDecoder()
+    decoder.feed(edge.session.take_output())
+    frames = [frame for frame in iter(decoder.next_frame, None) if frame.type is FrameType.PONG]
+    pongs = [pb.HeartbeatResponse.FromString(frame.payload) for frame in frames]
+    assert [(pong.epoch, pong.next_sequence) for pong in pongs] == [
+        ("", 0),
+        ("e", 7),
+        ("e", 7),
+        ("", 0),
+        ("e", 7),
+    ]
 
 
 def test_from_the_first_frame_to_the_stream():
@@ -249,7 +307,9 @@ def test_the_very_bytes_of_a_version_1_conversation():
             if isinstance(event, LoginRequested):
                 session.accept_login(0.0, NOW_MS)
             else:
-                session.accept_subscription(Mode.SECOND, {"epoch": "e"}, NOW_MS)
+                session.accept_subscription(
+                    Subscription(Mode.SECOND), {"epoch": "e"}, Place("", 0), NOW_MS
+                )
         said.append(session.take_output())
     time = bytes.fromhex("80d095ffbc31")
     ack = bytes.fromhex("f57d0106 0000001a 0801 1001") + b"\x1a\x0dauthenticated" + b"\x20" + time
@@ -329,7 +389,7 @@ def test_what_the_edge_says_of_a_subscription_is_in_its_ack():
     )
     edge.receive(SUBSCRIBE)
     edge.session.accept_subscription(
-        Mode.SECOND, {"epoch": "e", "heartbeat_interval_ms": "7"}, NOW_MS
+        Subscription(Mode.SECOND), {"epoch": "e", "heartbeat_interval_ms": "7"}, PLACE, NOW_MS
     )
     decoder = FrameDecoder()
     decoder.feed(edge.session.take_output())
@@ -344,7 +404,7 @@ def test_what_the_edge_says_of_a_subscription_is_in_its_ack():
 def test_an_accepted_subscription_cannot_be_accepted_again():
     session = in_state(State.STREAMING).session
     with pytest.raises(InvalidMessage):
-        session.accept_subscription(Mode.MINUTE, {}, NOW_MS)
+        session.accept_subscription(Subscription(Mode.MINUTE), {}, PLACE, NOW_MS)
     assert session.take_output() == b""
 
 
@@ -467,7 +527,7 @@ def test_a_heartbeat_that_is_none(state, payload):
 BAD_BYTES = {
     "magic": (b"\x00" * 8, InvalidMessage),
     "version": (raw(3, version=2), UnsupportedVersion),
-    "type": (raw(9), InvalidMessage),
+    "type": (raw(12), InvalidMessage),
     "length": (struct.pack(">HBBI", 0xF57D, 1, 3, 65537), MessageTooLarge),
     "checksum": (HEARTBEAT[:-1] + b"\x00", ChecksumFailed),
 }
@@ -544,7 +604,7 @@ def test_a_login_over_its_limits_is_the_end():
 def test_nothing_is_read_until_a_subscription_is_answered():
     edge = in_state(State.SUBSCRIBING).receive(HEARTBEAT + SUBSCRIBE_MINUTE, 1.0)
     assert (edge.said(), edge.events, edge.session.state) == ([], [], State.SUBSCRIBING)
-    edge.session.accept_subscription(Mode.SECOND, {}, NOW_MS)
+    edge.session.accept_subscription(Subscription(Mode.SECOND), {}, PLACE, NOW_MS)
     edge.receive(b"", 2.0)
     assert edge.said() == [ACK_SUBSCRIBE, ("PONG", 0), ("ERROR", "INVALID_SUBSCRIPTION")]
 

@@ -134,7 +134,12 @@ def test_a_slow_consumer_is_told_and_closed_on_and_others_are_served():
     first, last = client.read()
     assert ([tick.price for tick in first.ticks], last) == (
         [1.0],
-        error(pb.ERROR_CODE_SLOW_CONSUMER, "more than 5 frames are waiting", retryable=True),
+        error(
+            pb.ERROR_CODE_SLOW_CONSUMER,
+            "more than 5 frames are waiting",
+            details="batches 2 to 7 were not sent",
+            retryable=True,
+        ),
     )
     assert (client.closed, client.wire.lost) == (True, 1)
     assert set(server.factory.connections.values()) == {other.connection}

@@ -5,10 +5,13 @@ import gzip
 import pytest
 from twisted.internet.task import Clock as Time
 from twisted.logger import capturedLogs
+from zope.interface.verify import verifyObject
 
+from tickstorm.chaos import ChaosOptions, Fault
 from tickstorm.clock import simulated_clock
 from tickstorm.errors import SourceError
 from tickstorm.hub import Hub, HubLimits
+from tickstorm.interfaces import IChaoticSource
 from tickstorm.sources.replay import CHECKED_ROWS, MAX_TICKS_PER_CALL, makeSource
 from tickstorm.ticks import Tick
 
@@ -208,12 +211,51 @@ def test_a_bad_file_is_refused_before_anything_is_played(tmp_path):
         ("f:speed=inf", "replay: speed=inf is not max, nor a number 0.001 to 1000000"),
         ("f:loop=maybe", "replay: loop=maybe is not yes or no"),
         ("f:time=then", "replay: time=then is not now or recorded"),
-        ("f:rate=5", "replay: there is no argument rate=; the arguments are: speed=, loop=, time="),
+        (
+            "f:volume=5",
+            "replay: there is no argument volume=; the arguments are: speed=, loop=, time=, "
+            "chaos=, seed=, rate=",
+        ),
+        *(
+            (
+                f"f:chaos={faults}",
+                f"replay: chaos={faults} is not all, nor of drip, cut, dup, gap, delay, badcrc, "
+                "with commas",
+            )
+            for faults in ("", "drop", "cut,", "all,cut", "Cut")
+        ),
+        ("f:chaos=cut:seed=-1", f"replay: seed=-1 is not a whole number 0 to {2**64 - 1}"),
+        ("f:chaos=cut:seed=x", f"replay: seed=x is not a whole number 0 to {2**64 - 1}"),
+        ("f:chaos=cut:rate=0", "replay: rate=0 is not a number 0.0001 to 1"),
+        ("f:chaos=cut:rate=1.1", "replay: rate=1.1 is not a number 0.0001 to 1"),
+        ("f:seed=0", "replay: seed= and rate= belong to chaos=, which is not there"),
+        ("f:rate=0.1", "replay: seed= and rate= belong to chaos=, which is not there"),
         ("f:g", "replay: 'g' is not KEY=VALUE"),
     ],
 )
 def test_arguments_that_are_refused(arguments, error):
     assert refused(arguments) == error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        ("chaos=all", ChaosOptions(frozenset(Fault), 0, 0.05)),
+        ("chaos=cut,drip:seed=7", ChaosOptions(frozenset({Fault.CUT, Fault.DRIP}), 7, 0.05)),
+        ("rate=1:chaos=gap", ChaosOptions(frozenset({Fault.GAP}), 0, 1.0)),
+    ],
+)
+def test_chaos_is_what_the_service_finds(tmp_path, arguments, options):
+    replay, time, published = started(f"{recorded(tmp_path, ROWS)}:{arguments}")
+    assert verifyObject(IChaoticSource, replay)
+    assert replay.options == options
+    assert published.prices == [(100, [1, 2])]
+    replay.stopService()
+    assert time.getDelayedCalls() == []
+
+
+def test_without_it_there_is_none(tmp_path):
+    assert not IChaoticSource.providedBy(started(str(recorded(tmp_path, ROWS)))[0])
 
 
 def test_a_bad_row_far_into_the_file_ends_it_once(tmp_path):

@@ -5,7 +5,8 @@ import pytest
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.frames import FrameDecoder, FrameType
 from tickstorm.messages import tick_record
-from tickstorm.stream import SEQUENCE_MODULUS, Stream, StreamKey, StreamTable
+from tickstorm.sequences import SEQUENCE_MODULUS
+from tickstorm.stream import Stream, StreamKey, StreamTable, Surroundings
 from tickstorm.ticks import Tick
 
 ALL = StreamKey(None)
@@ -34,7 +35,7 @@ def sequences(frames):
 
 
 def test_a_batch_in_whole():
-    stream = Stream(ALL, 7, 65536)
+    stream = Stream(ALL, 7, Surroundings(65536))
     (batch,) = opened(stream.batches(records(2), timestamp_ms=11, publish_time_ns=13))
     tick = {"symbol": "A", "price": 1.0, "mode": 3, "timestamp_ns": 5}
     assert batch == pb.DataBatch(
@@ -48,14 +49,14 @@ def test_a_batch_in_whole():
 
 
 def test_sequences_rise_by_one_and_an_empty_batch_has_one_too():
-    stream = Stream(ALL, 1, 65536)
+    stream = Stream(ALL, 1, Surroundings(65536))
     sent = [sequences(stream.batches(records(count), 0, 0)) for count in (1, 0, 2500, 3)]
     assert sent == [[1], [2], [3, 4, 5], [6]]
 
 
 def test_sequences_wrap():
     assert SEQUENCE_MODULUS == 2**32
-    stream = Stream(ALL, 2**32 - 2, 65536)
+    stream = Stream(ALL, 2**32 - 2, Surroundings(65536))
     assert sequences(stream.batches(records(2500), 0, 0)) == [2**32 - 2, 2**32 - 1, 0]
     assert stream.next_sequence == 1
 
@@ -64,14 +65,14 @@ def test_sequences_wrap():
     ("round", "sequence"), [(0, 5), (4, 5), (5, 5), (6, 6), (9, 9), (2**32, 0)]
 )
 def test_each_round_that_passed_without_a_stream_is_a_hole(round, sequence):
-    stream = Stream(ALL, 5, 65536)
+    stream = Stream(ALL, 5, Surroundings(65536))
     stream.next_round = 5
     stream.catch_up(round)
     assert (stream.next_sequence, stream.next_round) == (sequence, round + 1)
 
 
 def test_no_frame_is_longer_than_the_limit():
-    stream = Stream(ALL, 1, 32_768)
+    stream = Stream(ALL, 1, Surroundings(32_768))
     frames = stream.batches(records(900, size=200), 0, 0)
     assert all(len(frame) <= 32_768 + 12 for frame in frames)
     batches = opened(frames)
@@ -84,7 +85,7 @@ def test_no_frame_is_longer_than_the_limit():
     [(ALL, None), (A, ("A",)), (StreamKey(frozenset("QWERTZUIOP")), tuple("EIOPQRTUWZ"))],
 )
 def test_a_streams_symbols_are_in_order(key, symbols):
-    assert Stream(key, 1, 65536).symbols == symbols
+    assert Stream(key, 1, Surroundings(65536)).symbols == symbols
 
 
 # The table.
@@ -95,7 +96,7 @@ def by_symbol(key):
 
 
 def new_table(marks=by_symbol):
-    return StreamTable(65536, marks)
+    return StreamTable(Surroundings(65536), marks)
 
 
 def test_a_stream_is_shared_by_its_key():
@@ -103,7 +104,7 @@ def test_a_stream_is_shared_by_its_key():
     stream = table.open(A, 5)
     assert table.open(A, 9) is stream
     assert table.open(StreamKey(frozenset({"A"}), slot=1), 9) is not stream
-    assert (len(table), [s.key for s in table]) == (2, [A, (frozenset({"A"}), 1)])
+    assert (len(table), [s.key for s in table]) == (2, [A, A._replace(slot=1)])
     assert stream.next_sequence == 5
 
 

@@ -17,7 +17,7 @@ from types import MappingProxyType
 
 import pytest
 from certificates import authority
-from conversation import auth, names, subscribe
+from conversation import SECOND, auth, names, subscribe
 from dial import Caller, client_context
 
 from tickstorm._pb import tickstorm_pb2 as pb
@@ -43,7 +43,7 @@ def command(folder, *options, twistd=("-n",)):
 
 def surroundings(environ):
     """What the process has in its environment: nothing that may be set around the tests."""
-    return {"PATH": os.environ["PATH"], **environ}
+    return {"PATH": os.environ["PATH"], "TICKSTORM_DRAIN_TIMEOUT": "3s", **environ}
 
 
 class Running:
@@ -473,7 +473,7 @@ def test_the_log_in_a_file(tmp_path):
 def test_clients_are_told_of_the_end(tmp_path, how):
     with Running(tmp_path, *PORTS, environ=LOGIN) as server:
         caller = Caller(server.port())
-        assert names(caller.ask(2, auth(*LOGIN.values()), subscribe())) == ["ACK", "ACK"]
+        assert names(caller.ask(2, auth(*LOGIN.values()), subscribe(SECOND))) == ["ACK", "ACK"]
         server.process.send_signal(how)
         *_, last = caller.rest()
         assert names([last]) == ["SHUTTING_DOWN"]

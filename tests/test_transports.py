@@ -8,6 +8,7 @@ from socket import (
     SO_SNDBUF,
     SOL_SOCKET,
     TCP_NODELAY,
+    TCP_NOTSENT_LOWAT,
     socket,
 )
 from types import SimpleNamespace
@@ -57,7 +58,7 @@ class Witness(Protocol):
         self.heard = Deferred()
 
     def connectionMade(self):
-        set_socket_options(self.transport, SocketOptions(True, 8192, 16384))
+        set_socket_options(self.transport, SocketOptions(True, 8192, 16384, 4096))
         share_names(self.transport)
         self.made = (awaits_proxy(self.transport), peer_address(self.transport))
 
@@ -227,6 +228,7 @@ async def test_the_socket_under_everything_gets_its_options(files, wrapped):
         assert handle.getsockopt(SOL_SOCKET, SO_KEEPALIVE) == 1
         assert handle.getsockopt(SOL_SOCKET, SO_RCVBUF) == 2 * 8192  # Linux doubles them
         assert handle.getsockopt(SOL_SOCKET, SO_SNDBUF) == 2 * 16384
+        assert handle.getsockopt(IPPROTO_TCP, TCP_NOTSENT_LOWAT) == 4096
         assert (repr(transport), transport.logPrefix()) == ("tickstorm connection",) * 2
         caller.socket.close()
 

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 from conversation import (
+    TICK,
     USER,
     Server,
     auth,
@@ -36,7 +37,7 @@ class Observed:
         self.server = Server(**options)
         self.observation = Observation(
             self.server.hub,
-            InProcess(self.server.factory),
+            InProcess(self.server.factory, self.server.intake, None),
             Health(self.server.clock.monotonic()),
             self.server.clock,
         )
@@ -86,6 +87,20 @@ def test_what_is_known_beforehand_begins_at_0():
     assert samples["tickstorm_protocol_errors_total", "OVERLOADED"] == 0
     assert samples["tickstorm_periodic_call_failures_total", "sweep"] == 0
     assert ("tickstorm_protocol_errors_total", "UNSPECIFIED") not in samples
+
+
+def test_those_who_resume_are_counted_by_what_they_got():
+    observed = Observed()
+    for epoch in ("epoch-1", "epoch-1", "another"):
+        client = observed.server.connect()
+        client.send(auth(), subscribe(TICK, resume_epoch=epoch, resume_after_sequence=0))
+        client.read()
+    samples = observed.samples()
+    results = {result: samples["tickstorm_resumes_total", result] for result in RESUMES}
+    assert results == {"recovered": 2, "snapshot": 1}
+
+
+RESUMES = ("recovered", "snapshot")
 
 
 def test_publications_are_counted_by_their_result():
@@ -169,6 +184,18 @@ def test_the_queues_of_the_congested_are_added_up():
     assert samples["tickstorm_queued_bytes",] == sum(pending)
 
 
+def test_who_is_warned_is_told():
+    observed = Observed()
+    slow = observed.server.subscribed()
+    slow.transport.producer.pauseProducing()
+    for _ in range(750):
+        observed.server.publish(1.5)
+        observed.server.advance(0.005)
+    samples = observed.samples()
+    assert samples["tickstorm_warned_connections",] == 1
+    assert samples["tickstorm_slow_warnings_total",] == 1
+
+
 def test_latencies_are_told_by_bucket():
     observed = Observed()
     histogram = observed.server.metrics.publish_latency_ms
@@ -219,12 +246,17 @@ def test_what_has_two_labels_or_comes_from_elsewhere():
     metrics.failures["sweep"] += 1
     metrics.failures["another"] += 1
     metrics.slow_consumers += 4
+    metrics.slow_warnings += 5
+    metrics.ticks_lost.update(conflated=6, dropped=7)
     assert observed.nonzero(("tickstorm_last_sweep_timestamp", "tickstorm_feed_age")) == {
         ("tickstorm_build_info", __version__): 1,
         ("tickstorm_tls_handshakes_total", "TLSv1.3", "TLS_AES_256_GCM_SHA384"): 2,
         ("tickstorm_periodic_call_failures_total", "sweep"): 1,
         ("tickstorm_periodic_call_failures_total", "another"): 1,
         "tickstorm_slow_consumers_total": 4,
+        "tickstorm_slow_warnings_total": 5,
+        ("tickstorm_ticks_lost_total", "conflated"): 6,
+        ("tickstorm_ticks_lost_total", "dropped"): 7,
         ("tickstorm_certificate_expiry_timestamp_seconds", "cert.pem"): 1.9e9,
     }
 

@@ -49,7 +49,7 @@ class Operator:
         self.site = site(
             Observation(
                 self.server.hub,
-                InProcess(self.server.factory),
+                InProcess(self.server.factory, self.server.intake, None),
                 self.health,
                 self.server.clock,
             )
@@ -256,10 +256,12 @@ def test_a_conversation_shows_up(operator):
                 "certificate": None,
                 "mode": "SECOND",
                 "symbols": ["EURUSD"],
+                "overload": "DISCONNECT",
                 "age_s": 1.0,
                 "bytes_sent": answers + batch,
                 "pending_bytes": 0,
                 "congested": False,
+                "warned": False,
             },
             {
                 "id": 2,
@@ -268,10 +270,12 @@ def test_a_conversation_shows_up(operator):
                 "certificate": None,
                 "mode": None,
                 "symbols": None,
+                "overload": None,
                 "age_s": 1.0,
                 "bytes_sent": error,
                 "pending_bytes": 0,
                 "congested": False,
+                "warned": False,
             },
         ],
     }

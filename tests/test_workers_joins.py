@@ -5,10 +5,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from relaying import wants
 
+from tickstorm.hub import Backfill
 from tickstorm.messages import Mode
-from tickstorm.stream import StreamKey
-from tickstorm.workers.joins import JOINS_AN_ANSWER, SNAPSHOTS_UNDER_WAY, Joins, Wanted
+from tickstorm.workers.joins import BACKFILLS_UNDER_WAY, JOINS_AN_ANSWER, Joins, wanted
 from tickstorm.workers.link import Join, Placed
+
+
+def placed(request, *frames, more=False):
+    return Placed(request, 1, 0, "epoch-1", 1, Backfill(1, frames), more)
 
 
 class Asking:
@@ -20,10 +24,8 @@ class Asking:
 
     def join(self, subscription, slot=0):
         """A subscriber that wants something, and its Deferred."""
-        key = StreamKey(subscription.symbols, slot)
-        wanted = Wanted(subscription.mode, key, subscription.snapshot)
         subscriber = object()
-        return subscriber, self.joins.wait(wanted, subscription, subscriber)
+        return subscriber, self.joins.wait(wanted(subscription, slot), subscription, subscriber)
 
     def give_up(self, joined):
         joined.addErrback(lambda _: None)
@@ -31,7 +33,7 @@ class Asking:
 
     def answer(self, at=0):
         """Answer what was asked first; who waited for it."""
-        return list(self.joins.answered(Placed(self.asked.pop(at).request, 1, 1, ())).joins)
+        return list(self.joins.answered(placed(self.asked.pop(at).request)).joins)
 
     def requests(self):
         return [join.request for join in self.asked]
@@ -98,12 +100,12 @@ def test_of_all_symbols_one_snapshot_is_under_way():
 
 def test_so_many_small_ones_are_and_the_next_waits_for_any_of_them():
     asking = Asking()
-    for number in range(SNAPSHOTS_UNDER_WAY + 2):
+    for number in range(BACKFILLS_UNDER_WAY + 2):
         asking.join(one(number))
-    assert len(asking.asked) == SNAPSHOTS_UNDER_WAY
+    assert len(asking.asked) == BACKFILLS_UNDER_WAY
     asking.answer(at=3)
-    assert asking.asked[-1] == Join(SNAPSHOTS_UNDER_WAY + 1, one(SNAPSHOTS_UNDER_WAY), 0)
-    assert len(asking.asked) == SNAPSHOTS_UNDER_WAY
+    assert asking.asked[-1] == Join(BACKFILLS_UNDER_WAY + 1, one(BACKFILLS_UNDER_WAY), 0)
+    assert len(asking.asked) == BACKFILLS_UNDER_WAY
 
 
 def test_nobody_overtakes_who_waits_for_more():
@@ -131,10 +133,10 @@ def test_a_part_is_no_answer():
     for slot in (0, 0, 1):
         asking.join(*whole(slot))
     (join,) = asking.asked
-    assert asking.joins.answered(Placed(join.request, 1, 1, (b"one",), more=True)) is None
+    assert asking.joins.answered(placed(join.request, b"one", more=True)) is None
     assert asking.requests() == [1]
-    waiting = asking.joins.answered(Placed(join.request, 1, 1, (b"two",)))
-    assert (waiting.snapshot, len(waiting.joins)) == ([b"one", b"two"], 2)
+    waiting = asking.joins.answered(placed(join.request, b"two"))
+    assert (waiting.frames, len(waiting.joins)) == ([b"one", b"two"], 2)
     assert asking.requests() == [1, 2]
 
 
@@ -171,8 +173,8 @@ class AnyOrder(RuleBasedStateMachine):
         snapshot=st.booleans(),
     )
     def join(self, symbols, slot, snapshot):
-        wanted = wants(Mode.SECOND, *symbols, snapshot=snapshot)
-        subscriber, joined = self.asking.join(wanted, slot)
+        subscription = wants(Mode.SECOND, *symbols, snapshot=snapshot)
+        subscriber, joined = self.asking.join(subscription, slot)
         self.waiting[subscriber] = joined
 
     @precondition(lambda self: self.waiting)
@@ -192,7 +194,7 @@ class AnyOrder(RuleBasedStateMachine):
     def so_much_is_under_way(self):
         snapshots = [join for join in self.asking.asked if join.subscription.snapshot]
         everything = [join for join in snapshots if join.subscription.symbols is None]
-        assert len(snapshots) <= SNAPSHOTS_UNDER_WAY
+        assert len(snapshots) <= BACKFILLS_UNDER_WAY
         assert not everything or len(snapshots) == 1
 
     @invariant()

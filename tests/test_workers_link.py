@@ -1,5 +1,7 @@
 """The link's messages: whatever is said arrives as it was, however the bytes are cut."""
 
+from ipaddress import ip_network
+
 import pytest
 from conversation import read
 from hypothesis import given
@@ -18,11 +20,13 @@ from tickstorm.errors import (
     RateLimited,
 )
 from tickstorm.frames import HEADER_BYTES, FrameType, encode_frame
+from tickstorm.hub import Backfill
 from tickstorm.listing import MAX_LIMIT, Listing, Query
 from tickstorm.messages import Login, Mode, Subscription, batch_frame, tick_record
 from tickstorm.metrics import Metrics
 from tickstorm.publishing import Accepted, Publication, Publisher
 from tickstorm.reading import Reading
+from tickstorm.settings import Settings
 from tickstorm.ticks import Tick
 from tickstorm.workers.link import (
     MAX_LINK_PAYLOAD,
@@ -31,6 +35,7 @@ from tickstorm.workers.link import (
     Drain,
     Drained,
     Emission,
+    Hasten,
     Join,
     Leave,
     Leaving,
@@ -84,13 +89,14 @@ MESSAGES = [
     Listed(5, Listing(1, [ROW], 1)),
     Leaving(),
     Drained(),
-    Placed(6, 7, 2**32 - 1, (b"one", b"", b"two")),
-    Placed(6, 7, 8, [b"one"], more=True),
+    Placed(6, 7, 3, "a-3", 2**32 - 1, Backfill(5, (b"one", b"", b"two"), recovered=True)),
+    Placed(6, 7, 0, "a", 8, Backfill(5, [b"one"]), more=True),
     LoginAnswered(7, User("alice")),
     PublishAnswered(9, Accepted(2, repeated=True)),
     ListAsked(8, Query(5, 6, True)),
-    Drain(2.5),
-    Reload({"server.crt": b"new"}),
+    Drain(2.5, 2.0),
+    Hasten(),
+    Reload(Settings(block=(ip_network("10.0.0.0/8"),)), {"server.crt": b"new"}),
 ]
 
 

@@ -139,10 +139,10 @@ def test_before_and_after_it_is_open_nothing_is_sent():
     end = End()
     end.link.send(Ready())
     end.connect()
-    end.link.send(Drain(1.0))
+    end.link.send(Drain(1.0, 0.0))
     end.vanish()
     end.link.send(Ready())
-    assert end.sent() == [Drain(1.0)]
+    assert end.sent() == [Drain(1.0, 0.0)]
 
 
 def test_why_it_is_lost_is_passed_on():

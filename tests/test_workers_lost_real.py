@@ -20,7 +20,7 @@ SOURCE = ("--source", "walk:rate=20")
 EVERY_SECOND = HELLO + subscribe(SECOND)
 SERVED = ["ACK", "ACK"]
 """What a subscriber is answered beside its batches."""
-TOLD = [*SERVED, "SHUTTING_DOWN"]
+TOLD = [*SERVED, "GOAWAY"]
 """What one is answered that is seen off."""
 
 

@@ -29,7 +29,13 @@ from tickstorm.workers.spec import BIRTH_DESCRIPTORS, Birth, Born, Ended, Unborn
 
 
 def spec(**fields):
-    told = {"settings": Settings(), "epoch": "e", "slots": (0,), "asks_for_logins": False}
+    told = {
+        "settings": Settings(),
+        "epoch": "e",
+        "slots": (0,),
+        "slots_of_period": 1,
+        "asks_for_logins": False,
+    }
     return WorkerSpec(**{"number": 3, "elsewhere": {}, "files": {}, **told, **fields})
 
 

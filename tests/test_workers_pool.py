@@ -1,5 +1,7 @@
 """The pool in memory: workers that come, go and come back, and what they are told meanwhile."""
 
+from dataclasses import replace
+
 import pytest
 from conversation import USER
 from places import is_closed
@@ -10,16 +12,24 @@ from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 
 from tickstorm.credentials import SharedCredentials
+from tickstorm.factory import HASTE
+from tickstorm.publishing import Accepted, Publication, Publisher, read_right
 from tickstorm.serving import WorkerReading
+from tickstorm.ticks import Tick
 from tickstorm.workers.hiring import FIRST_WAIT, LONGEST_WAIT
 from tickstorm.workers.link import (
+    AtAddress,
+    AtAddresses,
     Drain,
     Drained,
     Emission,
+    Hasten,
     Join,
     Leaving,
     Load,
     Placed,
+    PublishAnswered,
+    PublishAsked,
     Reload,
 )
 from tickstorm.workers.link_end import LIMITS
@@ -50,10 +60,11 @@ def keep_log():
 def test_every_place_is_asked_for_a_worker_with_all_that_it_needs(pool):
     one = pool(60, 40, slots=500)
     assert [hired.spec for hired in one.hired] == [
-        WorkerSpec(number, one.at(number).spec.settings, "epoch-1", slots, False, {}, {})
+        WorkerSpec(number, one.at(number).spec.settings, "epoch-1", slots, 500, False, {}, {})
         for number, slots in ((1, tuple(range(0, 500, 2))), (2, tuple(range(1, 500, 2))))
     ]
     assert [hired.spec.settings.max_connections for hired in one.hired] == [60, 40]
+    assert {hired.spec.settings.max_backlog_bytes for hired in one.hired} == {2**27}
     assert {hired.spec.settings.username for hired in one.hired} == {USER}
 
 
@@ -512,10 +523,76 @@ def test_every_worker_that_is_there_reads_its_certificates_anew(pool):
     first, second, gone = one.begin_all()
     gone.die()
     files = {"server.crt": b"new"}
-    one.pool.reload(files)
-    assert [worker.heard() for worker in (first, second)] == [[Reload(files)]] * 2
+    one.pool.reload(one.settings, (30, 30, 30), files)
+    third = one.settings.max_backlog_bytes // 3
+    own = replace(one.settings, max_connections=30, max_backlog_bytes=third)
+    assert [worker.heard() for worker in (first, second)] == [[Reload(own, files)]] * 2
     one.reactor.advance(FIRST_WAIT)
     assert (one.at(3).heard(), one.at(3).spec.files) == ([], files)
+
+
+# Other settings.
+
+
+def test_every_worker_is_told_its_settings_and_those_that_come_have_them(pool):
+    one = pool(30, 30, 30)
+    first, second, gone = one.begin_all()
+    gone.die()
+    settings = replace(one.settings, password="another-1", max_connections=7)
+    one.pool.reload(settings, (3, 2, 2), {})
+    third = settings.max_backlog_bytes // 3
+    owns = [
+        replace(settings, max_connections=share, max_backlog_bytes=third) for share in (3, 2, 2)
+    ]
+    assert [each.heard() for each in (first, second)] == [[Reload(own, {})] for own in owns[:2]]
+    one.reactor.advance(FIRST_WAIT)
+    assert one.at(3).spec.settings == owns[2]
+
+
+def test_from_then_on_a_worker_is_handed_its_new_share(pool):
+    one = pool(1)
+    (worker,) = one.begin_all()
+    one.pool.reload(one.settings, (3,), {})
+    one.connect(3)
+    assert (worker.take(), [place.room for place in one.pool._places]) == (3, [0])
+
+
+def test_publishers_are_held_to_the_new_settings(pool):
+    one = pool(10)
+    (worker,) = one.begin_all()
+    one.pool.reload(replace(one.settings, publishers=(read_right("alice:EUR*"),)), (10,), {})
+    worker.heard()
+    publication = Publication(Publisher("alice", ""), 0, [Tick("EURUSD", 1.5)])
+    worker.say(PublishAsked(1, publication))
+    assert worker.heard() == [PublishAnswered(1, Accepted(1))]
+
+
+def test_addresses_are_counted_anew_when_they_begin_to_be_limited(pool):
+    one = pool(10, 10, max_connections_per_address=0)
+    first, second = one.begin_all()
+    first.say(AtAddress("10.0.0.1", 1))
+    assert second.heard() == []  # where they are not limited, this is late news
+    limited = replace(one.settings, max_connections_per_address=3)
+    one.pool.reload(limited, (10, 10), {})
+    first.say(AtAddress("10.0.0.1", 2))
+    assert second.heard()[1:] == [AtAddress("10.0.0.1", 2)]
+    one.pool.reload(one.settings, (10, 10), {})
+    one.pool.reload(limited, (10, 10), {})
+    second.heard()
+    first.die()
+    assert second.heard() == []  # it had said of nobody since
+    one.reactor.advance(FIRST_WAIT)
+    assert one.at(1).spec.elsewhere == {}
+
+
+def test_another_limit_of_addresses_changes_no_count(pool):
+    one = pool(10, 10, max_connections_per_address=3)
+    first, second = one.begin_all()
+    first.say(AtAddress("10.0.0.1", 2))
+    one.pool.reload(replace(one.settings, max_connections_per_address=5), (10, 10), {})
+    second.heard()
+    first.die()
+    assert second.heard() == [AtAddresses({"10.0.0.1": -2})]
 
 
 # The end.
@@ -525,7 +602,7 @@ def test_a_drain_sees_everybody_off_and_is_over_when_the_last_worker_is(pool):
     one = pool()
     first, second = one.begin_all()
     over = one.drain()
-    assert [worker.heard() for worker in (first, second)] == [[Drain(GRACE)]] * 2
+    assert [worker.heard() for worker in (first, second)] == [[Drain(GRACE, 0.0)]] * 2
     first.say(Leaving(), Drained())
     first.die()
     assert (over, one.nursery.closed) == ([], False)
@@ -547,7 +624,7 @@ def test_what_was_collected_goes_out_before_it(pool):
 def test_while_it_lasts_nothing_is_handed_over(pool):
     one = pool()
     one.begin_all()
-    one.pool.drain(GRACE)
+    one.pool.drain(GRACE, 0.0)
     one.connect(3)
     one.reactor.pass_time(1)
     assert [worker.take() for worker in one.hired] == [0, 0]
@@ -567,13 +644,39 @@ def test_who_does_not_end_in_time_is_ended(pool, logged):
     assert logged() == ["worker 2 does not end by itself"]
 
 
+def test_one_that_is_hastened_is_told_to_all_and_ends_who_hangs(pool, logged):
+    one = pool()
+    first, second = one.begin_all()
+    one.pool.stop_accepting()
+    over = []
+    one.pool.drain(60.0, 48.0).addCallback(over.append)
+    one.pool.hasten()
+    told = [Drain(60.0, 48.0), Hasten()]
+    assert [worker.heard() for worker in (first, second)] == [told] * 2
+    first.die()
+    one.reactor.pump([0.5] * int(2 * (HASTE + LAST_GRACE) - 1))
+    assert not second.given_up
+    one.reactor.advance(0.5)
+    assert (second.given_up, over) == (True, [])
+    second.die()
+    assert over == [None]
+    assert one.reactor.getDelayedCalls() == []
+
+
+def test_there_is_nothing_to_hasten_without_a_drain(pool):
+    one = pool()
+    first, second = one.begin_all()
+    one.pool.hasten()
+    assert [worker.heard() for worker in (first, second)] == [[], []]
+
+
 def test_so_is_who_hangs_while_the_others_have_time(pool):
     one = pool()
     first, second = one.begin_all()
     one.nursery.die()
     one.pool.stop_accepting()
     over = []
-    one.pool.drain(10 * SILENCE).addCallback(over.append)
+    one.pool.drain(10 * SILENCE, 0.0).addCallback(over.append)
     still_alive(one, SILENCE + 1, second)
     assert (first.given_up, second.given_up) == (True, False)
     for worker in (first, second):

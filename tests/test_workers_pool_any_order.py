@@ -9,7 +9,6 @@ from places import is_closed
 from pools import Pool, still_alive
 from relaying import wants
 
-from tickstorm.messages import Mode
 from tickstorm.workers.hiring import LONGEST_WAIT
 from tickstorm.workers.link import AtAddress, AtAddresses, Join, Leaving, Load, Placed
 
@@ -104,7 +103,7 @@ class AnyOrder(RuleBasedStateMachine):
     def streams_have_the_living_alone(self):
         if self.ready:
             self.listen()
-            streams = list(self.pool.hub.streams[Mode.TICK])
+            streams = list(self.pool.hub.streams[0])
             outlets = {outlet for stream in streams for outlet in stream.subscribers}
             assert outlets == {
                 hired.far.link.outlet for hired in self.living if self.known[hired]["joined"]

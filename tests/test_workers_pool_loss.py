@@ -164,7 +164,7 @@ def test_from_the_stop_on_nobody_who_ends_is_a_loss(pool, logged):
     one.reactor.pump([1.0] * 3)
     assert (logged(), restarts(one), one.asked_for()) == ([], [0, 0], [1, 2])
     over = []
-    one.pool.drain(GRACE).addCallback(over.append)
+    one.pool.drain(GRACE, 0.0).addCallback(over.append)
     assert over == [None]
 
 
@@ -396,3 +396,16 @@ def test_an_address_that_nobody_comes_from_any_more_is_forgotten(pool):
     second.die()
     one.reactor.advance(FIRST_WAIT)
     assert one.at(2).spec.elsewhere == {"b": 1}
+
+
+def test_a_place_that_is_lost_again_before_the_first_loss_is_explained_holds_no_process(pool):
+    one = pool(100)
+    one.nursery.die()
+    one.reactor.pass_time(0.05, step=0.02)
+    one.reactor.advance(0.05)
+    first = one.hired[0].begin()
+    first.die()
+    one.reactor.advance(0.05)
+    assert first.process.held
+    one.hired[-1].die()
+    assert not first.process.held

@@ -24,6 +24,7 @@ from tickstorm.errors import (
     PublishingTooFast,
 )
 from tickstorm.heartbeat import SWEEP_INTERVAL
+from tickstorm.hub import Backfill
 from tickstorm.listing import Listing, Query
 from tickstorm.messages import Login, Mode
 from tickstorm.metrics import Metrics
@@ -65,7 +66,7 @@ def test_a_worker_gets_the_streams_that_it_joins_until_it_leaves_them(pool):
     worker, other = one.begin_all()
     worker.say(Join(9, wants(), 0))
     (placed,) = worker.heard()
-    assert (placed.request, placed.next_sequence, placed.snapshot) == (9, 1, ())
+    assert (placed.request, placed.next_sequence, placed.backfill) == (9, 1, Backfill(1, []))
     one.publish(1.5)
     (emission,) = worker.heard()
     assert (emission.number, emission.next_sequence) == (placed.number, 2)
@@ -78,7 +79,7 @@ def test_a_worker_gets_the_streams_that_it_joins_until_it_leaves_them(pool):
 def test_a_worker_that_is_gone_is_on_no_stream(pool):
     one = pool()
     worker, _ = one.begin_all()
-    for mode in Mode:
+    for mode in (Mode.SECOND, Mode.MINUTE, Mode.TICK):
         worker.say(Join(1, wants(mode), 0))
     assert [len(streams) for streams in one.hub.streams.values()] == [1, 1, 1]
     worker.die()
@@ -375,7 +376,7 @@ def test_what_the_parent_itself_does_is_in_it(pool, failures):
     def fail(end):
         raise ValueError("no")
 
-    one.hub.bars[Mode.SECOND].close = fail
+    one.hub.bars[1000].close = fail
     one.reactor.advance(1)
     whole = one.pool.read()
     assert (whole.metrics.failures, whole.last_sweep_s) == ({"SECOND": 1}, one.reactor.seconds())

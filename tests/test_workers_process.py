@@ -2,20 +2,22 @@
 
 import socket
 from contextlib import ExitStack
-from types import SimpleNamespace
+from dataclasses import replace
+from ipaddress import ip_network
 
 import pytest
 from adopting import Far, Reactor
 from certificates import authority
-from conversation import PASSWORD, SECOND, TICK, USER, auth, error, subscribe
+from conversation import PASSWORD, SECOND, TICK, USER, auth, subscribe
+from twisted.logger import LogLevel, PredicateResult
 
-from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.clock import simulated_clock
 from tickstorm.credentials import Peer, User
 from tickstorm.errors import ConfigError, InvalidAuth
-from tickstorm.hub import Hub
+from tickstorm.factory import HASTE
+from tickstorm.hub import Backfill, Hub
 from tickstorm.listing import Query
-from tickstorm.messages import Login, Mode
+from tickstorm.messages import Login, Mode, Subscription
 from tickstorm.settings import Settings
 from tickstorm.ticks import Tick
 from tickstorm.workers.handover import Handed, hand_over, pair
@@ -23,6 +25,7 @@ from tickstorm.workers.link import (
     AtAddress,
     Drain,
     Drained,
+    Hasten,
     Join,
     Leave,
     Leaving,
@@ -43,8 +46,6 @@ from tickstorm.workers.process import LAST_WORDS, LOAD_DELAY, REPORT_INTERVAL, W
 from tickstorm.workers.silence import BUSY
 from tickstorm.workers.spec import WorkerSpec
 
-STOPPING = error(pb.ERROR_CODE_SHUTTING_DOWN, "the server is stopping", retryable=True)
-
 
 class Parent:
     """A parent in memory, with its worker."""
@@ -56,8 +57,9 @@ class Parent:
             "port": ("tcp:1", "unix:/x"),
             **settings,
         }
+        self.settings = Settings(**settings)
         spec = WorkerSpec(
-            2, Settings(**settings), "epoch-1", slots, asks_for_logins, elsewhere or {}, {}
+            2, self.settings, "epoch-1", slots, 1, asks_for_logins, elsewhere or {}, {}
         )
         self.reactor = Reactor()
         self.clock = simulated_clock(self.reactor)
@@ -99,13 +101,17 @@ class Parent:
     def place(self, number=7, next_sequence=5, snapshot=()):
         """Answer the join that the worker has asked for."""
         (join,) = self.link.heard(Join)
-        self.link.say(Placed(join.request, number, next_sequence, snapshot))
+        self.link.say(
+            Placed(
+                join.request, number, 0, "epoch-1", next_sequence, Backfill(next_sequence, snapshot)
+            )
+        )
         return join
 
     def emit(self, *prices, number=7, sequence=5):
         """Send a batch of a stream to the worker."""
         hub = Hub("epoch-1", self.clock.wall_ns)
-        stream = hub.open(SimpleNamespace(mode=Mode.TICK, symbols=None))
+        stream = hub.open(Subscription(Mode.TICK))
         stream.next_sequence = sequence
         stream.join("somebody")
         hub.publish([Tick("EURUSD", price, 1.0) for price in prices])
@@ -326,9 +332,9 @@ def test_a_drain_sees_the_clients_off_and_ends_the_process(parent):
     one = parent()
     clients = one.connect(2)
     one.link.heard()
-    one.link.say(Drain(3.0))
+    one.link.say(Drain(3.0, 0.0))
     assert one.link.heard() == [Leaving()]
-    assert [client.read() for client in clients] == [[STOPPING]] * 2
+    assert [client.names() for client in clients] == [["SHUTTING_DOWN"]] * 2
     assert [client.closed for client in clients] == [True, True]
     for client in clients:
         assert not one.ended
@@ -341,8 +347,58 @@ def test_a_drain_sees_the_clients_off_and_ends_the_process(parent):
 def test_who_does_not_go_is_cut(parent):
     one = parent()
     client = one.client()
-    one.link.say(Drain(3.0))
+    one.link.say(Drain(3.0, 0.0))
     one.reactor.advance(2.9)
+    assert not client.cut
+    one.reactor.advance(0.1)
+    assert client.cut
+
+
+def test_its_closes_are_spread_over_the_window_and_its_streams_go_on(parent):
+    one = parent()
+    clients = one.connect(10)
+    for client in clients:
+        client.send(auth(), subscribe(TICK))
+    one.place()
+    one.link.say(Drain(10.0, 8.0))
+    one.emit(1.5)
+    assert [client.names() for client in clients] == [["ACK", "ACK", "GOAWAY", [1.5]]] * 10
+    one.reactor.pump([0.02] * 200)
+    closed = [client.closed for client in clients]
+    assert 3 <= sum(closed) <= 7
+    one.emit(2.5, sequence=6)
+    got = [client.names() for client in clients]
+    assert got == [[] if gone else [[2.5]] for gone in closed]
+    one.reactor.pump([0.02] * 201)
+    assert [client.closed for client in clients] == [True] * 10
+
+
+def test_a_drain_that_is_hastened_closes_all_at_once(parent):
+    one = parent()
+    clients = one.connect(3)
+    one.link.say(Drain(60.0, 48.0), Hasten())
+    assert [client.names() for client in clients] == [["SHUTTING_DOWN"]] * 3
+    one.reactor.advance(HASTE)
+    assert [client.cut for client in clients] == [True] * 3
+
+
+def test_so_does_one_whose_parent_is_gone(parent):
+    one = parent()
+    client = one.client()
+    one.link.say(Drain(60.0, 48.0))
+    one.link.vanish()
+    assert client.names() == ["SHUTTING_DOWN"]
+
+
+def test_told_by_a_signal_it_drains_as_the_settings_say(parent):
+    one = parent(drain_timeout=60.0)
+    one.link.say(Reload(replace(one.settings, drain_timeout=5.0), {}))
+    client = one.client()
+    one.worker.stop()
+    assert client.names() == []
+    one.reactor.pump([0.05] * 81)
+    assert client.names() == ["SHUTTING_DOWN"]
+    one.reactor.advance(0.9)
     assert not client.cut
     one.reactor.advance(0.1)
     assert client.cut
@@ -351,8 +407,8 @@ def test_who_does_not_go_is_cut(parent):
 def test_it_drains_once(parent):
     one = parent()
     client = one.client()
-    one.link.say(Drain(3.0), Drain(1.0))
-    one.worker.drain(1.0)
+    one.link.say(Drain(3.0, 0.0), Drain(1.0, 0.0))
+    one.worker.drain(1.0, 0.0)
     assert one.link.heard(Leaving) == [Leaving()]
     assert client.names() == ["SHUTTING_DOWN"]
     one.reactor.advance(1.0)
@@ -362,7 +418,7 @@ def test_it_drains_once(parent):
 def test_who_comes_during_a_drain_is_told(parent):
     one = parent()
     one.client()
-    one.link.say(Drain(3.0))
+    one.link.say(Drain(3.0, 0.0))
     assert one.client().names() == ["SHUTTING_DOWN"]
 
 
@@ -371,7 +427,7 @@ def test_so_is_who_was_handed_over_before_it_and_not_taken_yet(parent, handed):
     one = parent()
     for _ in range(handed):
         one.hand()
-    one.link.say(Drain(3.0))
+    one.link.say(Drain(3.0, 0.0))
     one.reactor.advance(0)
     clients = one.reactor.adopted[1:]
     assert [client.names() for client in clients] == [["SHUTTING_DOWN"]] * handed
@@ -398,7 +454,7 @@ def test_without_a_parent_it_sees_its_clients_off_and_ends(parent):
 def test_a_parent_that_is_gone_during_a_drain_changes_nothing(parent):
     one = parent()
     client = one.client()
-    one.link.say(Drain(3.0))
+    one.link.say(Drain(3.0, 0.0))
     one.link.vanish()
     client.vanish()
     one.reactor.advance(0)
@@ -411,7 +467,7 @@ def test_a_subscriber_whose_parent_is_gone_is_told(parent):
     client.send(auth(), subscribe(TICK))
     client.read()
     one.link.vanish()
-    assert client.read() == [STOPPING]
+    assert client.names() == ["SHUTTING_DOWN"]
 
 
 def test_a_parent_that_reads_nothing_is_given_up(parent):
@@ -432,6 +488,51 @@ def test_when_nobody_hands_over_any_more_it_goes_on(parent):
     one.reactor.turn()
     client.send(auth())
     assert (client.names(), one.ended) == (["ACK"], False)
+
+
+# Other settings.
+
+
+def test_who_comes_is_held_to_the_settings_that_it_was_told_last(parent):
+    one = parent(max_connections=10)
+    before = one.client()
+    told = {"password": "another-1", "max_connections": 2, "block": (ip_network("10.9.0.0/16"),)}
+    one.link.say(Reload(replace(one.settings, **told), {}))
+    assert one.client(address="10.9.0.1").names() == ["NOT_PERMITTED"]
+    after = one.client()
+    assert one.client().names() == ["OVERLOADED"]
+    before.send(auth())
+    after.send(auth(password="another-1"))
+    assert (before.names(), after.names()) == (["INVALID_AUTH"], ["ACK"])
+
+
+def test_where_the_parent_decides_it_still_does(parent):
+    one = parent(asks_for_logins=True)
+    one.link.say(Reload(one.settings, {}))
+    one.client().send(auth())
+    assert len(one.link.heard(LoginAsked)) == 1
+
+
+def test_what_it_tells_the_log_changes_with_the_level(parent):
+    one = parent(log_level="info")
+    assert one.worker.threshold({"log_level": LogLevel.debug}) is PredicateResult.no
+    one.link.say(Reload(replace(one.settings, log_level="debug"), {}))
+    assert one.worker.threshold({"log_level": LogLevel.debug}) is PredicateResult.maybe
+    assert one.worker.factory.verbose
+
+
+def test_when_addresses_begin_to_be_limited_it_tells_of_those_that_are_in(parent):
+    one = parent()
+    one.connect(2, "10.0.0.1")
+    one.connect(1, "10.0.0.2")
+    assert one.link.heard(AtAddress) == []
+    limited = replace(one.settings, max_connections_per_address=3)
+    one.link.say(Reload(limited, {}), AtAddress("10.0.0.1", 1))
+    assert one.link.heard(AtAddress) == [AtAddress("10.0.0.1", 2), AtAddress("10.0.0.2", 1)]
+    assert one.client(address="10.0.0.1").names() == ["RATE_LIMITED"]
+    one.link.say(Reload(one.settings, {}))
+    assert one.client(address="10.0.0.1").names() == []
+    assert one.link.heard(AtAddress) == []
 
 
 # Its ports.
@@ -462,7 +563,7 @@ def test_its_certificates_are_read_anew_for_the_connections_to_come(secured):
     files = {str(path): path.read_bytes() for path in paths}
     for path in paths:
         path.unlink()
-    one.link.say(Reload(files))
+    one.link.say(Reload(one.settings, files))
     assert [shown(client) for client in (before, one.client())] == [old, new]
 
 
@@ -470,7 +571,7 @@ def test_a_certificate_that_cannot_be_read_leaves_all_as_it_was(secured, failure
     one, certificate, renew = secured
     _, path, key = renew()
     files = {str(path): b"nonsense", str(key): key.read_bytes()}
-    one.link.say(Reload(files), ListAsked(1, Query()))
+    one.link.say(Reload(one.settings, files), ListAsked(1, Query()))
     assert shown(one.client()) == certificate
     assert one.link.heard(Listed)
     assert [type(failure) for failure in failures] == [ConfigError]
@@ -479,14 +580,14 @@ def test_a_certificate_that_cannot_be_read_leaves_all_as_it_was(secured, failure
 
 def test_a_port_without_a_certificate_has_nothing_to_read(parent):
     one = parent()
-    one.link.say(Reload({}))
+    one.link.say(Reload(one.settings, {}))
     one.client().send(auth())
     assert one.reactor.adopted[-1].names() == ["ACK"]
 
 
 def test_a_port_that_cannot_be_shared_is_an_error():
     spec = WorkerSpec(
-        1, Settings(username=USER, password=PASSWORD, port=("ssl:1",)), "e", (0,), False, {}, {}
+        1, Settings(username=USER, password=PASSWORD, port=("ssl:1",)), "e", (0,), 1, False, {}, {}
     )
     with pytest.raises(ConfigError):
         Worker(spec, Reactor(), simulated_clock(Reactor()))

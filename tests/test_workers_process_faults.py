@@ -37,7 +37,7 @@ def make_parent():
 def begun(**settings):
     """What comes of a worker's beginning, and what it has said."""
     settings = {"username": USER, "password": PASSWORD, **settings}
-    spec = WorkerSpec(3, Settings(**settings), "e", (0,), False, {}, {})
+    spec = WorkerSpec(3, Settings(**settings), "e", (0,), 1, False, {}, {})
     reactor = Reactor()
     ours, theirs = socket.socketpair()
     with closing(ours), closing(theirs):
@@ -97,7 +97,7 @@ def test_an_orphan_ends_though_it_does_not_report(parent):
 def test_it_says_once_that_its_parent_is_gone(parent):
     events = []
     one = parent()
-    one.worker.drain(1.0)
+    one.worker.drain(1.0, 0.0)
     globalLogPublisher.addObserver(events.append)
     one.link.vanish()
     globalLogPublisher.removeObserver(events.append)

@@ -387,7 +387,7 @@ def test_certificates_are_read_anew_by_every_worker(tmp_path):
 
         (tmp_path / "server.crt").write_text("nonsense")
         server.process.send_signal(signal.SIGHUP)
-        line = server.until_said("the certificates stay as they were")
+        line = server.until_said("nothing is reloaded, all stays as it was")
         assert line["level"] == "error"
         assert line["message"].endswith(": cert: 'server.crt' is not a certificate in PEM")
         assert shown(server) == {second}
@@ -408,7 +408,7 @@ def test_a_bad_certificate_of_one_port_leaves_the_others_as_they_were(tmp_path, 
         authority().issue("localhost").save(tmp_path, "server")
         (tmp_path / "other.crt").write_text("nonsense")
         server.process.send_signal(signal.SIGHUP)
-        server.until_said("the certificates stay as they were")
+        server.until_said("nothing is reloaded, all stays as it was")
         assert shown(server) == before
 
 

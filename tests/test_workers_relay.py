@@ -7,10 +7,11 @@ from conversation import names, read
 from relaying import Parent, Worker, wants
 from test_broadcast import calls_of
 
+from tickstorm.errors import InternalError
 from tickstorm.frames import encode_frame
 from tickstorm.messages import Mode, batch_frame
 from tickstorm.ticks import Tick
-from tickstorm.workers.link import NOWHERE, PART_BYTES, Join, Leave, LinkDecoder, Placed, emission
+from tickstorm.workers.link import PART_BYTES, Join, Leave, LinkDecoder, Unplaced, emission
 
 
 def asked(parent, worker, subscription, slot=0):
@@ -29,9 +30,13 @@ def test_a_worker_is_a_stream_s_subscriber():
     parent = Parent()
     worker = Worker(parent)
     answer = asked(parent, worker, wants(Mode.SECOND))
-    (stream,) = parent.hub.streams[Mode.SECOND]
+    (stream,) = parent.hub.streams[1000]
     assert list(stream.subscribers) == [worker.way]
-    assert (answer.request, answer.next_sequence, answer.snapshot) == (1, stream.next_sequence, ())
+    assert (answer.request, answer.next_sequence, answer.backfill.frames) == (
+        1,
+        stream.next_sequence,
+        [],
+    )
 
 
 def test_equal_subscriptions_have_one_number_and_others_another():
@@ -56,7 +61,7 @@ def test_the_slot_is_that_which_the_worker_asks_for():
     parent = Parent(slots=2)
     worker = Worker(parent)
     asked(parent, worker, wants(Mode.SECOND), 1)
-    assert [stream.key.slot for stream in parent.hub.streams[Mode.SECOND]] == [1]
+    assert [stream.key.slot for stream in parent.hub.streams[1000]] == [1]
 
 
 def test_an_emission_is_encoded_once_for_all_workers():
@@ -126,7 +131,7 @@ def test_what_was_collected_before_a_join_is_on_its_way_before_the_answer():
     one.speak()
     emission, answer = (next(LinkDecoder().receive(frame)) for frame in one.way.frames)
     assert names(read(b"".join(emission.frames))) == [[1.0]]
-    assert names(read(b"".join(answer.snapshot))) == [[1.0]]
+    assert names(read(b"".join(answer.backfill.frames))) == [[1.0]]
 
 
 def test_a_worker_leaves_when_it_has_given_up_every_placed():
@@ -218,7 +223,7 @@ def test_numbers_go_on_beyond_the_last_one_of_all(before_the_last):
     parent = Parent()
     worker = Worker(parent)
     asked(parent, worker, wants())
-    (stream,) = parent.hub.streams[Mode.TICK]
+    (stream,) = parent.hub.streams[0]
     stream.next_sequence = 2**32 - before_the_last
     parent.hub.publish([Tick("A", 1.0 + number, metadata=LONG) for number in range(400)])
     emissions = arrived(worker)
@@ -238,8 +243,8 @@ def test_a_long_snapshot_is_sent_in_parts_and_the_last_says_so():
         (7, 1, True),
         (7, 1, False),
     ]
-    assert all(sum(map(len, each.snapshot)) <= PART_BYTES for each in answers)
-    batches = read(b"".join(frame for each in answers for frame in each.snapshot))
+    assert all(sum(map(len, each.backfill.frames)) <= PART_BYTES for each in answers)
+    batches = read(b"".join(frame for each in answers for frame in each.backfill.frames))
     assert len([tick for batch in batches for tick in batch.ticks]) == 400
     assert worker.placements.placed == {1: 1}
 
@@ -254,7 +259,9 @@ def test_a_join_that_fails_is_answered_and_leaves_what_was_as_it_was(on_it_alrea
     parent.hub.snapshot = lambda *_: 1 / 0
     with pytest.raises(ZeroDivisionError):
         parent.relay.join(parent.fanout, Join(7, wants(snapshot=True), 0), worker.placements)
-    assert arrived(worker) == [Placed(7, NOWHERE, 0, ())]
+    assert [(type(each), each.request, type(each.error)) for each in arrived(worker)] == [
+        (Unplaced, 7, InternalError)
+    ]
     after = (parent.streams_of(worker), left_behind(parent), dict(worker.placements.placed))
     assert after == before
     parent.publish(1.0)

@@ -13,7 +13,7 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 from twisted.python.log import LogPublisher as LegacyPublisher
 
-from tickstorm.log import json_line
+from tickstorm.log import Threshold, json_line
 from tickstorm.workers.link import LinkDecoder, Said, control
 from tickstorm.workers.said import said_observer, say
 
@@ -21,7 +21,7 @@ from tickstorm.workers.said import said_observer, say
 def said_by(event, level="debug"):
     """What a worker's observer makes of an event."""
     said = []
-    said_observer(said.append, level)(event)
+    said_observer(said.append, Threshold(level))(event)
     return said
 
 
@@ -81,7 +81,7 @@ def test_it_is_said_with_its_level_and_place_and_worker():
 @pytest.mark.parametrize("level", ["debug", "info", "warn", "error", "critical"])
 def test_only_what_the_level_asks_for_is_said(level):
     said = []
-    observer = said_observer(said.append, level)
+    observer = said_observer(said.append, Threshold(level))
     levels = list(LogLevel.iterconstants())
     for each in levels:
         observer(emitted(each, "text"))
@@ -158,7 +158,7 @@ def test_a_message_of_the_older_log_is_said_too():
     legacy = LegacyPublisher(
         observerPublisher=(publisher := LogPublisher()), publishPublisher=publisher
     )
-    publisher.addObserver(said_observer(said.append, "info"))
+    publisher.addObserver(said_observer(said.append, Threshold("info")))
     legacy.msg("some", "words", system="somebody")
     (one,) = said
     assert (one.level, one.text) == ("info", "some words")
@@ -176,7 +176,8 @@ def test_what_cannot_be_formatted_is_said_all_the_same():
 def test_an_event_without_a_level_or_a_place_is_no_error(missing):
     event = emitted(LogLevel.info, "text")
     del event[missing]
-    assert said_by(event) == []
+    (said,) = said_by(event)
+    assert (said.level, said.text) == ("info", "text")
 
 
 # Secrets.

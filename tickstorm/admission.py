@@ -4,7 +4,7 @@ An address is an IP address as text, or anything else that names a peer (the pat
 """
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from math import ceil
@@ -75,8 +75,8 @@ class Door:
         self._total = 0
         self._open = True
         self.on_change: Callable[[str, int], object] = lambda _address, _change: None
-        """Called with what an address counts as, and 1 for each that enters, -1 for each that
-        leaves, if that number is limited."""
+        """Called with what an address counts as, and by how many more (or fewer) are in, if that
+        number is limited."""
 
     @property
     def total(self) -> int:
@@ -98,6 +98,23 @@ class Door:
     def reopen(self) -> None:
         """Let people in again."""
         self._open = True
+
+    def change(self, limits: AdmissionLimits, inside: Iterable[str]) -> None:
+        """Let come by other rules; who is in stays.
+
+        Args:
+            limits: the rules.
+            inside: the address of each that is in.
+        """
+        counted = self._limits.max_connections_per_address > 0
+        self._limits = limits
+        if counted and limits.max_connections_per_address:
+            return
+        self._by_address.clear()
+        if limits.max_connections_per_address:
+            for key, connections in Counter(map(counted_as, inside)).items():
+                self.count_elsewhere(key, connections)
+                self.on_change(key, connections)
 
     def leave(self, address: str) -> None:
         """Note that one that was let in has gone."""
@@ -163,6 +180,12 @@ class LoginFailures:
 
     def __len__(self) -> int:
         return len(self._forgotten_at)
+
+    def change(self, limits: AdmissionLimits) -> None:
+        """Judge by other rules; a failure that is remembered is so for as long as it was to be."""
+        self._limits = limits
+        for key, times in self._forgotten_at.items():
+            self._forgotten_at[key] = deque(times, limits.max_login_failures)
 
     def record(self, address: str, now: float) -> None:
         """Note a failure."""

@@ -1,12 +1,17 @@
-"""The parts of a server that are made from its settings, wherever they run."""
+"""The parts of a server that are made from its settings, wherever they run.
+
+What a running server takes of other settings is put into the same parts, and nothing is lost by it:
+connections stay, and so does what is counted and remembered.
+"""
 
 from collections.abc import Iterator
 
 from tickstorm.admission import AdmissionLimits
 from tickstorm.clock import Clock
-from tickstorm.credentials import IAuthenticator
+from tickstorm.credentials import IAuthenticator, SharedCredentials
 from tickstorm.factory import TickstormFactory
 from tickstorm.feed import Feed
+from tickstorm.history import HistoryLimits
 from tickstorm.hub import Hub, HubLimits
 from tickstorm.outlet import Outlet
 from tickstorm.overload import BacklogLimits
@@ -19,14 +24,21 @@ from tickstorm.transports import SocketOptions
 
 def make_hub(settings: Settings, epoch: str, clock: Clock, slots: int) -> Hub[Outlet]:
     """Return a hub with what the settings say of it."""
-    limits = HubLimits(settings.max_symbols, settings.max_message_bytes)
+    history = HistoryLimits(settings.history, settings.history_stream_bytes, settings.history_bytes)
+    limits = HubLimits(
+        settings.max_symbols, settings.max_message_bytes, settings.max_intervals, history
+    )
     return Hub(epoch, clock.wall_ns, limits, slots)
 
 
 def make_intake(settings: Settings, hub: Hub[Outlet]) -> Intake:
     """Return the way of publishers to a hub, with what the settings say of it."""
-    rate = Rate(settings.publish_rate, settings.publish_rate)
-    return Intake(hub.publish, rights_by_user(settings.publishers), rate)
+    return Intake(hub.publish, rights_by_user(settings.publishers), _publish_rate(settings))
+
+
+def change_intake(intake: Intake, settings: Settings) -> None:
+    """Have publishers be held to other settings."""
+    intake.change(rights_by_user(settings.publishers), _publish_rate(settings))
 
 
 def make_factory(
@@ -42,26 +54,83 @@ def make_factory(
         authenticator,
         clock,
         ids=ids,
-        session_limits=SessionLimits(
-            settings.auth_timeout,
-            settings.heartbeat_interval,
-            settings.heartbeat_timeout,
-            settings.max_message_bytes,
-        ),
-        backlog_limits=BacklogLimits(
-            settings.max_write_queue, settings.max_write_queue_bytes, settings.write_deadline
-        ),
-        admission_limits=AdmissionLimits(
-            max_connections=settings.max_connections,
-            max_connections_per_address=settings.max_connections_per_address,
-            allow=settings.allow,
-            block=settings.block,
-            max_login_failures=settings.max_login_failures,
-            login_failure_window=settings.login_failure_window,
-        ),
-        socket_options=SocketOptions(
-            settings.tcp_keepalive, settings.tcp_read_buffer_bytes, settings.tcp_write_buffer_bytes
-        ),
+        session_limits=_session_limits(settings),
+        backlog_limits=_backlog_limits(settings),
+        max_backlog_bytes=settings.max_backlog_bytes,
+        admission_limits=_admission_limits(settings),
+        socket_options=_socket_options(settings),
         publish_rights=rights_by_user(settings.publishers),
-        verbose=settings.log_level == "debug",
+        verbose=_is_verbose(settings),
     )
+
+
+def authenticator_for(settings: Settings, authenticator: IAuthenticator | None) -> IAuthenticator:
+    """Return who decides who a login is: this authenticator, or the settings if it is None."""
+    if authenticator is not None:
+        return authenticator
+    return SharedCredentials(settings.username, settings.password)
+
+
+def change_factory(
+    factory: TickstormFactory, settings: Settings, authenticator: IAuthenticator
+) -> None:
+    """Have connections be held to other settings, and logins be checked by this authenticator."""
+    factory.logins.authenticator = authenticator
+    factory.session_limits = _session_limits(settings)
+    backlogs = factory.congestion.backlogs
+    backlogs.limits = _backlog_limits(settings)
+    backlogs.budget.max_bytes = settings.max_backlog_bytes
+    factory.socket_options = _socket_options(settings)
+    factory.publications.rights = rights_by_user(settings.publishers)
+    factory.verbose = _is_verbose(settings)
+    limits = _admission_limits(settings)
+    factory.login_failures.change(limits)
+    inside = (each.address for each in factory.connections.values() if each.inside)
+    factory.door.change(limits, inside)
+
+
+def _publish_rate(settings: Settings) -> Rate:
+    return Rate(settings.publish_rate, settings.publish_rate)
+
+
+def _session_limits(settings: Settings) -> SessionLimits:
+    return SessionLimits(
+        settings.auth_timeout,
+        settings.heartbeat_interval,
+        settings.heartbeat_timeout,
+        settings.max_message_bytes,
+    )
+
+
+def _backlog_limits(settings: Settings) -> BacklogLimits:
+    return BacklogLimits(
+        settings.max_write_queue,
+        settings.max_write_queue_bytes,
+        settings.write_deadline,
+        settings.soft_write_queue_bytes,
+        settings.lossy_write_deadline,
+    )
+
+
+def _admission_limits(settings: Settings) -> AdmissionLimits:
+    return AdmissionLimits(
+        max_connections=settings.max_connections,
+        max_connections_per_address=settings.max_connections_per_address,
+        allow=settings.allow,
+        block=settings.block,
+        max_login_failures=settings.max_login_failures,
+        login_failure_window=settings.login_failure_window,
+    )
+
+
+def _socket_options(settings: Settings) -> SocketOptions:
+    return SocketOptions(
+        settings.tcp_keepalive,
+        settings.tcp_read_buffer_bytes,
+        settings.tcp_write_buffer_bytes,
+        settings.tcp_unsent_bytes,
+    )
+
+
+def _is_verbose(settings: Settings) -> bool:
+    return settings.log_level == "debug"

@@ -63,13 +63,11 @@ class Broadcast:
         self._metrics.messages_sent += len(subscribers) * len(frames)
         self._metrics.bytes_sent += len(subscribers) * size
 
-    def send_now(self, subscriber: Outlet, frames: Iterable[bytes]) -> None:
-        """Send frames to one subscriber alone."""
-        for frame in frames:
-            subscriber.deliver(frame)
-            subscriber.own_bytes += len(frame)
-            self._metrics.messages_sent += 1
-            self._metrics.bytes_sent += len(frame)
+    def send_past(self, subscriber: Outlet, frames: Sequence[bytes]) -> None:
+        """Send one subscriber what comes before the next batch of its stream."""
+        subscriber.replay(frames)
+        self._metrics.messages_sent += len(frames)
+        self._metrics.bytes_sent += sum(map(len, frames))
 
     def _deliver(self, frame: bytes, subscribers: Iterable[Outlet]) -> None:
         waiting = iter(subscribers)

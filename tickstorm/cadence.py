@@ -4,14 +4,13 @@ A cadence serialises each bar or tick once, then joins for each stream what its 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Generic, NamedTuple
 
 from tickstorm.bars import BarTable, SlidingBars
-from tickstorm.messages import Mode, bar_record, tick_record
-from tickstorm.stream import S, Stream, StreamKey, StreamTable
+from tickstorm.messages import bar_record, mode_of, tick_record
+from tickstorm.stream import S, Stream, StreamKey, StreamTable, Surroundings
 from tickstorm.ticks import Tick
-
-INTERVAL_MS = {Mode.SECOND: 1_000, Mode.MINUTE: 60_000}
 
 WallClock = Callable[[], int]
 """Nanoseconds since the Unix epoch."""
@@ -24,32 +23,65 @@ class Emission(NamedTuple, Generic[S]):
     frames: list[bytes]
 
 
-class BarCadence(Generic[S]):
-    """The streams of SECOND or MINUTE: a batch a period for each, an empty one in a quiet period.
+def slots_of(period_ms: int, slots: int) -> int:
+    """Return into how many slots of whole milliseconds a period is cut, at least 1.
 
-    With one slot, every period ends at a whole second or minute of the wall clock. With more, each
+    Args:
+        period_ms: its length; 0 for TICK, which has none.
+        slots: of a second or a minute. Those of a shorter period are no shorter than a second's.
+    """
+    most = min(slots, period_ms * slots // 1000)
+    return next((number for number in range(most, 1, -1) if period_ms % number == 0), 1)
+
+
+def slot_of(slot: int, period_ms: int, slots: int) -> int:
+    """Return the slot of a period that a slot of a second or a minute stands for."""
+    return slot * slots_of(period_ms, slots) // slots
+
+
+class BarCadence(Generic[S]):
+    """The streams of one period: a batch a period for each, an empty one in a quiet period.
+
+    With one slot, every period ends at a multiple of itself on the wall clock. With more, each
     slot's period ends at its own moment, its bars are those of the time up to then, and the slots
     of one round share their batch's number. When the wall clock is set back, a slot's moment may
     come again early, and two of its bars then share ticks.
 
     Args:
-        mode: SECOND or MINUTE.
+        period_ms: milliseconds.
         slots: the moments of a period at which there is something to send; they divide it.
         wall_ns: the clock that places the first round.
-        max_payload_bytes: no frame's payload is longer.
+        around: what all streams have in common.
+        first_sequence: of the first round's batches.
     """
 
-    def __init__(self, mode: Mode, slots: int, wall_ns: WallClock, max_payload_bytes: int) -> None:
-        self.mode = mode
+    def __init__(
+        self,
+        period_ms: int,
+        slots: int,
+        wall_ns: WallClock,
+        around: Surroundings,
+        first_sequence: int = 1,
+    ) -> None:
+        self.period_ms = period_ms
         self.slots = slots
-        self.slot_ms = INTERVAL_MS[mode] // slots
-        self.streams: StreamTable[S] = StreamTable(max_payload_bytes, lambda key: (key.slot,))
+        self.slot_ms = period_ms // slots
+        self.streams: StreamTable[S] = StreamTable(around, lambda key: (key.slot,))
+        self._mode = mode_of(period_ms)
+        self._epochs = [around.epoch]
+        if slots > 1:
+            self._epochs = [f"{around.epoch}-{slot}" for slot in range(slots)]
         self._wall_ns = wall_ns
         self._bars = BarTable() if slots == 1 else SlidingBars(slots)
         self._period, self._slot = divmod(wall_ns() // (self.slot_ms * 1_000_000), slots)
         self._round = 0
-        self._round_sequence = 1
+        self._round_sequence = first_sequence
         self._round_batches = 1
+
+    @property
+    def next_sequence(self) -> int:
+        """A number beyond every one that its streams have had."""
+        return self._round_sequence + self._round_batches
 
     def add(self, tick: Tick) -> None:
         """Take a tick into its symbol's bar."""
@@ -58,12 +90,17 @@ class BarCadence(Generic[S]):
     def open(self, symbols: frozenset[str] | None, slot: int) -> Stream[S]:
         """Return the stream of these symbols that is sent in this slot."""
         sent = slot <= self._slot
-        stream = self.streams.open(
-            StreamKey(symbols, slot), self._round_sequence + sent * self._round_batches
-        )
-        if not stream.subscribers:
+        key = StreamKey(symbols, slot, self.period_ms)
+        begun = key in self.streams
+        first = self._round_sequence + sent * self._round_batches
+        stream = self.streams.open(key, first, self._epochs[slot], self._wall_ns() // 1_000_000)
+        if not begun:
             stream.next_round = self._round + sent
         return stream
+
+    def slot_named(self, epoch: str) -> int | None:
+        """Return the slot whose streams have this epoch; None if there is none."""
+        return self._epochs.index(epoch) if epoch in self._epochs else None
 
     def close(self, end: int) -> Iterator[Emission[S]]:
         """End a slot's period, and encode its streams, each when its turn comes.
@@ -75,7 +112,7 @@ class BarCadence(Generic[S]):
         streams = tuple(self.streams.marked(self._slot))
         self._bars.end(end)
         bars = self._bars.bars(_wanted_by(streams))
-        records = {symbol: bar_record(bar, self.mode) for symbol, bar in bars.items()}
+        records = {symbol: bar_record(bar, self._mode) for symbol, bar in bars.items()}
         for stream in streams:
             stream.catch_up(self._round)
             wanted = _wanted(records, stream.symbols)
@@ -101,13 +138,12 @@ class TickCadence(Generic[S]):
 
     Args:
         wall_ns: the clock that a batch's time is taken from.
-        max_payload_bytes: no frame's payload is longer.
+        around: what all streams have in common.
     """
 
-    def __init__(self, wall_ns: WallClock, max_payload_bytes: int) -> None:
-        self.streams: StreamTable[S] = StreamTable(
-            max_payload_bytes, lambda key: (None,) if key.symbols is None else key.symbols
-        )
+    def __init__(self, wall_ns: WallClock, around: Surroundings) -> None:
+        self.streams: StreamTable[S] = StreamTable(around, _marks)
+        self._epoch = around.epoch
         self._wall_ns = wall_ns
         self._pending: list[tuple[str, bytes]] = []
         self._next_sequence = 1
@@ -120,7 +156,7 @@ class TickCadence(Generic[S]):
 
     def add(self, tick: Tick) -> None:
         """Keep a tick for the next flush, if anybody wants it."""
-        if self.streams.marked(None) or self.streams.marked(tick.symbol):
+        if self._is_wanted(tick.symbol):
             self._pending.append((tick.symbol, tick_record(tick)))
         else:
             self._unheard = 1
@@ -131,7 +167,9 @@ class TickCadence(Generic[S]):
         if key not in self.streams:  # who comes back must see that there was something meanwhile
             self._next_sequence += self._unheard
             self._unheard = 0
-        return self.streams.open(key, self._next_sequence)
+        return self.streams.open(
+            key, self._next_sequence, self._epoch, self._wall_ns() // 1_000_000
+        )
 
     def flush(self) -> Iterator[Emission[S]]:
         """Encode what is pending for each stream that wants any of it, each when its turn comes."""
@@ -153,8 +191,34 @@ class TickCadence(Generic[S]):
                 shares.setdefault(stream, []).append(record)
         return shares
 
+    def _is_wanted(self, symbol: str) -> bool:
+        marked = self.streams.marked
+        return bool(marked(None) or marked(symbol) or (marked(_BEGINNING) and self._begun(symbol)))
+
     def _wanting(self, symbol: str) -> list[Stream[S]]:
-        return [*self.streams.marked(None), *self.streams.marked(symbol)]
+        wanting = [*self.streams.marked(None), *self.streams.marked(symbol)]
+        return wanting + self._begun(symbol) if self.streams.marked(_BEGINNING) else wanting
+
+    def _begun(self, symbol: str) -> list[Stream[S]]:
+        """Return the streams that want what begins as this symbol does."""
+        return [stream for mark in _beginnings(symbol) for stream in self.streams.marked(mark)]
+
+
+_BEGINNING = "*"
+"""The mark of a stream that wants symbols by how they begin; as a pattern, it is none of a set."""
+
+
+def _marks(key: StreamKey) -> Iterable[str | None]:
+    if key.symbols is None:
+        return (None,)
+    if any(pattern.endswith("*") for pattern in key.symbols):
+        return (_BEGINNING, *key.symbols)
+    return key.symbols
+
+
+@lru_cache(10_000)
+def _beginnings(symbol: str) -> tuple[str, ...]:
+    return tuple(f"{symbol[:length]}*" for length in range(1, len(symbol) + 1))
 
 
 def _wanted_by(streams: Iterable[Stream[S]]) -> set[str] | None:

@@ -7,6 +7,7 @@ from tickstorm.commands.bench import bench
 from tickstorm.commands.config import config
 from tickstorm.commands.decode import decode
 from tickstorm.commands.health import health
+from tickstorm.commands.publish import publish
 from tickstorm.commands.record import record
 from tickstorm.commands.watch import watch
 
@@ -14,11 +15,11 @@ from tickstorm.commands.watch import watch
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="tickstorm", message="%(prog)s %(version)s")
 def main() -> None:
-    """Watch, record and examine Tickstorm streams, and check a server and its settings.
+    """Watch, record, feed and examine Tickstorm streams, and check a server and its settings.
 
     The server itself runs as: twistd -n tickstorm
     """
 
 
-for command in (watch, record, decode, health, config, bench):
+for command in (watch, record, publish, decode, health, config, bench):
     main.add_command(command)

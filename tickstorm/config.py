@@ -24,6 +24,7 @@ __all__ = [
     "Delivery",
     "Setting",
     "Settings",
+    "check_together",
     "defaults_toml",
     "describe",
     "is_local",
@@ -135,7 +136,7 @@ def load(
         origins={name: one.origin for name, one in given.items()},
     )
     settings = _with_tls(settings)
-    _check_together(settings)
+    check_together(settings)
     return settings
 
 
@@ -257,7 +258,12 @@ def _with_tls(settings: Settings) -> Settings:
     return settings
 
 
-def _check_together(settings: Settings) -> None:
+def check_together(settings: Settings) -> None:
+    """Check settings that depend on one another.
+
+    Raises:
+        ConfigError: two of them do not agree.
+    """
     for name, holds, needs, other in _RULES:
         if not holds(settings):
             raise ConfigError(

@@ -48,6 +48,10 @@ class ListenError(TickstormError):
     """A port that cannot be listened on: the message has the reason, then its description."""
 
 
+class PublisherClosed(TickstormError):
+    """A publisher was closed before it had published this; the message says how much it had."""
+
+
 class InvalidTick(TickstormError):
     """A tick outside the limits of the protocol: the message names the field and its range."""
 
@@ -98,6 +102,12 @@ class InvalidSubscription(ProtocolError):
 
     code = ErrorCode.INVALID_SUBSCRIPTION
     closes = False
+
+
+class TooManyIntervals(InvalidSubscription):
+    """A SUBSCRIBE for an interval of its own, of which there are as many as there may be."""
+
+    retryable = True
 
 
 class AlreadySubscribed(ProtocolError):
@@ -194,6 +204,12 @@ class MayNotPublish(NotPermitted):
 
 class PublishingTooFast(RateLimited):
     """More ticks than the user's rate allows: nothing of the PUBLISH was published."""
+
+    closes = False
+
+
+class OutOfTurn(RateLimited):
+    """A PUBLISH that is to follow one that was not carried out: send them again in their order."""
 
     closes = False
 

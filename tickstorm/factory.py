@@ -4,20 +4,25 @@ It is what another application listens with. Timers run from the first port that
 that stops.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import count
+from random import Random
 from types import MappingProxyType
 
 from OpenSSL.SSL import Error as TLSError
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from tickstorm.admission import AdmissionLimits, Door, LoginFailures
+from tickstorm.backlogs import Backlogs
 from tickstorm.clock import Clock
+from tickstorm.congestion import Congestion
 from tickstorm.credentials import IAuthenticator
+from tickstorm.draining import Draining
 from tickstorm.errors import (
     InternalError,
     InvalidAuth,
@@ -29,6 +34,8 @@ from tickstorm.errors import (
 )
 from tickstorm.feed import Feed
 from tickstorm.heartbeat import DeadlineWheel, Sweeper
+from tickstorm.logins import Logins
+from tickstorm.messages import mode_of
 from tickstorm.outlet import Outlet
 from tickstorm.overload import BacklogLimits
 from tickstorm.protocol import Connection
@@ -41,6 +48,11 @@ from tickstorm.transports import SocketOptions
 
 LOGIN_ERRORS = (InvalidAuth, RateLimited, NotPermitted, InternalError)
 """What a login can end in."""
+
+HASTE = 1.0
+"""Seconds that clients have for their last words when a drain is hastened."""
+MAX_BACKLOG_BYTES = 256 * 2**20
+"""What may be queued for all connections of a factory together, unless it is told."""
 
 NO_RIGHTS: Mapping[str, SymbolSet] = MappingProxyType({})
 
@@ -55,15 +67,17 @@ class TickstormFactory(Factory):
         ids: names the connections; None stands for 1, 2, 3 and so on.
         session_limits: deadlines and sizes of a conversation.
         backlog_limits: how far a connection may fall behind.
+        max_backlog_bytes: what may be queued for all connections together.
         admission_limits: who may connect, and how often a login may fail.
         socket_options: set on each accepted socket.
         publish_rights: what each user may publish; others may not.
         verbose: whether each connection's beginning and end is logged, at level debug.
+        random: chooses who is closed when in a drain; None stands for one of its own.
 
     Attributes:
         metrics: the feed's, which count everything.
         connections: the open ones, by id.
-        congested: those of them that have something queued.
+        congestion: what is known of those that have something queued.
         on_login_failed: called with the address of each login that was wrong.
         on_closed: called after each connection that is gone.
     """
@@ -80,30 +94,36 @@ class TickstormFactory(Factory):
         ids: Iterator[int] | None = None,
         session_limits: SessionLimits = SessionLimits(),
         backlog_limits: BacklogLimits = BacklogLimits(),
+        max_backlog_bytes: int = MAX_BACKLOG_BYTES,
         admission_limits: AdmissionLimits = AdmissionLimits(),
         socket_options: SocketOptions = SocketOptions(),
         publish_rights: Mapping[str, SymbolSet] = NO_RIGHTS,
         verbose: bool = False,
+        random: Random | None = None,
     ) -> None:
         self.feed = feed
-        self.authenticator = authenticator
         self.clock = clock
         self.session_limits = session_limits
-        self.backlog_limits = backlog_limits
         self.socket_options = socket_options
         self.metrics = feed.metrics
         self.door = Door(admission_limits)
         self.login_failures = LoginFailures(admission_limits)
+        self.logins = Logins(authenticator, self.login_failures, clock)
         self.publications = Publications(feed, publish_rights, clock)
         self.on_login_failed: Callable[[str], object] = lambda _: None
         self.on_closed: Callable[[], object] = lambda: None
         self.connections: dict[int, Connection] = {}
-        self.congested: set[Connection] = set()
-        self._verbose = verbose
+        backlogs = Backlogs(backlog_limits, max_backlog_bytes, losses=self.metrics.ticks_lost)
+        self.congestion = Congestion(backlogs, self.metrics)
+        self.verbose = verbose
         self._ids = ids if ids is not None else count(1)
         self._wheel = DeadlineWheel()
-        self._sweeper = Sweeper(clock, self._wheel, self.metrics, self._check_congested)
+        self._sweeper = Sweeper(clock, self._wheel, self.metrics, self.congestion.check)
+        if random is None:
+            random = Random()  # noqa: S311 - it guards nothing
+        self._draining = Draining(clock, random, feed.flush)
         self._emptied: list[Deferred[None]] = []
+        self._cuts: list[IDelayedCall] = []
 
     def startFactory(self) -> None:
         """Start the timers, as the first port begins to listen."""
@@ -124,6 +144,11 @@ class TickstormFactory(Factory):
         return Connection(self, next(self._ids))
 
     @property
+    def congested(self) -> Collection[Connection]:
+        """Those of the connections that have something queued."""
+        return self.congestion.connections
+
+    @property
     def turned_away(self) -> int:
         """How many connections are open that the door did not let in."""
         return len(self.connections) - self.door.total
@@ -132,30 +157,36 @@ class TickstormFactory(Factory):
         """Return the numbers of this moment."""
         return Reading(
             len(self.connections),
-            len(self.congested),
-            sum(connection.pending_bytes for connection in self.congested),
-            {mode.name: _subscribers(table) for mode, table in self.feed.streams.items()},
+            len(self.congestion.connections),
+            self.congestion.queued_bytes,
+            _subscribers(self.feed.streams),
             self.metrics,
             self._sweeper.lag,
             self._sweeper.last_at,
+            len(self.congestion.warned),
         )
 
-    def drain(self, seconds: float) -> Deferred[None]:
+    def drain(self, seconds: float, window: float = 0.0) -> Deferred[None]:
         """Let nobody in any more, tell every client, close, and cut who is left after `seconds`.
 
+        The closes are spread over `window` seconds, and whose turn has not come is served as ever.
         What is queued for a client still goes out first. The Deferred fires when no connection is
-        left. Call it once the ports have stopped.
+        left. Call it before the ports have stopped if streams are to go on, or else behind that.
         """
         self.door.shut()
-        self.feed.flush()
-        for connection in list(self.connections.values()):
-            connection.fail(ShuttingDown("the server is stopping"))
-        cut = self.clock.scheduler.callLater(seconds, self._cut)
         emptied: Deferred[None] = Deferred()
-        emptied.addCallback(lambda _: cut.cancel() if cut.active() else None)
         self._emptied.append(emptied)
+        self._cut_after(seconds)
+        self._draining.begin(self.connections.values(), window)
         self._note_emptied()
         return emptied
+
+    def hasten(self) -> None:
+        """End a drain that is under way: close whoever is left now, and cut who takes HASTE."""
+        if self._emptied:
+            self._draining.hasten()
+            self._cut_after(HASTE)
+            self._note_emptied()
 
     # What a connection reports.
 
@@ -184,7 +215,7 @@ class TickstormFactory(Factory):
         if inside and isinstance(error, InvalidAuth):
             self.login_failures.record(connection.address, self.clock.monotonic())
             self.on_login_failed(connection.address)
-        if self._verbose or (inside and not isinstance(error, ShuttingDown)):
+        if self.verbose or (inside and not isinstance(error, ShuttingDown)):
             self._log.warn(
                 "connection {connection} from {peer} ended: {code}, {reason}",
                 connection=connection.id,
@@ -208,7 +239,7 @@ class TickstormFactory(Factory):
         """Forget a connection."""
         del self.connections[connection.id]
         self._wheel.note_gone()
-        if self._verbose:
+        if self.verbose:
             self._log.debug(
                 "connection {connection} from {peer} closed: {reason}",
                 connection=connection.id,
@@ -218,20 +249,27 @@ class TickstormFactory(Factory):
         self.on_closed()
         self._note_emptied()
 
-    def _check_congested(self, now: float) -> None:
-        for connection in list(self.congested):
-            connection.check_progress(now)
+    def _cut_after(self, seconds: float) -> None:
+        self._cuts.append(self.clock.scheduler.callLater(seconds, self._cut))
 
     def _cut(self) -> None:
         for connection in list(self.connections.values()):
             connection.abort()
 
     def _note_emptied(self) -> None:
-        if self.connections:
+        if self.connections or not self._emptied:
             return
+        self._draining.stop()
+        for cut in self._cuts:
+            if cut.active():
+                cut.cancel()
+        self._cuts.clear()
         while self._emptied:
             self._emptied.pop().callback(None)
 
 
-def _subscribers(streams: StreamTable[Outlet]) -> int:
-    return sum(len(stream.subscribers) for stream in streams)
+def _subscribers(tables: Mapping[int, StreamTable[Outlet]]) -> Mapping[str, int]:
+    subscribers: Counter[str] = Counter()
+    for period_ms, streams in tables.items():
+        subscribers[mode_of(period_ms).name] += sum(len(stream.subscribers) for stream in streams)
+    return subscribers

@@ -4,21 +4,26 @@ Delivery is `aligned`, where all get the period's batch at its end, or `spread`,
 connection has its own slot of the period and the load is flat.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 
 from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
 
 from tickstorm.broadcast import Broadcast
-from tickstorm.cadence import Emission
+from tickstorm.cadence import BarCadence, Emission
 from tickstorm.clock import Clock, WallClockLoop
 from tickstorm.feed import Joined
 from tickstorm.hub import Hub
-from tickstorm.messages import MAX_TICKS_PER_BATCH, Mode, Subscription
+from tickstorm.messages import MAX_TICKS_PER_BATCH, Mode, Subscription, mode_of
 from tickstorm.metrics import Metrics
 from tickstorm.outlet import Outlet
 from tickstorm.publishing import Accepted, Intake, Publication
 from tickstorm.stream import Stream, StreamTable
+
+HOUSEKEEPING_INTERVAL = 1.0
+"""Seconds between two looks at what is kept for too long."""
 
 Send = Callable[[Stream[Outlet], list[bytes]], None]
 
@@ -34,6 +39,8 @@ class FanOut:
         send: takes each stream's frames; None stands for sending them to its subscribers.
         intake: the way of publishers to the hub; None lets nobody publish.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -54,10 +61,10 @@ class FanOut:
         self._intake = intake if intake is not None else Intake(hub.publish, {})
         self._next_slot = count()
         self._flush_due: IDelayedCall | None = None
-        self._loops = [
-            WallClockLoop(clock, cadence.slot_ms, self._closer(mode), self._failure_counter(mode))
-            for mode, cadence in hub.bars.items()
-        ]
+        self._running = False
+        self._loops: dict[int, WallClockLoop] = {}
+        self._housekeeping = LoopingCall(self._guarded_expire)
+        self._housekeeping.clock = clock.scheduler
 
     @property
     def epoch(self) -> str:
@@ -65,7 +72,12 @@ class FanOut:
         return self._hub.epoch
 
     @property
-    def streams(self) -> Mapping[Mode, StreamTable[Outlet]]:
+    def slots(self) -> int:
+        """The hub's."""
+        return self._hub.slots
+
+    @property
+    def streams(self) -> Mapping[int, StreamTable[Outlet]]:
         """The hub's."""
         return self._hub.streams
 
@@ -78,13 +90,19 @@ class FanOut:
         if self._hub.on_ticks_pending is not None:
             raise RuntimeError("a hub feeds one factory: give each factory a hub of its own")
         self._hub.on_ticks_pending = self._ticks_pending
-        for loop in self._loops:
-            loop.start()
+        self._running = True
+        if self._hub.history.limits.seconds:
+            self._housekeeping.start(HOUSEKEEPING_INTERVAL, now=False)
+        self._follow_cadences()
 
     def stop(self) -> None:
         """Send what is pending, and no more after that."""
-        for loop in self._loops:
+        self._running = False
+        if self._housekeeping.running:
+            self._housekeeping.stop()
+        for loop in self._loops.values():
             loop.stop()
+        self._loops.clear()
         self.flush()
         if self._hub.on_ticks_pending == self._ticks_pending:
             self._hub.on_ticks_pending = None
@@ -94,13 +112,16 @@ class FanOut:
     ) -> Joined:
         """Put a subscriber on the stream that serves it.
 
-        What TICK collected before goes out first, so that a snapshot taken now and the stream's
+        What TICK collected before goes out first, so that what it gets of the past and the stream's
         next batch have nothing in common and nothing between them.
 
         Args:
             subscription: what is asked for.
             subscriber: who gets it.
             slot: the moment of a period at which it does; None for the next one in turn.
+
+        Raises:
+            ProtocolError: it cannot be served.
         """
         if subscription.mode is Mode.TICK:
             self.flush()
@@ -108,13 +129,14 @@ class FanOut:
             slot = next(self._next_slot) % self._hub.slots
         stream = self._hub.open(subscription, slot)
         try:
-            snapshot = self._hub.snapshot(subscription, stream) if subscription.snapshot else ()
+            backfill = self._hub.backfill(subscription, stream)
         except Exception:
             if subscriber not in stream.subscribers:  # else it is on it by an earlier join
-                self.leave(subscription.mode, stream, subscriber)
+                self.leave(stream, subscriber)
             raise
         stream.join(subscriber)
-        return Joined(subscription, stream, snapshot)
+        self._follow_cadences()
+        return Joined(subscription, stream, backfill)
 
     def publish(self, publication: Publication) -> Accepted:
         """Publish what a client asks for.
@@ -124,13 +146,14 @@ class FanOut:
         """
         return self._intake.take(publication, self._clock.monotonic())
 
-    def leave(self, mode: Mode, stream: Stream[Outlet], subscriber: Outlet) -> None:
+    def leave(self, stream: Stream[Outlet], subscriber: Outlet) -> None:
         """Take a subscriber off its stream."""
-        self._hub.leave(mode, stream, subscriber)
+        self._hub.leave(stream, subscriber)
+        self._follow_cadences()
 
-    def send_now(self, subscriber: Outlet, frames: Iterable[bytes]) -> None:
-        """Send frames to one subscriber alone."""
-        self._broadcast.send_now(subscriber, frames)
+    def send_past(self, subscriber: Outlet, frames: Sequence[bytes]) -> None:
+        """Send one subscriber what comes before the next batch of its stream."""
+        self._broadcast.send_past(subscriber, frames)
 
     def flush(self) -> None:
         """Send the ticks collected so far."""
@@ -149,21 +172,45 @@ class FanOut:
         self._flush_due = None
         self.flush()
 
-    def _closer(self, mode: Mode) -> Callable[[int, int], None]:
-        cadence = self._hub.bars[mode]
+    def _follow_cadences(self) -> None:
+        """Have a loop for each period that there is, while this is running."""
+        periods = self._hub.bars
+        if not self._running or periods.keys() == self._loops.keys():
+            return
+        for period_ms in self._loops.keys() - periods.keys():
+            self._loops.pop(period_ms).stop()
+        for period_ms in periods.keys() - self._loops.keys():
+            loop = self._loops[period_ms] = self._loop(period_ms, periods[period_ms])
+            loop.start()
 
+    def _loop(self, period_ms: int, cadence: BarCadence[Outlet]) -> WallClockLoop:
+        name = mode_of(period_ms).name
+        return WallClockLoop(
+            self._clock, cadence.slot_ms, self._closer(cadence), self._failure_counter(name)
+        )
+
+    def _closer(self, cadence: BarCadence[Outlet]) -> Callable[[int, int], None]:
         def close(end: int, before: int) -> None:
             for missed in range(max(before + 1, end - cadence.slots + 1), end + 1):
                 self._send(cadence.close(missed))
 
         return close
 
-    def _failure_counter(self, mode: Mode) -> Callable[[], None]:
+    def _failure_counter(self, name: str) -> Callable[[], None]:
         def count_failure() -> None:
-            self.metrics.failures[mode.name] += 1
+            self.metrics.failures[name] += 1
 
         return count_failure
 
     def _send(self, emissions: Iterator[Emission[Outlet]]) -> None:
         for stream, frames in emissions:
-            self._send_to_subscribers(stream, frames)
+            if stream.subscribers:  # else they are only kept
+                self._send_to_subscribers(stream, frames)
+
+    def _guarded_expire(self) -> None:
+        try:
+            self._hub.expire()
+            self._follow_cadences()
+        except Exception:
+            self.metrics.failures["history"] += 1
+            self._log.failure("the past could not be let go of")

@@ -6,10 +6,11 @@ The feed is in this process (`tickstorm.fanout.FanOut`) or in another one
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from tickstorm.messages import Mode, Subscription
+from tickstorm.hub import Backfill
+from tickstorm.messages import Subscription
 from tickstorm.publishing import Accepted, Publication
 from tickstorm.stream import Stream, StreamTable
 
@@ -26,12 +27,12 @@ class Joined(NamedTuple):
     Attributes:
         subscription: what was asked for.
         stream: what serves it.
-        snapshot: the frames to send before any batch; none unless it was asked for.
+        backfill: what to send before that.
     """
 
     subscription: Subscription
     stream: Stream[Outlet]
-    snapshot: Sequence[bytes]
+    backfill: Backfill
 
 
 class Feed(Protocol):
@@ -42,11 +43,11 @@ class Feed(Protocol):
 
     @property
     def epoch(self) -> str:
-        """Names this run of sequence numbers."""
+        """Names this run of what is fed: publishers' requests are remembered as long as it is."""
 
     @property
-    def streams(self) -> Mapping[Mode, StreamTable[Outlet]]:
-        """The streams that somebody here listens to."""
+    def streams(self) -> Mapping[int, StreamTable[Outlet]]:
+        """The streams that somebody here listens to, by their period in ms."""
 
     def start(self) -> None:
         """Begin to send.
@@ -65,6 +66,9 @@ class Feed(Protocol):
         """Put a subscriber on the stream that serves it, at once or later.
 
         A Deferred that is cancelled leaves nothing behind, and fails if there is no feed.
+
+        Raises:
+            ProtocolError: it cannot be served; the Deferred fails likewise.
         """
 
     def publish(self, publication: Publication) -> Accepted | Deferred[Accepted]:
@@ -74,8 +78,8 @@ class Feed(Protocol):
             ProtocolError: as `Intake.take` does; the Deferred fails likewise.
         """
 
-    def leave(self, mode: Mode, stream: Stream[Outlet], subscriber: Outlet) -> None:
+    def leave(self, stream: Stream[Outlet], subscriber: Outlet) -> None:
         """Take a subscriber off its stream."""
 
-    def send_now(self, subscriber: Outlet, frames: Iterable[bytes]) -> None:
-        """Send frames to one subscriber alone."""
+    def send_past(self, subscriber: Outlet, frames: Sequence[bytes]) -> None:
+        """Send one subscriber what comes before the next batch of its stream."""

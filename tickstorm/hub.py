@@ -3,14 +3,24 @@
 What is published is checked whole before any of it counts: a call is carried out or has no effect.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Generic, NamedTuple
 
-from tickstorm.cadence import BarCadence, TickCadence, WallClock
-from tickstorm.errors import InvalidTick
+from tickstorm.cadence import BarCadence, TickCadence, WallClock, slot_of, slots_of
+from tickstorm.errors import InvalidTick, TooManyIntervals
 from tickstorm.frames import MAX_PAYLOAD_BYTES
-from tickstorm.messages import Mode, Subscription, batch_frame, split_records, tick_record
-from tickstorm.stream import SEQUENCE_MODULUS, S, Stream, StreamTable
+from tickstorm.history import NO_HISTORY, History, HistoryLimits, Replay
+from tickstorm.messages import (
+    PERIOD_MS,
+    Mode,
+    Subscription,
+    batch_frame,
+    split_records,
+    tick_record,
+)
+from tickstorm.sequences import later
+from tickstorm.stream import S, Stream, StreamTable, Surroundings
+from tickstorm.symbols import KnownSymbols
 from tickstorm.ticks import NO_METADATA, LastValues, Tick, validate
 
 MIN_PAYLOAD_BYTES = 32_768
@@ -23,10 +33,28 @@ class HubLimits(NamedTuple):
     Attributes:
         max_symbols: a tick of one more symbol is refused.
         max_payload_bytes: of a DATA_BATCH; at least MIN_PAYLOAD_BYTES.
+        max_intervals: of subscribers, beside SECOND and MINUTE: each tick goes into a bar of each.
+        history: what is kept of what was sent.
     """
 
     max_symbols: int = 10_000
     max_payload_bytes: int = MAX_PAYLOAD_BYTES
+    max_intervals: int = 32
+    history: HistoryLimits = NO_HISTORY
+
+
+class Backfill(NamedTuple):
+    """What a subscriber gets before its stream's next batch.
+
+    Attributes:
+        next_sequence: the number of the first batch that it gets: one of these, or the stream's.
+        frames: in their order.
+        recovered: whether nothing is missing of what it asked for; None if it did not ask.
+    """
+
+    next_sequence: int
+    frames: Sequence[bytes] = ()
+    recovered: bool | None = None
 
 
 class Hub(Generic[S]):
@@ -57,15 +85,20 @@ class Hub(Generic[S]):
         """When something was published last; 0 before the first time."""
         self.on_ticks_pending: Callable[[], None] | None = None
         """Called at the end of each `publish` that leaves something for the next flush of TICK."""
-        self.bars: dict[Mode, BarCadence[S]] = {
-            mode: BarCadence(mode, slots, wall_ns, limits.max_payload_bytes)
-            for mode in (Mode.SECOND, Mode.MINUTE)
-        }
-        self.ticks: TickCadence[S] = TickCadence(wall_ns, limits.max_payload_bytes)
         self._wall_ns = wall_ns
         self._limits = limits
         self._last = LastValues()
-        self._records = {mode: _Records(mode) for mode in Mode}
+        self._known = KnownSymbols()
+        self.history = History(limits.history)
+        self._around = Surroundings(limits.max_payload_bytes, epoch, self._known, self.history)
+        self._unused_sequence = 1
+        self.bars: dict[int, BarCadence[S]] = {}
+        """By their period in ms: SECOND, MINUTE, and those that subscribers have of their own."""
+        for mode in (Mode.SECOND, Mode.MINUTE):
+            self._begin(PERIOD_MS[mode])
+        self.ticks: TickCadence[S] = TickCadence(wall_ns, self._around)
+        self._records = {period_ms: _Records(mode) for mode, period_ms in PERIOD_MS.items()}
+        self._records_of_intervals = _Records(Mode.INTERVAL)
 
     @property
     def symbols(self) -> int:
@@ -73,11 +106,11 @@ class Hub(Generic[S]):
         return len(self._last)
 
     @property
-    def streams(self) -> Mapping[Mode, StreamTable[S]]:
-        """The streams that somebody listens to."""
+    def streams(self) -> Mapping[int, StreamTable[S]]:
+        """The streams that somebody listens to, or did lately, by their period in ms; 0 is TICK."""
         return {
-            **{mode: cadence.streams for mode, cadence in self.bars.items()},
-            Mode.TICK: self.ticks.streams,
+            **{period_ms: cadence.streams for period_ms, cadence in self.bars.items()},
+            PERIOD_MS[Mode.TICK]: self.ticks.streams,
         }
 
     def publish(self, ticks: Iterable[Tick]) -> int:
@@ -97,6 +130,8 @@ class Hub(Generic[S]):
         now_ns = self._wall_ns()
         for tick in ticks:
             kept = _kept(tick, now_ns)
+            if kept.symbol not in self._last:
+                self._known.add(kept.symbol)
             self._last.put(kept)
             for cadence in self.bars.values():
                 cadence.add(kept)
@@ -108,34 +143,99 @@ class Hub(Generic[S]):
         return len(ticks)
 
     def open(self, subscription: Subscription, slot: int = 0) -> Stream[S]:
-        """Return the stream that serves a subscription; add the subscriber to it right away."""
-        if subscription.mode is Mode.TICK:
-            return self.ticks.open(subscription.symbols)
-        return self.bars[subscription.mode].open(subscription.symbols, slot)
+        """Return the stream that serves a subscription; add the subscriber to it right away.
 
-    def leave(self, mode: Mode, stream: Stream[S], subscriber: S) -> None:
+        Args:
+            subscription: who resumes gets the slot that it had, if there is such a one.
+            slot: of the hub's slots.
+
+        Raises:
+            TooManyIntervals: it wants an interval of its own, and there are too many.
+        """
+        period_ms = subscription.period_ms
+        if not period_ms:
+            return self.ticks.open(subscription.symbols)
+        cadence = self.bars.get(period_ms) or self._begin(period_ms)
+        had = cadence.slot_named(subscription.resume.epoch) if subscription.resume else None
+        own = had if had is not None else slot_of(slot, period_ms, self.slots)
+        return cadence.open(subscription.symbols, own)
+
+    def leave(self, stream: Stream[S], subscriber: S) -> None:
         """Take a subscriber off its stream."""
-        cadence = self.ticks if mode is Mode.TICK else self.bars[mode]
-        cadence.streams.leave(stream, subscriber)
+        period_ms = stream.key.period_ms
+        if period_ms not in self.streams:
+            return
+        self.streams[period_ms].leave(stream, subscriber, self._wall_ns() // 1_000_000)
+        self._end_if_unused(period_ms)
+
+    def expire(self) -> None:
+        """Let go of what is kept of the past for longer than it is to be."""
+        now_ms = self._wall_ns() // 1_000_000
+        self.history.expire(now_ms)
+        for period_ms, streams in self.streams.items():
+            streams.expire(now_ms)
+            self._end_if_unused(period_ms)
+
+    def backfill(self, subscription: Subscription, stream: Stream[S]) -> Backfill:
+        """Return what a subscriber is to get before its stream's next batch.
+
+        Who resumes gets what it has missed, or else a snapshot. Who names a time gets what is kept
+        since then, and behind that the snapshot that it may have asked for. In TICK, flush first,
+        or the next batch repeats what is pending.
+        """
+        if subscription.resume is not None:
+            replay = _missed(subscription, stream)
+            if replay is not None:
+                return Backfill(replay.next_sequence, replay.frames, recovered=True)
+            return Backfill(stream.next_sequence, self.snapshot(subscription, stream), False)
+        snapshot = self.snapshot(subscription, stream) if subscription.snapshot else []
+        if subscription.start_time_ms <= 0:
+            return Backfill(stream.next_sequence, snapshot)
+        replay = _since(subscription.start_time_ms, stream)
+        return Backfill(replay.next_sequence, [*replay.frames, *snapshot], replay.complete)
 
     def snapshot(self, subscription: Subscription, stream: Stream[S]) -> list[bytes]:
         """Return the last value of each symbol of a subscription as frames.
 
         Their sequence is that of the batch before the stream's next one: together they are all
-        that was published. In TICK, flush first, or the next batch repeats what is pending.
+        that was published.
         """
-        records = self._records[subscription.mode].of(self._last.of(stream.symbols))
+        kept = self._records.get(subscription.period_ms, self._records_of_intervals)
+        records = kept.of(self._last.of(stream.symbols))
         now_ns = self._wall_ns()
         return [
             batch_frame(
                 run,
                 timestamp_ms=now_ns // 1_000_000,
-                sequence=(stream.next_sequence - 1) % SEQUENCE_MODULUS,
+                sequence=later(stream.next_sequence, -1),
                 publish_time_ns=now_ns,
                 is_snapshot=True,
             )
             for run in split_records(records, self._limits.max_payload_bytes)
         ]
+
+    def _begin(self, period_ms: int) -> BarCadence[S]:
+        own = len(self.bars) - len(_NAMED)
+        if period_ms not in _NAMED and own >= self._limits.max_intervals:
+            raise TooManyIntervals(f"there are {own} intervals beside SECOND and MINUTE already")
+        cadence: BarCadence[S] = BarCadence(
+            period_ms,
+            slots_of(period_ms, self.slots),
+            self._wall_ns,
+            self._around,
+            self._unused_sequence,
+        )
+        self.bars[period_ms] = cadence
+        return cadence
+
+    def _end_if_unused(self, period_ms: int) -> None:
+        cadence = self.bars.get(period_ms)
+        if cadence is None or period_ms in _NAMED or cadence.streams:
+            return
+        del self.bars[period_ms]
+        # The next one of this period must not use a number twice, and need not know which was the
+        # last: all that begin from now on are beyond it.
+        self._unused_sequence = max(self._unused_sequence, cadence.next_sequence + 1)
 
     def _validate(self, ticks: list[Tick]) -> None:
         room = self._limits.max_symbols - len(self._last)
@@ -152,6 +252,25 @@ class Hub(Generic[S]):
                         f"tick {index}: {tick.symbol} is one more than "
                         f"{self._limits.max_symbols} symbols"
                     )
+
+
+_NAMED = frozenset((PERIOD_MS[Mode.SECOND], PERIOD_MS[Mode.MINUTE]))
+
+
+def _missed(subscription: Subscription, stream: Stream[S]) -> Replay | None:
+    position = subscription.resume
+    if position is None or position.epoch != stream.epoch:
+        return None
+    if stream.ring is None:
+        is_next = later(position.sequence) == stream.next_sequence
+        return Replay(stream.next_sequence, (), True) if is_next else None
+    return stream.ring.after(position.sequence, stream.next_sequence)
+
+
+def _since(start_ms: int, stream: Stream[S]) -> Replay:
+    if stream.ring is None:
+        return Replay(stream.next_sequence, (), False)
+    return stream.ring.since(start_ms, stream.next_sequence)
 
 
 class _Records:

@@ -1,4 +1,4 @@
-"""What other packages may add as plugins: sources of ticks."""
+"""What other packages may add: sources of ticks, and what stands before the connections."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeAlias
 
 from twisted.plugin import IPlugin
-from zope.interface import Attribute
+from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:  # plugins import this at every start of twistd, so it loads nothing more
     from twisted.application.service import IService
+    from twisted.internet.interfaces import IProtocolFactory
 
     from tickstorm.clock import Clock
+    from tickstorm.factory import TickstormFactory
     from tickstorm.ticks import Tick
 
 Publish: TypeAlias = "Callable[[Iterable[Tick]], int]"
@@ -38,3 +40,25 @@ class ISourceMaker(IPlugin):
         Raises:
             SourceError: the arguments, or the file that they name, cannot be used.
         """
+
+
+class IChaoticSource(Interface):
+    """What a source provides, beside IService, whose server is to misbehave for clients under test.
+
+    A server has one such source at most, and no workers.
+    """
+
+    def wrapFactory(factory: TickstormFactory) -> IProtocolFactory:
+        """Return what the subscribers' ports are to listen with.
+
+        Args:
+            factory: what they would listen with otherwise. Its `doStart`, `doStop` and
+                `buildProtocol` are to be called as a port would.
+        """
+
+
+class IKnowsPeer(Interface):
+    """What a wrapper of transports provides that does not change who the peer is.
+
+    Of any other, except TLS, it is thought that it may, as the PROXY protocol does.
+    """

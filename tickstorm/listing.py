@@ -13,6 +13,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from tickstorm.congestion import Congestion
     from tickstorm.factory import TickstormFactory
     from tickstorm.protocol import Connection
 
@@ -54,7 +55,7 @@ class Listing(NamedTuple):
 def listing(factory: TickstormFactory, query: Query) -> Listing:
     """Return the connections of a factory that a query asks for."""
     now = factory.clock.monotonic()
-    rows = [_row(each, each in factory.congested, now) for each in _select(factory, query)]
+    rows = [_row(each, factory.congestion, now) for each in _select(factory, query)]
     return Listing(len(factory.connections), rows)
 
 
@@ -83,12 +84,13 @@ def _select(factory: TickstormFactory, query: Query) -> list[Connection]:
 
 def _by_pending(factory: TickstormFactory) -> Iterable[Connection]:
     # Only the congested have anything pending: the others need not be asked.
-    congested = sorted(factory.congested, key=lambda each: (-each.pending_bytes, each.id))
+    congested = factory.congestion.connections
+    first = sorted(congested, key=lambda each: (-each.pending_bytes, each.id))
     others = (factory.connections[id] for id in sorted(factory.connections))
-    return chain(congested, (each for each in others if each not in factory.congested))
+    return chain(first, (each for each in others if each not in congested))
 
 
-def _row(connection: Connection, congested: bool, now: float) -> Row:
+def _row(connection: Connection, congestion: Congestion, now: float) -> Row:
     user, subscription = connection.user, connection.subscription
     symbols = subscription.symbols if subscription is not None else None
     return {
@@ -98,8 +100,10 @@ def _row(connection: Connection, congested: bool, now: float) -> Row:
         "certificate": connection.certificate_name,
         "mode": subscription.mode.name if subscription is not None else None,
         "symbols": sorted(symbols) if symbols is not None else None,
+        "overload": subscription.policy.name if subscription is not None else None,
         "age_s": round(now - connection.opened_at, 3),
         "bytes_sent": connection.bytes_sent,
         "pending_bytes": connection.pending_bytes,
-        "congested": congested,
+        "congested": connection in congestion.connections,
+        "warned": connection in congestion.warned,
     }

@@ -44,21 +44,20 @@ Line = Callable[[LogEvent], str]
 """Makes an event's entry, without the newline at its end."""
 
 
-def observer(stream: IO[Any], format: Literal["json", "text"], level: str) -> ILogObserver:
+def observer(
+    stream: IO[Any], format: Literal["json", "text"], threshold: "Threshold"
+) -> ILogObserver:
     """Return what writes every event of a level, and of those above it.
 
     Args:
         stream: takes text, and is flushed after each entry. Under twistd this has to be the
             standard output as it was before the log began: from then on that goes to the log.
         format: one JSON object a line, or text for people.
-        level: debug, info, warn, error or critical.
-
-    Raises:
-        InvalidLogLevelError: there is no such level.
+        threshold: the level, as it is at each event.
     """
     line = json_line if format == "json" else _text_for(stream)
     written = FileLogObserver(stream, lambda event: _safely(line, event) + "\n")
-    return FilteringLogObserver(written, [_AtLeast(LogLevel.levelWithName(level))])
+    return FilteringLogObserver(written, [threshold])
 
 
 def log_to(application: Componentized, observer: ILogObserver) -> None:
@@ -130,11 +129,29 @@ def _safely(line: Line, event: LogEvent) -> str:
 
 
 @implementer(ILogFilterPredicate)
-class _AtLeast:
-    def __init__(self, least: Any) -> None:
-        self._least = _RANKS[least]
+class Threshold:
+    """Lets every event of a level pass, and of those above it.
+
+    Args:
+        level: debug, info, warn, error or critical.
+
+    Raises:
+        InvalidLogLevelError: there is no such level.
+    """
+
+    def __init__(self, level: str) -> None:
+        self.set(level)
+
+    def set(self, level: str) -> None:
+        """Let pass what another level says.
+
+        Raises:
+            InvalidLogLevelError: there is no such level.
+        """
+        self._least = _RANKS[LogLevel.levelWithName(level)]
 
     def __call__(self, event: LogEvent) -> Any:
+        """Say whether an event is below the level; others may have more to say of those above."""
         return PredicateResult.maybe if _rank(event) >= self._least else PredicateResult.no
 
 

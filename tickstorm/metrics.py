@@ -43,11 +43,15 @@ class Metrics:
         logins: by result: "accepted", or the name of the error code.
         publications: requests to publish, by result: "accepted", "repeated", or the name of the
             error code.
+        resumes: subscribers that came back, by what they got: "recovered" is all that they had
+            missed, "snapshot" is that instead.
         rejections: connections turned away at the door, by reason.
         protocol_errors: ERROR frames, by the name of their code.
         tls_handshakes: by (version, cipher).
         tls_failures: connections that TLS ended, in their handshake as a rule.
         slow_consumers: connections ended because they did not read.
+        slow_warnings: how often one was about to lose something, or to be ended.
+        ticks_lost: of slow clients, as they were told, by the reason that the GAP gave.
         publish_latency_ms: from the beginning of a batch's fan-out to a subscriber's write.
         failures: periodic calls that raised, by name.
     """
@@ -57,8 +61,11 @@ class Metrics:
         self.messages_sent = 0
         self.bytes_sent = 0
         self.slow_consumers = 0
+        self.slow_warnings = 0
+        self.ticks_lost: Counter[str] = Counter()
         self.logins: Counter[str] = Counter()
         self.publications: Counter[str] = Counter()
+        self.resumes: Counter[str] = Counter()
         self.rejections: Counter[str] = Counter()
         self.protocol_errors: Counter[str] = Counter()
         self.tls_handshakes: Counter[tuple[str, str]] = Counter()
@@ -72,8 +79,11 @@ class Metrics:
         self.messages_sent += other.messages_sent
         self.bytes_sent += other.bytes_sent
         self.slow_consumers += other.slow_consumers
+        self.slow_warnings += other.slow_warnings
+        self.ticks_lost.update(other.ticks_lost)
         self.logins.update(other.logins)
         self.publications.update(other.publications)
+        self.resumes.update(other.resumes)
         self.rejections.update(other.rejections)
         self.protocol_errors.update(other.protocol_errors)
         self.tls_handshakes.update(other.tls_handshakes)

@@ -5,6 +5,7 @@ ERROR, ACK) goes ahead of queued frames. While the client keeps up there is one 
 and nothing is allocated.
 """
 
+from collections.abc import Sequence
 from enum import Enum, auto
 from socket import socket
 from typing import Any, Protocol, cast
@@ -31,6 +32,9 @@ class Owner(Protocol):
 
     def congested(self) -> Backlog:
         """Return a new backlog: the socket is full."""
+
+    def queued(self, backlog: Backlog) -> None:
+        """Take note that more is queued, which may close the outlet, or less, which does not."""
 
     def relieved(self) -> None:
         """Take note that nothing is queued any more."""
@@ -101,6 +105,20 @@ class Outlet:
         """How many bytes are queued here."""
         return 0 if self._backlog is None else self._backlog.bytes
 
+    @property
+    def unsent(self) -> str:
+        """Which batches are queued, in words; nothing if there are none."""
+        return "" if self._backlog is None else self._backlog.unsent()
+
+    def next_sequence(self, of_stream: int) -> int:
+        """Return the number of the batch, or of the GAP, that comes next from here.
+
+        Args:
+            of_stream: that of the stream's next batch.
+        """
+        queued = None if self._backlog is None else self._backlog.next_sequence()
+        return of_stream if queued is None else queued
+
     def deliver(self, frame: bytes) -> None:
         """Write a frame now if nothing is before it, else queue it."""
         if self._state is not _CLEAR:
@@ -114,6 +132,18 @@ class Outlet:
                 sent = 0
             if sent != len(frame):
                 self._fall_behind(frame[sent:])
+
+    def replay(self, frames: Sequence[bytes]) -> None:
+        """Write what was sent before to others, as fast as the client takes it.
+
+        Call it when a subscription begins: it is ahead of whatever is delivered later.
+        """
+        for at, frame in enumerate(frames):
+            if self._state is not _CLEAR:
+                self._queue_past(frames[at:])
+                return
+            self.own_bytes += len(frame)
+            self.deliver(frame)
 
     def answer(self, frames: bytes) -> None:
         """Write what answers the client, ahead of anything queued."""
@@ -131,6 +161,26 @@ class Outlet:
             else:
                 self._write_through(frames)
 
+    def drop_stream(self) -> None:
+        """Forget the batches that are queued, and queue others as their subscription wants it.
+
+        What was begun, and answers, go out nevertheless. Call it when a subscription ends, and when
+        one begins.
+        """
+        old = self._backlog
+        if old is None:
+            return
+        self._forget(old)
+        self._backlog = self._owner.congested()
+        self._backlog.handed_on_at = old.handed_on_at
+
+    def lose(self) -> None:
+        """Forget everything: the connection is lost."""
+        backlog, self._backlog = self._backlog, None
+        self._state = _CLOSED
+        if backlog is not None:
+            self._forget(backlog)
+
     def close(self, last_words: bytes, flush: bool = False) -> None:
         """Write `last_words` behind what was begun, and close. Nothing is written any more.
 
@@ -142,9 +192,9 @@ class Outlet:
         self._state = _CLOSED
         self._transport.unregisterProducer()
         while flush and backlog:
-            self._write_through(backlog.take(PIECE_BYTES, self._owner.now()))
-        if backlog:
-            self.own_bytes -= backlog.bytes
+            self._write_through(self._take(backlog))
+        if backlog is not None:
+            self._forget(backlog)
         if last_words:
             self.own_bytes += len(last_words)
             self._write_through(last_words)
@@ -183,14 +233,39 @@ class Outlet:
         """Do nothing: the connection is lost, and its owner hears of it in another way."""
 
     def _queue(self, frame: bytes) -> None:
-        if self._backlog is None:
+        backlog = self._backlog
+        if backlog is None:
             self.own_bytes -= len(frame)
             return
+        expected = backlog.bytes + len(frame)
         try:
-            self._backlog.push(frame)
+            backlog.push(frame)
         except SlowConsumer as error:
-            self.own_bytes -= len(frame)
+            self._account(backlog, expected)
             self._owner.too_slow(error)
+        else:
+            self._account(backlog, expected)
+            self._owner.queued(backlog)
+
+    def _queue_past(self, frames: Sequence[bytes]) -> None:
+        if self._backlog is not None:
+            self._backlog.push_past(frames)
+            self.own_bytes += sum(map(len, frames))
+            self._owner.queued(self._backlog)
+
+    def _account(self, backlog: Backlog, expected: int) -> None:
+        # What a policy drops, melts together or tells of is not what the stream counts as sent.
+        self.own_bytes += backlog.bytes - expected
+
+    def _take(self, backlog: Backlog) -> bytes:
+        before = backlog.bytes
+        taken = backlog.take(PIECE_BYTES, self._owner.now())
+        self._account(backlog, before - len(taken))
+        return taken
+
+    def _forget(self, backlog: Backlog) -> None:
+        self.own_bytes -= backlog.bytes
+        backlog.clear()
 
     def _congest(self) -> Backlog:
         self._state = _CONGESTED
@@ -205,7 +280,8 @@ class Outlet:
 
     def _hand_on(self, backlog: Backlog) -> None:
         if backlog:
-            self._write_through(backlog.take(PIECE_BYTES, self._owner.now()))
+            self._write_through(self._take(backlog))
+            self._owner.queued(backlog)
         else:
             self._relieve()
 

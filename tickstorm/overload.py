@@ -1,13 +1,21 @@
-"""What a connection that does not keep up still has to get, and when it has had its chance.
+"""What a connection that does not keep up still has to get, and when it has had its chance. Pure.
 
-A backlog exists only while its connection is congested. It is bounded in frames, bytes and age;
-beyond a bound the connection is a slow consumer, and its end is told.
+A backlog exists only while its connection is congested. It is bounded in frames, bytes and age,
+whatever its policy; beyond a bound the connection is a slow consumer, and its end is told. All
+backlogs of a process share one budget.
 """
 
-from collections import deque
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from math import inf
+from typing import NamedTuple, TypeVar
 
 from tickstorm.errors import SlowConsumer
+from tickstorm.queues import Bound, Fifo, Queue, numbers_of
+
+LEFT_BY_SHEDDING = 0.9
+"""What part of a budget may still be used once those with the most have gone."""
+
+_Owner = TypeVar("_Owner")
 
 
 class BacklogLimits(NamedTuple):
@@ -18,61 +26,156 @@ class BacklogLimits(NamedTuple):
         max_bytes: bytes queued.
         write_deadline: seconds that a piece handed to the socket (some frames, 16 KiB or one frame)
             may take.
+        soft_bytes: bytes queued beyond which CONFLATE and DROP_OLDEST act; max_bytes if that is
+            less.
+        lossy_write_deadline: the write deadline of these two.
     """
 
     max_frames: int = 1000
     max_bytes: int = 4 * 1024 * 1024
     write_deadline: float = 5.0
+    soft_bytes: int = 1024 * 1024
+    lossy_write_deadline: float = 60.0
+
+    @property
+    def hard(self) -> Bound:
+        """Beyond it DISCONNECT acts."""
+        return Bound(self.max_frames, self.max_bytes)
+
+    @property
+    def soft(self) -> Bound:
+        """Beyond it CONFLATE and DROP_OLDEST act."""
+        return Bound(self.max_frames, min(self.soft_bytes, self.max_bytes))
+
+
+class Budget:
+    """What all backlogs of a process have queued together, and what that may be.
+
+    Args:
+        max_bytes: beyond it somebody has to go.
+
+    Attributes:
+        bytes: what is queued.
+    """
+
+    __slots__ = ("bytes", "max_bytes")
+
+    def __init__(self, max_bytes: float = inf) -> None:
+        self.max_bytes = max_bytes
+        self.bytes = 0
+
+    @property
+    def is_exceeded(self) -> bool:
+        """Whether somebody has to go."""
+        return self.bytes > self.max_bytes
+
+    def surplus(
+        self, owners: Iterable[_Owner], queued_bytes: Callable[[_Owner], int]
+    ) -> list[_Owner]:
+        """Return whose backlogs have to go, the largest first, so that LEFT_BY_SHEDDING is kept."""
+        left = self.bytes
+        going = []
+        for owner in sorted(owners, key=queued_bytes, reverse=True):
+            if left <= self.max_bytes * LEFT_BY_SHEDDING:
+                break
+            left -= queued_bytes(owner)
+            going.append(owner)
+        return going
 
 
 class Backlog:
-    """The frames queued for one congested connection, oldest first.
+    """What is queued for one congested connection.
+
+    What was begun on the socket goes first, then what is of the past, then what the queue gives.
 
     Args:
-        limits: the bounds.
+        queue: keeps the frames, by the connection's policy.
+        max_bytes: beyond it the connection is to end, whatever the queue makes of it.
+        write_deadline: seconds that the socket may take for a piece.
+        budget: counts what is queued; `clear` gives back what is left.
         now: in seconds of a monotonic clock.
+
+    Attributes:
+        bytes: queued.
+        handed_on_at: when the socket was given its last piece.
     """
 
-    __slots__ = ("_frames", "_handed_on_at", "_limits", "bytes")
+    __slots__ = (
+        "_begun",
+        "_budget",
+        "_max_bytes",
+        "_past",
+        "_queue",
+        "_write_deadline",
+        "bytes",
+        "handed_on_at",
+    )
 
-    def __init__(self, limits: BacklogLimits, now: float) -> None:
-        self._limits = limits
-        self._frames: deque[bytes] = deque()
+    def __init__(
+        self, queue: Queue, max_bytes: int, write_deadline: float, budget: Budget, now: float
+    ) -> None:
+        self._queue = queue
+        self._max_bytes = max_bytes
+        self._write_deadline = write_deadline
+        self._budget = budget
+        self._begun = b""
+        self._past: Fifo[bytes] = Fifo()
         self.bytes = 0
-        self._handed_on_at = now
+        self.handed_on_at = now
 
     def __len__(self) -> int:
-        return len(self._frames)
+        return len(self._queue) + len(self._past) + bool(self._begun)
+
+    @property
+    def fill(self) -> float:
+        """How much is queued, as a part of what makes the policy act."""
+        return self._queue.fill
 
     def push(self, frame: bytes) -> None:
         """Queue a frame.
 
         Raises:
-            SlowConsumer: it would be one frame or byte too many.
+            SlowConsumer: it is one frame or byte too many; it is queued nevertheless.
         """
-        if len(self._frames) >= self._limits.max_frames:
-            raise SlowConsumer(f"more than {self._limits.max_frames} frames are waiting")
-        if self.bytes + len(frame) > self._limits.max_bytes:
-            raise SlowConsumer(f"more than {self._limits.max_bytes} bytes are waiting")
-        self._frames.append(frame)
-        self.bytes += len(frame)
+        try:
+            self._queue.push(frame)
+        finally:
+            self._recount()
+        if self.bytes > self._max_bytes:
+            raise SlowConsumer(f"more than {self._max_bytes} bytes are waiting")
 
     def push_rest(self, rest: bytes) -> None:
-        """Queue what is left of a frame that was begun, whatever the bounds."""
-        self._frames.append(rest)
-        self.bytes += len(rest)
+        """Queue what is left of a frame that was begun, ahead of everything."""
+        self._begun = rest
+        self._recount()
+
+    def push_past(self, frames: Iterable[bytes]) -> None:
+        """Queue what was sent before, ahead of what the queue has.
+
+        Nothing of it is ever left out, and however much it is, it is not too much: it is not the
+        client's reading that made it. The budget counts it.
+        """
+        for frame in frames:
+            self._past.append(frame)
+        self._recount()
 
     def take(self, at_most_bytes: int, now: float) -> bytes:
-        """Return the oldest frames, joined: at least one, and more as long as they fit."""
-        self._handed_on_at = now
-        taken: list[bytes] = []
-        size = 0
-        while self._frames and (not taken or size + len(self._frames[0]) <= at_most_bytes):
-            frame = self._frames.popleft()
-            taken.append(frame)
-            size += len(frame)
-        self.bytes -= size
-        return b"".join(taken)
+        """Return what goes out next: whole frames, and no more of them than fit, but at least one.
+
+        What was begun goes alone.
+        """
+        self.handed_on_at = now
+        begun, self._begun = self._begun, b""
+        taken = begun or b"".join(self._past.take(at_most_bytes)) or self._queue.take(at_most_bytes)
+        self._recount()
+        return taken
+
+    def clear(self) -> None:
+        """Forget everything that is queued."""
+        self._begun = b""
+        self._past.clear()
+        self._queue.clear()
+        self._recount()
 
     def check(self, now: float) -> None:
         """Judge how long the socket has been at the piece that it was handed last.
@@ -80,7 +183,31 @@ class Backlog:
         Raises:
             SlowConsumer: for the write deadline or longer.
         """
-        if now - self._handed_on_at >= self._limits.write_deadline:
-            raise SlowConsumer(
-                f"what was written {self._limits.write_deadline:g} s ago is not yet read"
-            )
+        if now - self.handed_on_at >= self._write_deadline:
+            raise SlowConsumer(f"what was written {self._write_deadline:g} s ago is not yet read")
+
+    def next_sequence(self) -> int | None:
+        """Return the number of the first batch that was not told of yet; None if there is none."""
+        unsent = self._unsent()
+        return None if unsent is None else unsent[0]
+
+    def unsent(self) -> str:
+        """Say which batches are queued; nothing if there are none."""
+        unsent = self._unsent()
+        if unsent is None:
+            return ""
+        first, last = unsent
+        if first == last:
+            return f"batch {first} was not sent"
+        return f"batches {first} to {last} were not sent"
+
+    def _unsent(self) -> tuple[int, int] | None:
+        past, queued = numbers_of(self._past), self._queue.unsent()
+        if past is None or queued is None:
+            return past or queued
+        return past[0], queued[1]
+
+    def _recount(self) -> None:
+        queued = len(self._begun) + self._past.length + self._queue.queued_bytes
+        self._budget.bytes += queued - self.bytes
+        self.bytes = queued

@@ -11,7 +11,6 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from twisted.cred.error import LoginFailed
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHandshakeListener, IProtocol, ITransport
 from twisted.internet.protocol import connectionDone
@@ -23,7 +22,6 @@ from tickstorm.admission import Rejection
 from tickstorm.credentials import Peer, User
 from tickstorm.errors import (
     InternalError,
-    InvalidAuth,
     NotPermitted,
     Overloaded,
     ProtocolError,
@@ -32,7 +30,7 @@ from tickstorm.errors import (
     SlowConsumer,
 )
 from tickstorm.feed import Joined
-from tickstorm.messages import Login, Subscription
+from tickstorm.messages import Login, Subscription, goaway_frame
 from tickstorm.outlet import Outlet
 from tickstorm.overload import Backlog
 from tickstorm.publishing import Publisher
@@ -44,6 +42,7 @@ from tickstorm.session import (
     Refused,
     Session,
     State,
+    Unsubscribed,
 )
 from tickstorm.stream import Stream
 from tickstorm.ticks import MAX_METADATA_VALUE
@@ -81,10 +80,25 @@ _REJECTIONS: dict[Rejection, ProtocolError] = {
 }
 
 
+def _terms(joined: Joined) -> dict[str, str]:
+    """Return what an ACK says of the subscription that it is for."""
+    backfill = joined.backfill
+    terms = {"epoch": joined.stream.epoch, "next_sequence": str(backfill.next_sequence)}
+    if backfill.recovered is not None:
+        terms["recovered"] = "true" if backfill.recovered else "false"
+    return terms | _named(joined.subscription.symbols)
+
+
 def _named(symbols: frozenset[str] | None) -> dict[str, str]:
-    """Return what an ACK says of the symbols: nothing if they do not fit into one entry."""
-    names = ",".join(sorted(symbols or "*"))
-    return {"symbols": names} if len(names) <= MAX_METADATA_VALUE else {}
+    """Return the symbols in entries that are no longer than one may be."""
+    entries: list[str] = []
+    for symbol in sorted(symbols or "*"):
+        if entries and len(entries[-1]) + len(symbol) < MAX_METADATA_VALUE:
+            entries[-1] += f",{symbol}"
+        else:
+            entries.append(symbol)
+    keys = ("symbols", *(f"symbols_{number}" for number in range(2, len(entries) + 1)))
+    return dict(zip(keys, entries, strict=True))
 
 
 @implementer(IProtocol, IHandshakeListener)
@@ -174,6 +188,7 @@ class Connection:
         self._session.lose()
         self._cut_at = inf
         self._let_go()
+        self._outlet.lose()
         self._leave_door()
         self._server.closed(self, reason.getErrorMessage())
 
@@ -206,17 +221,20 @@ class Connection:
 
     def congested(self) -> Backlog:
         """Begin to queue."""
-        self._server.congested.add(self)
-        return Backlog(self._server.backlog_limits, self.now())
+        return self._server.congestion.begin(self)
+
+    def queued(self, backlog: Backlog) -> None:
+        """Take note of how much is queued."""
+        self._server.congestion.queued(self, backlog)
 
     def relieved(self) -> None:
         """Stop queueing."""
-        self._server.congested.discard(self)
+        self._server.congestion.relieved(self)
 
     def too_slow(self, error: SlowConsumer) -> None:
-        """Close on a client that does not read."""
+        """Close on a client that does not read, and say what it does not get."""
         self._server.metrics.slow_consumers += 1
-        self.fail(error)
+        self.fail(SlowConsumer(error.message, self._outlet.unsent))
 
     # What others may ask.
 
@@ -228,9 +246,25 @@ class Connection:
         return outlet.own_bytes + streamed - outlet.pending_bytes
 
     @property
+    def stream(self) -> Stream[Outlet] | None:
+        """What it is on."""
+        return self._stream
+
+    @property
     def certificate_name(self) -> str | None:
         """The common name of the client's certificate, if it showed one."""
         return certificate_name(self._transport)
+
+    @property
+    def epoch(self) -> str:
+        """That of its stream."""
+        return self._stream.epoch if self._stream is not None else ""
+
+    @property
+    def next_sequence(self) -> int:
+        """The number of the batch that it gets next."""
+        stream = self._stream
+        return self._outlet.next_sequence(stream.next_sequence) if stream is not None else 0
 
     @property
     def pending_bytes(self) -> int:
@@ -242,6 +276,25 @@ class Connection:
         if self._session.state is not State.CLOSED:
             self._act(self._session.answer(error, self._server.clock.wall_ms()))
             self._say()
+
+    def announce_end(self, retry_after_ms: int, reason: str) -> bool:
+        """Tell the client to come back after so long, if it knows of that; whether it does."""
+        known = self.subscription is not None and self.subscription.is_extended
+        if not known or self._session.state is State.CLOSED:
+            return False
+        self._outlet.answer(goaway_frame(retry_after_ms, reason))
+        return True
+
+    def see_off(self, last_words: ShuttingDown | None) -> None:
+        """Close behind what is queued, however long the client takes for that."""
+        if self._session.state is State.CLOSED:
+            return
+        if last_words is None:
+            self._session.lose()
+        else:
+            self._session.answer(last_words, self._server.clock.wall_ms())
+            self._server.ended(self, last_words)
+        self._close(flush=True)
 
     def abort(self) -> None:
         """Close at once."""
@@ -285,101 +338,87 @@ class Connection:
             self._end(event.error)
         elif isinstance(event, Refused):
             self._server.refused(event.error)
+        elif isinstance(event, Unsubscribed):
+            self._unsubscribe()
         else:
             self._subscribe(event.subscription)
 
     def _log_in(self, login: Login) -> None:
-        limited = self._limited()
-        if limited is not None:
-            self.fail(limited)
-            return
         try:
-            user = self._server.authenticator.authenticate(
-                login, Peer(self.address, self.certificate_name)
-            )
+            user = self._server.logins.check(login, self._peer)
         except Exception:
             self._login_failed(Failure())
             return
         if isinstance(user, Deferred):
-            later = partial(self._logged_in_later, login.client_id)
-            self._await(user, later, self._login_failed)
+            self._await(user, partial(self._logged_in_later, login.client_id), self._login_failed)
         else:
             self._logged_in(login.client_id, user)
 
     def _logged_in(self, client_id: str, user: User) -> None:
-        if not isinstance(user, User):
-            self._login_failed(Failure(TypeError(f"an authenticator returned {user!r:.100}")))
-            return
         self.user = user
         self.publisher = self._server.publications.publisher(user, client_id, self.id)
         self._server.metrics.logins["accepted"] += 1
-        self._session.accept_login(self.now(), self._server.clock.wall_ms())
+        publishing = None if self.publisher is None else {"epoch": self._server.feed.epoch}
+        self._session.accept_login(self.now(), self._server.clock.wall_ms(), publishing)
 
     def _logged_in_later(self, client_id: str, user: User) -> None:
-        if self._session.state is not State.AUTHENTICATING:
-            return
-        limited = self._limited()
-        if limited is not None:
-            self.fail(limited)
-            return
-        self._logged_in(client_id, user)
-        if self.user is not None:
+        if self._session.state is State.AUTHENTICATING:
+            self._logged_in(client_id, user)
             self._read_on()
 
     def _login_failed(self, reason: Failure) -> None:
         if self._session.state is State.AUTHENTICATING:
-            self.fail(self._login_error(reason))
+            self.fail(self._server.logins.refusal(reason, self._peer))
 
-    def _login_error(self, reason: Failure) -> ProtocolError:
-        if reason.check(InvalidAuth, LoginFailed):
-            return self._limited() or InvalidAuth("the name or the password is wrong")
-        if isinstance(reason.value, ProtocolError) and reason.value.closes:
-            return reason.value
-        self._log.failure("a login could not be checked", reason, connection=self.id)
-        return InternalError("the login could not be checked")
-
-    def _limited(self) -> RateLimited | None:
-        # Asked once more when the answer is there: others of the same address may have failed
-        # meanwhile, and many guesses at once are to be no way around the limit.
-        try:
-            self._server.login_failures.check(self.address, self.now())
-        except RateLimited as error:
-            return error
-        return None
+    @property
+    def _peer(self) -> Peer:
+        return Peer(self.address, self.certificate_name)
 
     def _subscribe(self, subscription: Subscription) -> None:
-        joined = self._server.feed.join(subscription, self._outlet)
+        try:
+            joined = self._server.feed.join(subscription, self._outlet)
+        except ProtocolError as error:
+            self.fail(error)
+            return
         if isinstance(joined, Deferred):
             self._await(joined, self._joined_later, self._join_failed)
         else:
             self._joined(joined)
 
     def _joined(self, joined: Joined) -> None:
-        feed, subscription = self._server.feed, joined.subscription
-        self._stream, self.subscription = joined.stream, subscription
+        backfill = joined.backfill
+        self._stream, self.subscription = joined.stream, joined.subscription
+        self._outlet.drop_stream()
+        if joined.subscription.resume is not None:
+            self._server.metrics.resumes["recovered" if backfill.recovered else "snapshot"] += 1
         self._session.accept_subscription(
-            subscription.mode,
-            {
-                "epoch": feed.epoch,
-                "next_sequence": str(joined.stream.next_sequence),
-                **_named(subscription.symbols),
-            },
-            self._server.clock.wall_ms(),
+            joined.subscription, _terms(joined), self, self._server.clock.wall_ms()
         )
         self._say()
-        feed.send_now(self._outlet, joined.snapshot)
+        self._server.feed.send_past(self._outlet, backfill.frames)
 
     def _joined_later(self, joined: Joined) -> None:
         if self._session.state is not State.SUBSCRIBING:
-            self._server.feed.leave(joined.subscription.mode, joined.stream, self._outlet)
+            self._server.feed.leave(joined.stream, self._outlet)
             return
         self._joined(joined)
         self._read_on()
 
     def _join_failed(self, reason: Failure) -> None:
-        if self._session.state is State.SUBSCRIBING:
+        if self._session.state is not State.SUBSCRIBING:
+            return
+        error = reason.value
+        if not isinstance(error, ProtocolError):
             self._log.failure("a subscription failed", reason, connection=self.id)
-            self.fail(InternalError("the subscription could not be served"))
+            error = InternalError("the subscription could not be served")
+        self.fail(error)
+        if not error.closes:
+            self._read_on()
+
+    def _unsubscribe(self) -> None:
+        self._leave_stream()
+        self.subscription = None
+        self._outlet.drop_stream()
 
     # What takes time: the client is not read until the answer is there.
 
@@ -433,15 +472,21 @@ class Connection:
     def _end(self, error: ProtocolError) -> None:
         self._server.ended(self, error)
         self._cut_at = self.now() + LINGER
+        self._close(flush=False)
+
+    def _close(self, flush: bool) -> None:
         self._let_go()
         self._server.closing(self)
-        self._outlet.close(self._session.take_output(), flush=isinstance(error, ShuttingDown))
+        self._outlet.close(self._session.take_output(), flush)
 
     def _let_go(self) -> None:
-        if self._stream is not None and self.subscription is not None:
-            self._outlet.own_bytes += self._stream.sent_to(self._outlet)
-            self._server.feed.leave(self.subscription.mode, self._stream, self._outlet)
-            self._stream = None
+        self._leave_stream()
         if self._awaited is not None:
             self._awaited.cancel()
-        self._server.congested.discard(self)
+        self._server.congestion.forget(self)
+
+    def _leave_stream(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            self._outlet.own_bytes += stream.sent_to(self._outlet)
+            self._server.feed.leave(stream, self._outlet)

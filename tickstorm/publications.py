@@ -49,13 +49,16 @@ class Publications:
         feed: where to.
         rights: what each user may publish.
         clock: the times.
+
+    Attributes:
+        rights: as given; others may take their place.
     """
 
     _log = Logger()
 
     def __init__(self, feed: Feed, rights: Mapping[str, SymbolSet], clock: Clock) -> None:
         self._feed = feed
-        self._rights = rights
+        self.rights = rights
         self._clock = clock
         self._unanswered: Counter[Asking] = Counter()
 
@@ -67,7 +70,7 @@ class Publications:
 
         Without a client_id the requests of one connection are remembered for that alone.
         """
-        if user.name not in self._rights:
+        if user.name not in self.rights:
             return None
         return Publisher(user.name, client_id or f"connection {connection}")
 

@@ -2,7 +2,7 @@
 
 A request is carried out whole or has no effect. One that was carried out is remembered, so that a
 publisher that lost the answer with its connection can ask again: it gets the answer, and nothing
-is published twice.
+is published twice. One that is to follow another is carried out directly behind that or not at all.
 """
 
 from collections import OrderedDict
@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from math import ceil
 from typing import NamedTuple
 
-from tickstorm.errors import InvalidPublication, InvalidTick, MayNotPublish, PublishingTooFast
+from tickstorm.errors import (
+    InvalidPublication,
+    InvalidTick,
+    MayNotPublish,
+    OutOfTurn,
+    PublishingTooFast,
+)
 from tickstorm.rates import Rate, TokenBuckets
 from tickstorm.symbols import SymbolSet
 from tickstorm.ticks import Tick
@@ -74,11 +80,13 @@ class Publication(NamedTuple):
         publisher: who asks.
         request_id: rises from one request of a publisher to its next; 0 is not remembered.
         ticks: in their order.
+        after: the request of the publisher that it directly follows; 0 stands for any.
     """
 
     publisher: Publisher
     request_id: int
     ticks: Sequence[Tick]
+    after: int = 0
 
 
 class Accepted(NamedTuple):
@@ -114,6 +122,13 @@ class Intake:
         self._buckets = TokenBuckets(rate)
         self._carried_out = _CarriedOut()
 
+    def change(self, rights: Mapping[str, SymbolSet], rate: Rate) -> None:
+        """Judge by other rights, and let other rates through."""
+        self._rights = rights
+        if rate != self._rate:
+            self._rate = rate
+            self._buckets = TokenBuckets(rate)
+
     def take(self, publication: Publication, now: float) -> Accepted:
         """Publish what is asked for, unless that was done before.
 
@@ -126,11 +141,13 @@ class Intake:
             InvalidPublication: a tick is out of its limits, or it can't be known whether the
                 request was carried out before; the message says which.
             PublishingTooFast: the user publishes more than the rate; it says when to try again.
+            OutOfTurn: the request that it is to follow was not the last that was carried out.
         """
-        publisher, request_id, ticks = publication
+        publisher, request_id, ticks, after = publication
         before = self._carried_out.answer(publisher, request_id)
         if before is not None:
             return Accepted(before, repeated=True)
+        self._check_turn(publisher, after)
         self._check_rights(publisher.user, ticks)
         self._check_rate(publisher.user, len(ticks), now)
         try:
@@ -139,6 +156,10 @@ class Intake:
             raise InvalidPublication(str(error)) from None
         self._carried_out.note(publisher, request_id, published)
         return Accepted(published)
+
+    def _check_turn(self, publisher: Publisher, after: int) -> None:
+        if after and after != self._carried_out.last(publisher):
+            raise OutOfTurn(f"request {after}, which it is to follow, was not carried out last")
 
     def _check_rights(self, user: str, ticks: Sequence[Tick]) -> None:
         right = self._rights.get(user)
@@ -167,6 +188,10 @@ class _CarriedOut:
         answers = self._by_publisher.get(publisher)
         return None if answers is None or not request_id else answers.answer(request_id)
 
+    def last(self, publisher: Publisher) -> int | None:
+        answers = self._by_publisher.get(publisher)
+        return None if answers is None else answers.last
+
     def note(self, publisher: Publisher, request_id: int, ticks: int) -> None:
         if not request_id:
             return
@@ -180,11 +205,12 @@ class _CarriedOut:
 class _Answers:
     """One publisher's, by request: how many ticks were published."""
 
-    __slots__ = ("_forgotten", "_ticks")
+    __slots__ = ("_forgotten", "_ticks", "last")
 
     def __init__(self) -> None:
         self._ticks: OrderedDict[int, int] = OrderedDict()
         self._forgotten = 0
+        self.last = 0
 
     def answer(self, request_id: int) -> int | None:
         ticks = self._ticks.get(request_id)
@@ -196,6 +222,7 @@ class _Answers:
 
     def note(self, request_id: int, ticks: int) -> None:
         self._ticks[request_id] = ticks
+        self.last = request_id
         if len(self._ticks) > REMEMBERED_REQUESTS:
             forgotten, _ = self._ticks.popitem(last=False)
             self._forgotten = max(self._forgotten, forgotten)

@@ -19,6 +19,7 @@ class Reading(NamedTuple):
         metrics: everything that is counted.
         loop_lag_s: how late the last sweep began.
         last_sweep_s: when that was, on the monotonic clock; 0 before the first.
+        warned: connections that are about to lose something, or to be ended.
     """
 
     connections: int
@@ -28,6 +29,7 @@ class Reading(NamedTuple):
     metrics: Metrics
     loop_lag_s: float = 0.0
     last_sweep_s: float = 0.0
+    warned: int = 0
 
     def retired(self) -> "Reading":
         """Return what stays of it once its process is gone: what has happened."""
@@ -54,4 +56,5 @@ def together(readings: Iterable[Reading]) -> Reading:
         metrics,
         max(reading.loop_lag_s for reading in readings),
         min(reading.last_sweep_s for reading in readings),
+        sum(reading.warned for reading in readings),
     )

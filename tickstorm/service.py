@@ -1,10 +1,11 @@
 """The service: sources, hub, ports and the operators' page, made from one settings object.
 
-It starts whole or not at all, and stops in order: ports, sources, clients, page.
+It starts whole or not at all, and stops in order: ports, clients, sources, page. So its clients are
+served until they go. What can change while it runs does so whole or not at all.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, cast
 from uuid import uuid4
@@ -12,25 +13,27 @@ from uuid import uuid4
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.plugin import getPlugins
 from twisted.python.failure import Failure
 
 from tickstorm import open_files
 from tickstorm.addresses import address_text
-from tickstorm.assembly import make_factory, make_hub, make_intake
+from tickstorm.assembly import authenticator_for, make_factory, make_hub, make_intake
 from tickstorm.clock import Clock, system_clock
 from tickstorm.config import Settings
-from tickstorm.credentials import IAuthenticator, SharedCredentials
+from tickstorm.credentials import IAuthenticator
+from tickstorm.departures import window_of
 from tickstorm.descriptions import is_local, parse_description
 from tickstorm.endpoints import server_endpoint
 from tickstorm.errors import ConfigError, ListenError
 from tickstorm.factory import TickstormFactory
 from tickstorm.fanout import FanOut
 from tickstorm.interfaces import ISourceMaker
+from tickstorm.patience import Patience
+from tickstorm.reloading import Change, compare
 from tickstorm.serving import InProcess, Serving
-from tickstorm.sources import make_source
+from tickstorm.sources import make_source, with_chaos
 from tickstorm.tls import (
     KeptFiles,
     Read,
@@ -43,6 +46,8 @@ from tickstorm.web.observation import Observation
 from tickstorm.web.site import site
 from tickstorm.workers.pool import WorkerPool
 from tickstorm.workers.shares import shares, slots_of_period, worker_count
+
+NO_LOGIN = "there is neither a user name and password nor an authenticator"
 
 _Listener = tuple[str, IStreamServerEndpoint, IProtocolFactory]
 
@@ -60,8 +65,10 @@ class TickstormService(MultiService):
     Attributes:
         hub: `hub.publish(ticks)` feeds it, beside the settings' sources.
         factory: makes the connections; None if workers do.
+        settings: what it runs with.
         ports: what listens for subscribers, in the settings' order; none before the start.
         page_ports: what listens for operators, likewise.
+        on_reload: called with the settings that hold from now on, before the log has a word on it.
 
     Raises:
         ConfigError: a port's description cannot be used, or nobody could log in.
@@ -82,20 +89,22 @@ class TickstormService(MultiService):
         super().__init__()
         clock = clock if clock is not None else system_clock(reactor)
         if authenticator is None and not settings.username:
-            raise ConfigError("there is neither a user name and password nor an authenticator")
+            raise ConfigError(NO_LOGIN)
+        self.settings = settings
+        self.on_reload: Callable[[Settings], object] = lambda _: None
+        self._authenticator = authenticator
         self._reactor = reactor
         limit = open_files.limit()
         workers = worker_count(settings.workers, settings.max_connections, _processors(), limit)
         self._shares = shares(settings.max_connections, workers or 1, limit)
-        self._max_connections = settings.max_connections
         slots = slots_of_period(settings.delivery, workers)
         self.hub = make_hub(settings, uuid4().hex[:12], clock, slots)
         self.factory: TickstormFactory | None = None
         self.ports: list[IListeningPort] = []
         self.page_ports: list[IListeningPort] = []
-        self._drain_timeout = settings.drain_timeout
         self._scheduler = clock.scheduler
-        self._health = Health(clock.monotonic(), HealthLimits(feed_timeout=settings.feed_timeout))
+        self._patience = Patience(clock.scheduler)
+        self._health = Health(clock.monotonic(), _health_limits(settings))
         kept = KeptFiles()
         self._endpoints = [
             (description, server_endpoint(reactor, description, kept.read))
@@ -114,8 +123,12 @@ class TickstormService(MultiService):
             Observation(self.hub, self._serving, self._health, clock), lambda: self._expiry
         )
         makers = list(getPlugins(ISourceMaker) if source_makers is None else source_makers)
-        for spec in settings.source:
-            make_source(spec, self.hub.publish, clock, makers).setServiceParent(self)
+        sources = [
+            (spec, make_source(spec, self.hub.publish, clock, makers)) for spec in settings.source
+        ]
+        self._listens_with = with_chaos(self._serving.protocol_factory, sources, workers)
+        for _, source in sources:
+            source.setServiceParent(self)
 
     def _make_serving(
         self,
@@ -135,13 +148,12 @@ class TickstormService(MultiService):
                 clock=clock,
                 reactor=self._reactor,
             )
-        if authenticator is None:
-            authenticator = SharedCredentials(settings.username, settings.password)
         intake = make_intake(settings, self.hub)
         feed = FanOut(self.hub, clock, settings.batch_window, intake=intake)
         own = replace(settings, max_connections=self._shares[0])
-        self.factory = make_factory(own, feed, authenticator, clock)
-        return InProcess(self.factory)
+        decides = authenticator_for(settings, authenticator)
+        self.factory = make_factory(own, feed, decides, clock)
+        return InProcess(self.factory, intake, authenticator)
 
     def privilegedStartService(self) -> None:
         """Listen, while ports below 1024 may still be bound.
@@ -163,46 +175,84 @@ class TickstormService(MultiService):
             raise
 
     def stopService(self) -> Deferred[None]:
-        """Stop listening, then the sources, then see the clients off."""
-        return Deferred.fromCoroutine(self._stop())
+        """Stop listening, see the clients off one after the other, then stop the sources."""
+        self._patience = Patience(self._scheduler)
+        return Deferred.fromCoroutine(self._stop(self._patience))
 
-    def reload(self) -> None:
-        """Read the certificates anew, for the connections to come.
+    def hasten(self) -> None:
+        """Have a stop that is under way wait for nothing any more; it is over within moments."""
+        self._patience.lose()
+        self._serving.hasten()
 
-        What cannot be used is logged, and all stays as it was.
+    def reload(self, settings: Settings | None = None) -> Change:
+        """Be held to other settings as far as that can be, and read the certificates anew.
+
+        Whoever is connected stays. The log has what has changed, and what needs a restart.
+
+        Args:
+            settings: None stands for those that it has.
+
+        Returns:
+            what was taken, and what was not.
+
+        Raises:
+            ConfigError: something cannot be used; all stays as it was.
         """
-        endpoints = (endpoint for _, endpoint in (*self._endpoints, *self._page_endpoints))
-        encrypted = [endpoint for endpoint in endpoints if isinstance(endpoint, TLSServerEndpoint)]
+        change = compare(self.settings, settings if settings is not None else self.settings)
+        if self._authenticator is None and not change.settings.username:
+            raise ConfigError(NO_LOGIN)
         kept = KeptFiles()
-        try:
-            expiry = _expiry(self._certificates, kept.read)
-            replace_contexts(encrypted, kept.read)
-        except ConfigError as error:
-            self._log.error("the certificates stay as they were: {reason}", reason=error)
-            return
+        expiry = _expiry(self._certificates, kept.read)
+        replace_contexts(self._encrypted(), kept.read)
+        self._take(change.settings, kept)
         self._expiry = expiry
-        self._serving.reload(kept.contents)
-        self._log.info("the certificates are read anew")
+        self._tell(change)
+        return change
+
+    def _encrypted(self) -> list[TLSServerEndpoint]:
+        endpoints = (endpoint for _, endpoint in (*self._endpoints, *self._page_endpoints))
+        return [endpoint for endpoint in endpoints if isinstance(endpoint, TLSServerEndpoint)]
+
+    def _take(self, settings: Settings, kept: KeptFiles) -> None:
+        self.settings = settings
+        limit = open_files.limit()
+        self._shares = shares(settings.max_connections, len(self._shares), limit)
+        self._health.limits = _health_limits(settings)
+        self._serving.reload(settings, self._shares, kept.contents)
+        self.on_reload(settings)
+
+    def _tell(self, change: Change) -> None:
+        for name in change.left:
+            self._log.warn("{setting} has changed, which needs a restart", setting=name)
+        if "max_connections" in change.taken:
+            self._warn_of_open_files()
+        if self._certificates:
+            self._log.info("the certificates are read anew")
+        changed = ", ".join(change.taken) or "nothing that can change without a restart"
+        self._log.info("the settings are read anew; changed: {changed}", changed=changed)
 
     def _listen(self) -> None:
         if self.ports:
             return
         pages = [(*endpoint, self._site) for endpoint in self._page_endpoints]
         listening = _listen_all(
-            [*pages, *((*endpoint, self._serving.protocol_factory) for endpoint in self._endpoints)]
+            [*pages, *((*endpoint, self._listens_with) for endpoint in self._endpoints)]
         )
         self.page_ports, self.ports = listening[: len(pages)], listening[len(pages) :]
         self._health.accepting, self._health.stopping = True, False
         self._reactor.callWhenRunning(self._announce)
 
-    def _announce(self) -> None:
-        if sum(self._shares) < self._max_connections:
+    def _warn_of_open_files(self) -> None:
+        if sum(self._shares) < self.settings.max_connections:
             self._log.warn(
                 "max_connections is {asked}, but with the limit of open files there is room for "
                 "{room}: raise that limit (ulimit -n, LimitNOFILE=), or have more workers",
-                asked=self._max_connections,
+                asked=self.settings.max_connections,
                 room=sum(self._shares),
             )
+
+    def _announce(self) -> None:
+        self._warn_of_open_files()
         # Who reads this may send a signal right away, so the reactor has to be there to take it.
         for whom, ports in (("subscribers", self.ports), ("operators", self.page_ports)):
             for port in ports:
@@ -217,23 +267,37 @@ class TickstormService(MultiService):
                     description=description,
                 )
 
-    async def _stop(self) -> None:
-        self._health.accepting, self._health.stopping = False, True
+    async def _stop(self, patience: Patience) -> None:
+        self._health.stopping = True
+        if self.settings.drain_delay:
+            await patience.pause(self.settings.drain_delay)
+        self._health.accepting = False
         self._serving.stop_accepting()
         await _stop_listening(self.ports)
         self.ports = []
-        await self._stop_sources()
-        await self._serving.drain(self._drain_timeout)
+        await self._see_off(patience.limit(self.settings.drain_timeout))
+        await self._stop_sources(patience)
         await _stop_listening(self.page_ports)
         self.page_ports = []
 
-    async def _stop_sources(self) -> None:
+    async def _see_off(self, seconds: float) -> None:
+        connections = self._serving.read().connections
+        if connections:
+            text = "seeing off {connections} connections, in {seconds:g} s at most"
+            self._log.info(text, connections=connections, seconds=seconds)
+        await self._serving.drain(seconds, window_of(seconds))
+
+    async def _stop_sources(self, patience: Patience) -> None:
         stopped = maybeDeferred(super().stopService)
-        enough: Deferred[None] = deferLater(self._scheduler, self._drain_timeout)
+        enough = patience.pause(self.settings.drain_timeout)
         await DeferredList([stopped, enough], fireOnOneCallback=True, consumeErrors=True)
         enough.cancel()
         if not stopped.called:
             self._log.error("a source does not stop: going on without it")
+
+
+def _health_limits(settings: Settings) -> HealthLimits:
+    return HealthLimits(feed_timeout=settings.feed_timeout)
 
 
 def _processors() -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from tickstorm.assembly import authenticator_for, change_factory, change_intake
 from tickstorm.listing import Listing, Query, listing
 from tickstorm.reading import Reading
 
@@ -12,7 +14,10 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 
+    from tickstorm.credentials import IAuthenticator
     from tickstorm.factory import TickstormFactory
+    from tickstorm.publishing import Intake
+    from tickstorm.settings import Settings
 
 
 class WorkerReading(NamedTuple):
@@ -50,15 +55,23 @@ class Serving(Protocol):
     def stop_accepting(self) -> None:
         """Serve nobody new: the ports are about to stop."""
 
-    def reload(self, files: Mapping[str, bytes]) -> None:
-        """Use other certificates for the connections to come, wherever else they are in use.
+    def reload(self, settings: Settings, shares: Sequence[int], files: Mapping[str, bytes]) -> None:
+        """Be held to other settings, and use other certificates for the connections to come.
 
         Args:
+            settings: the instance's, which differ from those before in what can change.
+            shares: how many connections each process may have, as many numbers as before.
             files: the contents of the ports' PEM files, by path.
         """
 
-    def drain(self, seconds: float) -> Deferred[None]:
-        """Tell every client, close, and cut who is left after `seconds`."""
+    def drain(self, seconds: float, window: float) -> Deferred[None]:
+        """Tell every client, close all within `window` seconds, cut who is left after `seconds`.
+
+        Whose turn has not come is served as ever. It comes behind `stop_accepting`.
+        """
+
+    def hasten(self) -> None:
+        """End a drain that is under way at once."""
 
     def read(self) -> Reading:
         """Return the numbers of the whole instance, at most some seconds old."""
@@ -75,23 +88,44 @@ class InProcess:
 
     Args:
         factory: makes the connections.
+        intake: the way of publishers to the hub.
+        authenticator: decides who a login is; None leaves it to the settings.
     """
 
-    def __init__(self, factory: TickstormFactory) -> None:
+    def __init__(
+        self, factory: TickstormFactory, intake: Intake, authenticator: IAuthenticator | None
+    ) -> None:
         self.protocol_factory = factory
+        self._intake = intake
+        self._authenticator = authenticator
 
     def accept_from(self, ports: Sequence[IListeningPort]) -> None:
         """Nothing is to be done: the ports call the factory."""
 
     def stop_accepting(self) -> None:
-        """Nothing is to be done: the ports call the factory no more."""
+        """Keep the factory's timers running, which would stop with the last port."""
+        self.protocol_factory.doStart()
 
-    def reload(self, files: Mapping[str, bytes]) -> None:
-        """Nothing is to be done: they are in use here alone."""
+    def reload(
+        self,
+        settings: Settings,
+        shares: Sequence[int],
+        files: Mapping[str, bytes],  # noqa: ARG002 - the ports are this process's own
+    ) -> None:
+        """Have the factory and publishers be held to other settings."""
+        own = replace(settings, max_connections=shares[0])
+        change_factory(self.protocol_factory, own, authenticator_for(settings, self._authenticator))
+        change_intake(self._intake, settings)
 
-    def drain(self, seconds: float) -> Deferred[None]:
-        """Tell every client, close, and cut who is left after `seconds`."""
-        return self.protocol_factory.drain(seconds)
+    def drain(self, seconds: float, window: float) -> Deferred[None]:
+        """Have the factory see its clients off; its timers stop behind the last of them."""
+        drained = self.protocol_factory.drain(seconds, window)
+        drained.addCallback(lambda _: self.protocol_factory.doStop())
+        return drained
+
+    def hasten(self) -> None:
+        """End a drain that is under way at once."""
+        self.protocol_factory.hasten()
 
     def read(self) -> Reading:
         """Return the factory's numbers."""

@@ -8,7 +8,7 @@ closes is the last thing that is sent. Nothing after it is read.
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum, auto, unique
 from math import inf
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from tickstorm.errors import (
     AlreadyAuthenticated,
@@ -18,12 +18,13 @@ from tickstorm.errors import (
     InternalError,
     InvalidMessage,
     InvalidSubscription,
+    NotSubscribed,
     ProtocolError,
 )
 from tickstorm.frames import MAX_PAYLOAD_BYTES, Frame, FrameDecoder, FrameType, sole_payload
 from tickstorm.messages import (
+    Heartbeat,
     Login,
-    Mode,
     PublishRequest,
     Subscription,
     ack_frame,
@@ -34,6 +35,7 @@ from tickstorm.messages import (
     error_frame,
     pong_frame,
 )
+from tickstorm.ticks import NO_METADATA
 
 
 @unique
@@ -71,6 +73,7 @@ TRANSITIONS: Mapping[tuple[State, Input], State] = {
     (State.STREAMING, FrameType.HEARTBEAT): State.STREAMING,
     (State.STREAMING, FrameType.PUBLISH): State.STREAMING,
     (State.STREAMING, FrameType.SUBSCRIBE): State.STREAMING,
+    (State.STREAMING, FrameType.UNSUBSCRIBE): State.AUTHENTICATED,
     (State.AUTHENTICATED, Step.REFUSED): State.AUTHENTICATED,
     (State.SUBSCRIBING, Step.REFUSED): State.AUTHENTICATED,
     (State.STREAMING, Step.REFUSED): State.STREAMING,
@@ -85,6 +88,7 @@ TRANSITIONS: Mapping[tuple[State, Input], State] = {
 _REFUSALS: Mapping[tuple[State, Input], type[ProtocolError]] = {
     (State.AUTHENTICATED, FrameType.AUTH): AlreadyAuthenticated,
     (State.STREAMING, FrameType.AUTH): AlreadyAuthenticated,
+    (State.AUTHENTICATED, FrameType.UNSUBSCRIBE): NotSubscribed,
     **{
         (State.AWAITING_AUTH, type): AuthRequired
         for type in FrameType
@@ -149,6 +153,10 @@ class PublicationRequested(NamedTuple):
     request: PublishRequest
 
 
+class Unsubscribed(NamedTuple):
+    """The client gave its subscription up, and that is answered: it gets no batch any more."""
+
+
 class Refused(NamedTuple):
     """A request was answered with an error; the conversation goes on."""
 
@@ -161,7 +169,21 @@ class Failed(NamedTuple):
     error: ProtocolError
 
 
-Event = LoginRequested | SubscriptionRequested | PublicationRequested | Refused | Failed
+Event = (
+    LoginRequested | SubscriptionRequested | PublicationRequested | Unsubscribed | Refused | Failed
+)
+
+
+class Place(Protocol):
+    """Where a client is in its stream."""
+
+    @property
+    def epoch(self) -> str:
+        """Names the run of the stream's numbers."""
+
+    @property
+    def next_sequence(self) -> int:
+        """The number of the batch that comes next."""
 
 
 class Session:
@@ -172,7 +194,7 @@ class Session:
         now: the present, in seconds of any monotonic clock.
     """
 
-    __slots__ = ("_alive_at", "_decoder", "_limits", "_mode", "_out", "_state")
+    __slots__ = ("_alive_at", "_decoder", "_limits", "_out", "_place", "_state", "_subscription")
 
     def __init__(self, limits: SessionLimits, now: float) -> None:
         self._limits = limits
@@ -180,7 +202,8 @@ class Session:
         self._alive_at = now
         self._decoder: FrameDecoder | None = None
         self._out: list[bytes] | None = None
-        self._mode: Mode | None = None
+        self._subscription: Subscription | None = None
+        self._place: Place | None = None
 
     @property
     def state(self) -> State:
@@ -214,21 +237,37 @@ class Session:
             return ()
         return self._read(data, now, wall_ms)
 
-    def accept_login(self, now: float, wall_ms: int) -> None:
-        """Answer LoginRequested: the client is who it says."""
+    def accept_login(
+        self, now: float, wall_ms: int, publishing: Mapping[str, str] | None = None
+    ) -> None:
+        """Answer LoginRequested: the client is who it says.
+
+        Args:
+            now: the present.
+            wall_ms: the same on the wall clock.
+            publishing: what who may publish is to know; None for who may not, whose ACK is bare.
+        """
         self._state = next_state(self._state, Step.LOGIN_ACCEPTED)
         self._alive_at = now
-        self._put(ack_frame(FrameType.AUTH, "authenticated", wall_ms))
+        metadata = NO_METADATA if publishing is None else {**self._intervals(), **publishing}
+        self._put(ack_frame(FrameType.AUTH, "authenticated", wall_ms, metadata))
 
-    def accept_subscription(self, mode: Mode, metadata: Mapping[str, str], wall_ms: int) -> None:
-        """Answer SubscriptionRequested: what is sent next are its batches."""
+    def accept_subscription(
+        self, subscription: Subscription, metadata: Mapping[str, str], place: Place, wall_ms: int
+    ) -> None:
+        """Answer SubscriptionRequested: what is sent next are its batches.
+
+        Args:
+            subscription: what was accepted.
+            metadata: what the client is told of it, beside its heartbeats.
+            place: knows at any time which batch comes next.
+            wall_ms: milliseconds since the Unix epoch.
+        """
         self._state = next_state(self._state, Step.SUBSCRIPTION_ACCEPTED)
-        self._mode = mode
-        intervals = {
-            "heartbeat_interval_ms": str(round(self._limits.heartbeat_interval * 1000)),
-            "heartbeat_timeout_ms": str(round(self._limits.heartbeat_timeout * 1000)),
-        }
-        self._put(ack_frame(FrameType.SUBSCRIBE, "subscribed", wall_ms, {**intervals, **metadata}))
+        self._subscription = subscription
+        self._place = place
+        metadata = {**self._intervals(), **metadata}
+        self._put(ack_frame(FrameType.SUBSCRIBE, "subscribed", wall_ms, metadata))
 
     def answer_publication(self, frame: bytes) -> None:
         """Answer PublicationRequested, in whatever state: what was asked for is done or refused."""
@@ -245,6 +284,7 @@ class Session:
         """End the conversation without a word: there is nobody left to tell."""
         self._state = next_state(self._state, Step.LOST)
         self._out = None
+        self._place = None
 
     def expire(self, now: float, wall_ms: int) -> Failed | None:
         """End the conversation if its deadline has passed."""
@@ -261,6 +301,12 @@ class Session:
         self.answer(error, wall_ms)
         return Failed(error)
 
+    def _intervals(self) -> dict[str, str]:
+        return {
+            "heartbeat_interval_ms": str(round(self._limits.heartbeat_interval * 1000)),
+            "heartbeat_timeout_ms": str(round(self._limits.heartbeat_timeout * 1000)),
+        }
+
     def _is_mere_heartbeat(self, data: bytes, now: float, wall_ms: int) -> bool:
         """Answer what comes most, in the state that it leaves as it is; say whether it was that."""
         if self._state is not State.STREAMING or self._decoder or len(data) > MAX_HEARTBEAT_BYTES:
@@ -273,7 +319,7 @@ class Session:
         except ProtocolError:
             return False  # it is read once more, to be refused
         self._alive_at = now
-        self._put(pong_frame(heartbeat, wall_ms))
+        self._put(self._pong(heartbeat, wall_ms))
         return True
 
     def _read(self, data: bytes, now: float, wall_ms: int) -> Iterator[Event]:
@@ -309,17 +355,33 @@ class Session:
         self._state = next_state(self._state, frame.type)
         self._alive_at = now
         if frame.type is FrameType.HEARTBEAT:
-            self._put(pong_frame(decode_heartbeat(frame.payload, wall_ms), wall_ms))
+            self._put(self._pong(decode_heartbeat(frame.payload, wall_ms), wall_ms))
             return None
         if frame.type is FrameType.AUTH:
             return LoginRequested(decode_login(frame.payload))
         if frame.type is FrameType.PUBLISH:
             return PublicationRequested(decode_publication(frame.payload, wall_ms))
+        if frame.type is FrameType.UNSUBSCRIBE:
+            return self._unsubscribed(wall_ms)
         return self._subscription_requested(decode_subscription(frame.payload))
 
     def _subscription_requested(self, subscription: Subscription) -> SubscriptionRequested:
-        if self._mode is None:
+        present = self._subscription
+        if present is None:
             return SubscriptionRequested(subscription)
-        if self._mode is subscription.mode:
-            raise AlreadySubscribed(f"already subscribed to {self._mode.name}")
-        raise InvalidSubscription(f"the mode is {self._mode.name} and cannot change")
+        if present.period_ms == subscription.period_ms:
+            raise AlreadySubscribed(f"already subscribed to {present.mode.name}")
+        raise InvalidSubscription(
+            f"the mode is {present.mode.name}: UNSUBSCRIBE comes before another"
+        )
+
+    def _unsubscribed(self, wall_ms: int) -> Unsubscribed:
+        self._subscription = self._place = None
+        self._put(ack_frame(FrameType.UNSUBSCRIBE, "unsubscribed", wall_ms))
+        return Unsubscribed()
+
+    def _pong(self, heartbeat: Heartbeat, wall_ms: int) -> bytes:
+        place = self._place
+        if place is None:
+            return pong_frame(heartbeat, wall_ms)
+        return pong_frame(heartbeat, wall_ms, place.epoch, place.next_sequence)

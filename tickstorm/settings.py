@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 from tickstorm.admission import Network
 from tickstorm.descriptions import completed, is_local, parse_description
 from tickstorm.frames import MAX_PAYLOAD_BYTES
+from tickstorm.history import HistoryLimits
 from tickstorm.kinds import (
     CLIENT_AUTH,
     FLAG,
@@ -30,6 +31,8 @@ from tickstorm.kinds import (
     word,
 )
 from tickstorm.publishing import RATE, PublishRight
+
+HISTORY = HistoryLimits()
 
 PREFIX = "TICKSTORM_"
 """Each setting's own name in the environment is this and its field's name in capitals."""
@@ -150,6 +153,28 @@ class Settings:
         default=round(RATE.per_second),
         metadata=_is(whole(1_000, 1_000_000_000, "ticks a second"), "What one user may publish."),
     )
+    history: float = field(
+        default=HISTORY.seconds,
+        metadata=_is(
+            duration(0, 86_400),
+            "How long what was sent is kept, for those who come back or ask for it; 0: not at all.",
+        ),
+    )
+    history_bytes: int = field(
+        default=HISTORY.total_bytes,
+        metadata=_is(whole(0, 2**40, "bytes"), "What is kept of all streams together."),
+    )
+    history_stream_bytes: int = field(
+        default=HISTORY.stream_bytes,
+        metadata=_is(whole(0, 2**40, "bytes"), "What is kept of one stream."),
+    )
+    max_intervals: int = field(
+        default=32,
+        metadata=_is(
+            whole(0, 1_000),
+            "Intervals that subscribers may have beside a second and a minute, all together.",
+        ),
+    )
     max_connections: int = field(
         default=100_000,
         metadata=_is(whole(1, 10_000_000), "Connections at once, in all.", "MAX_CONNECTIONS"),
@@ -220,6 +245,13 @@ class Settings:
             "WRITE_DEADLINE_MS",
         ),
     )
+    lossy_write_deadline: float = field(
+        default=60.0,
+        metadata=_is(
+            duration(0.001, 86_400),
+            "The same for a client that chose to have ticks conflated or dropped.",
+        ),
+    )
     max_write_queue: int = field(
         default=1000,
         metadata=_is(
@@ -231,6 +263,20 @@ class Settings:
     max_write_queue_bytes: int = field(
         default=4 * 2**20,
         metadata=_is(whole(32_780, 2**30, "bytes"), "The same, in bytes: whichever comes first."),
+    )
+    soft_write_queue_bytes: int = field(
+        default=2**20,
+        metadata=_is(
+            whole(1, 2**30, "bytes"),
+            "What may wait for a client that chose so before its ticks are conflated or dropped.",
+        ),
+    )
+    max_backlog_bytes: int = field(
+        default=256 * 2**20,
+        metadata=_is(
+            whole(2**20, 2**44, "bytes"),
+            "What may wait for all clients together; beyond it those with the most are cut.",
+        ),
     )
     tcp_keepalive: bool = field(
         default=True, metadata=_is(FLAG, "Whether the kernel probes silent peers.")
@@ -249,6 +295,14 @@ class Settings:
             whole(0, 2**30, "bytes"),
             "Send buffer of each socket; 0: the kernel's own.",
             "TCP_WRITE_BUFFER_SIZE",
+        ),
+    )
+    tcp_unsent_bytes: int = field(
+        default=32 * 2**10,
+        metadata=_is(
+            whole(0, 2**30, "bytes"),
+            "What the kernel takes of each socket's data before it can send it; 0: what its send "
+            "buffer holds.",
         ),
     )
     tls_enabled: bool = field(
@@ -299,9 +353,20 @@ class Settings:
             duration(0.001, 604_800), "A feed silent for longer makes the server unready."
         ),
     )
+    drain_delay: float = field(
+        default=0.0,
+        metadata=_is(
+            duration(0, 3600),
+            "How long a stopping server that says it is not ready goes on as if it were.",
+        ),
+    )
     drain_timeout: float = field(
         default=10.0,
-        metadata=_is(duration(0, 3600), "How long a stopping server waits for its clients."),
+        metadata=_is(
+            duration(0, 3600),
+            "How long a stopping server then waits for its clients; it closes them one after the "
+            "other, over 80 % of that.",
+        ),
     )
     origins: Mapping[str, Origin] = field(default_factory=dict, repr=False, compare=False)
 

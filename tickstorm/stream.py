@@ -7,12 +7,14 @@ old number on new data; and no hole means that nothing was missed, while a hole 
 can also come of what others were sent meanwhile.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from tickstorm.history import NO_HISTORY, History, Ring
 from tickstorm.messages import batch_frame, split_records
-
-SEQUENCE_MODULUS = 2**32
+from tickstorm.sequences import SEQUENCE_MODULUS, later
+from tickstorm.symbols import KnownSymbols
 
 
 class Subscriber(Protocol):
@@ -26,35 +28,79 @@ S = TypeVar("S", bound=Subscriber)
 
 
 class StreamKey(NamedTuple):
-    """What tells the streams of one cadence apart: their symbols (None is all) and their slot."""
+    """What tells streams apart.
+
+    Attributes:
+        symbols: names, and beginnings with an asterisk behind them; None is all.
+        slot: of the period.
+        period_ms: that of the cadence; 0 is TICK.
+    """
 
     symbols: frozenset[str] | None
     slot: int = 0
+    period_ms: int = 0
+
+
+class Surroundings:
+    """What the streams of one hub have in common.
+
+    Args:
+        max_payload_bytes: no frame's payload is longer.
+        epoch: names this run of sequence numbers.
+        known: the symbols that there are.
+        history: keeps what was sent.
+    """
+
+    __slots__ = ("epoch", "history", "known", "max_payload_bytes")
+
+    def __init__(
+        self,
+        max_payload_bytes: int,
+        epoch: str = "",
+        known: KnownSymbols | None = None,
+        history: History | None = None,
+    ) -> None:
+        self.max_payload_bytes = max_payload_bytes
+        self.epoch = epoch
+        self.known = known if known is not None else KnownSymbols()
+        self.history = history if history is not None else History(NO_HISTORY)
 
 
 class Stream(Generic[S]):
     """One numbered sequence of batches, and who gets it.
 
     Args:
-        key: its symbols and slot.
+        key: what tells it apart.
         next_sequence: the number of its first batch.
-        max_payload_bytes: no frame's payload is longer.
+        around: what it has in common with others.
+        epoch: names the run of its numbers.
+        ring: takes its batches, to be kept.
     """
 
     __slots__ = (
-        "_max_payload_bytes",
+        "_around",
+        "_known",
+        "_symbols",
         "bytes_sent",
+        "epoch",
         "key",
         "next_round",
         "next_sequence",
+        "ring",
         "subscribers",
-        "symbols",
     )
 
-    def __init__(self, key: StreamKey, next_sequence: int, max_payload_bytes: int) -> None:
+    def __init__(
+        self,
+        key: StreamKey,
+        next_sequence: int,
+        around: Surroundings,
+        epoch: str = "",
+        ring: Ring | None = None,
+    ) -> None:
         self.key = key
-        self.symbols = None if key.symbols is None else tuple(sorted(key.symbols))
-        """The same in order, so that every process makes the same batch of the same ticks."""
+        self.epoch = epoch
+        self.ring = ring
         self.next_sequence = next_sequence
         self.next_round = 0
         """For its cadence: the round that `next_sequence` belongs to."""
@@ -62,7 +108,23 @@ class Stream(Generic[S]):
         """Of the frames so far: what a subscriber has that was there for all of them."""
         self.subscribers: dict[S, int] = {}
         """With what `bytes_sent` was when each joined."""
-        self._max_payload_bytes = max_payload_bytes
+        self._around = around
+        self._known = -1
+        self._symbols: tuple[str, ...] = ()
+
+    @property
+    def symbols(self) -> tuple[str, ...] | None:
+        """The names of its symbols as far as they are known; None for all.
+
+        They are in order, so that every process makes the same batch of the same ticks.
+        """
+        if self.key.symbols is None:
+            return None
+        known = self._around.known
+        if len(known) != self._known:
+            self._known = len(known)
+            self._symbols = known.meant_by(self.key.symbols)
+        return self._symbols
 
     def join(self, subscriber: S) -> None:
         """Put a subscriber on; nothing happens if it is."""
@@ -75,15 +137,15 @@ class Stream(Generic[S]):
     def catch_up(self, round: int) -> None:
         """Begin the next batch in this round: each round that passed without it is a hole."""
         missed = max(0, round - self.next_round)
-        self.next_sequence = (self.next_sequence + missed) % SEQUENCE_MODULUS
+        self.next_sequence = later(self.next_sequence, missed)
         self.next_round = round + 1
 
     def batches(
         self, records: Sequence[bytes], timestamp_ms: int, publish_time_ns: int
     ) -> list[bytes]:
         """Encode and number the next batch, as several frames if it does not fit into one."""
-        frames = []
-        for run in split_records(records, self._max_payload_bytes):
+        frames, first = [], self.next_sequence
+        for run in split_records(records, self._around.max_payload_bytes):
             frames.append(
                 batch_frame(
                     run,
@@ -92,27 +154,30 @@ class Stream(Generic[S]):
                     publish_time_ns=publish_time_ns,
                 )
             )
-            self.next_sequence = (self.next_sequence + 1) % SEQUENCE_MODULUS
+            self.next_sequence = later(self.next_sequence)
+        if self.ring is not None:
+            self._around.history.keep(self.ring, first, timestamp_ms, frames)
         return frames
 
 
 class StreamTable(Generic[S]):
-    """The streams of one cadence that somebody listens to.
+    """The streams of one cadence that somebody listens to, or did lately.
 
     Args:
-        max_payload_bytes: no frame's payload is longer.
+        around: what they have in common with others.
         marks: what a stream of some key is to be found by.
     """
 
     def __init__(
         self,
-        max_payload_bytes: int,
+        around: Surroundings,
         marks: Callable[[StreamKey], Iterable[Hashable]] = lambda _: (),
     ) -> None:
         self._streams: dict[StreamKey, Stream[S]] = {}
+        self._idle_since_ms: OrderedDict[Stream[S], int] = OrderedDict()
         self._marked: dict[Hashable, dict[Stream[S], None]] = {}
         self._marks = marks
-        self._max_payload_bytes = max_payload_bytes
+        self._around = around
 
     def __len__(self) -> int:
         return len(self._streams)
@@ -131,24 +196,63 @@ class StreamTable(Generic[S]):
         """Return the streams that have this mark."""
         return self._marked.get(mark, {}).keys()
 
-    def open(self, key: StreamKey, first_sequence: int) -> Stream[S]:
-        """Return the stream of this key; if it is a new one, it begins at `first_sequence`."""
+    def open(
+        self, key: StreamKey, first_sequence: int, epoch: str = "", now_ms: int = 0
+    ) -> Stream[S]:
+        """Return the stream of this key.
+
+        Args:
+            key: what tells it apart.
+            first_sequence: the number of its next batch, if it is a new one.
+            epoch: names the run of its numbers, likewise.
+            now_ms: milliseconds since the Unix epoch.
+        """
         stream = self._streams.get(key)
         if stream is None:
-            stream = Stream(key, first_sequence % SEQUENCE_MODULUS, self._max_payload_bytes)
+            stream = self._begin(key, first_sequence % SEQUENCE_MODULUS, epoch, now_ms)
             self._streams[key] = stream
             for mark in self._marks(key):
                 self._marked.setdefault(mark, {})[stream] = None
         return stream
 
-    def leave(self, stream: Stream[S], subscriber: S) -> None:
-        """Take a subscriber off; the last one takes the stream with it."""
+    def leave(self, stream: Stream[S], subscriber: S, now_ms: int = 0) -> None:
+        """Take a subscriber off.
+
+        The last one takes the stream with it, or leaves it idle if what it sends is kept.
+        """
         stream.subscribers.pop(subscriber, None)
-        if not stream.subscribers and self._streams.get(stream.key) is stream:
+        if stream.subscribers or self._streams.get(stream.key) is not stream:
+            return
+        if stream.ring is None:
+            self._forget(stream)
+            return
+        self._idle_since_ms[stream] = now_ms
+        self._idle_since_ms.move_to_end(stream)
+        if len(self._idle_since_ms) > self._around.history.limits.idle_streams:
+            self._end_idle(next(iter(self._idle_since_ms)))
+
+    def expire(self, now_ms: int) -> None:
+        """Forget the streams that nobody has come back to in time."""
+        last_ms = now_ms - self._around.history.limits.seconds * 1000
+        for stream, since_ms in list(self._idle_since_ms.items()):
+            if since_ms > last_ms:
+                return
+            self._end_idle(stream)
+
+    def _begin(self, key: StreamKey, first_sequence: int, epoch: str, now_ms: int) -> Stream[S]:
+        history = self._around.history
+        ring = Ring(first_sequence, now_ms) if history.limits.seconds else None
+        return Stream(key, first_sequence, self._around, epoch, ring)
+
+    def _end_idle(self, stream: Stream[S]) -> None:
+        del self._idle_since_ms[stream]
+        if not stream.subscribers:
             self._forget(stream)
 
     def _forget(self, stream: Stream[S]) -> None:
         del self._streams[stream.key]
+        if stream.ring is not None:
+            self._around.history.forget(stream.ring)
         for mark in self._marks(stream.key):
             streams = self._marked[mark]
             del streams[stream]

@@ -1,6 +1,7 @@
 """Sets of symbols as people name them: whole names, and beginnings with an asterisk. Pure."""
 
 import re
+from bisect import bisect_left, insort
 from collections.abc import Iterable
 
 PATTERN = re.compile(r"[A-Z0-9._-]{1,16}|[A-Z0-9._-]{0,15}\*")
@@ -41,3 +42,57 @@ class SymbolSet:
 
     def __str__(self) -> str:
         return ",".join(sorted(self.patterns))
+
+
+def without_doubles(patterns: Iterable[str]) -> frozenset[str] | None:
+    """Return the fewest patterns that mean the same; None if they mean every symbol.
+
+    Each symbol is then meant by one of them at most.
+    """
+    given = frozenset(patterns)
+    if "*" in given:
+        return None
+    return frozenset(pattern for pattern in given if not _is_covered(pattern, given))
+
+
+def _is_covered(pattern: str, patterns: frozenset[str]) -> bool:
+    longest = len(pattern) - (2 if pattern.endswith("*") else 0)
+    return any(f"{pattern[:length]}*" in patterns for length in range(1, longest + 1))
+
+
+class KnownSymbols:
+    """The symbols that there are, in order, so that those with one beginning stand together."""
+
+    __slots__ = ("_names",)
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def add(self, symbol: str) -> None:
+        """Know one more."""
+        insort(self._names, symbol)
+
+    def meant_by(self, patterns: Iterable[str]) -> tuple[str, ...]:
+        """Return the names among the patterns, known or not, and what is known of the rest.
+
+        Args:
+            patterns: as `without_doubles` returns them.
+
+        Returns:
+            In order.
+        """
+        meant: list[str] = []
+        for pattern in patterns:
+            if pattern.endswith("*"):
+                meant += self._beginning(pattern[:-1])
+            else:
+                meant.append(pattern)
+        return tuple(sorted(meant))
+
+    def _beginning(self, beginning: str) -> list[str]:
+        first = bisect_left(self._names, beginning)
+        behind = bisect_left(self._names, f"{beginning}\U0010ffff")
+        return self._names[first:behind]

@@ -9,23 +9,25 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from twisted.application.service import IService, IServiceCollection, MultiService
 from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.strcred import AuthOptionMixin
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.components import Componentized
 from twisted.python.logfile import LogFile
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
-from tickstorm.authenticators import CheckerAuthenticator, check_files
+from tickstorm.authenticators import CheckerAuthenticator, with_files_read
 from tickstorm.config import load
 from tickstorm.errors import ConfigError, TickstormError
-from tickstorm.log import log_to, observer
+from tickstorm.log import Threshold, log_to, observer
 from tickstorm.open_files import raise_limit
 from tickstorm.service import TickstormService
 from tickstorm.settings import Settings
@@ -103,7 +105,23 @@ class Options(UsageOptions, AuthOptionMixin):
         checkers: Sequence[Any] = self.get("credCheckers", ())
         return checkers
 
-    def _load(self) -> Settings:
+    def reread(self, running: Settings) -> Settings:
+        """Put the settings together once more, for a server that runs.
+
+        Args:
+            running: what it runs with; its one-time login stays if no other has come.
+
+        Raises:
+            ConfigError: something in them cannot be used, or nobody could log in.
+        """
+        settings = self._read()
+        if settings.username or self.checkers:
+            return settings
+        if not self.one_time_login or running.password != self.settings.password:
+            raise ConfigError("there is no user name any more: nobody could log in")
+        return replace(settings, username=running.username, password=running.password)
+
+    def _read(self) -> Settings:
         file = self["config"]
         names = ("port", "http", "source", "delivery", "workers", "log-format", "log-level")
         settings = load(
@@ -111,12 +129,13 @@ class Options(UsageOptions, AuthOptionMixin):
             environ=os.environ,
             options={name: self[name] for name in names},
         )
-        if self.checkers:
-            check_files(self.checkers)
-            if settings.username:
-                raise ConfigError("--auth and a user name in the settings exclude one another")
-            return settings
-        if settings.username:
+        if self.checkers and settings.username:
+            raise ConfigError("--auth and a user name in the settings exclude one another")
+        return settings
+
+    def _load(self) -> Settings:
+        settings = self._read()
+        if settings.username or self.checkers:
             return settings
         if not self._in_foreground():
             raise ConfigError(
@@ -137,6 +156,7 @@ class CommandLineService(MultiService):
     Args:
         options: what was asked for.
         service: the server.
+        authenticator: asks the options' checkers; None if there are none.
         stdout: where the log goes unless a file was asked for.
         reactor: what it all runs on.
     """
@@ -144,22 +164,30 @@ class CommandLineService(MultiService):
     _log = Logger()
 
     def __init__(
-        self, options: Options, service: TickstormService, stdout: IO[str], reactor: Any
+        self,
+        options: Options,
+        service: TickstormService,
+        authenticator: CheckerAuthenticator | None,
+        stdout: IO[str],
+        reactor: Any,
     ) -> None:
         super().__init__()
         self._reactor = reactor
         self._options = options
         self._twistd: Any = options.parent
         self._service = service
+        self._authenticator = authenticator
         self._stdout = stdout
+        self._threshold = Threshold(options.settings.log_level)
+        service.on_reload = lambda settings: self._threshold.set(settings.log_level)
         service.setServiceParent(self)
 
     def setServiceParent(self, parent: IServiceCollection | Componentized) -> None:
         """Join the application, and have twistd log to our observer unless it was told another."""
         super().setServiceParent(parent)
-        settings = self._options.settings
+        log_format = self._options.settings.log_format
         if isinstance(parent, Componentized) and not self._twistd.get("syslog"):
-            log_to(parent, observer(self._log_file(), settings.log_format, settings.log_level))
+            log_to(parent, observer(self._log_file(), log_format, self._threshold))
 
     def privilegedStartService(self) -> None:
         """Listen; a port that cannot be had ends the process, or daemonising, with its line."""
@@ -174,10 +202,31 @@ class CommandLineService(MultiService):
     def startService(self) -> None:
         """Start, heed SIGHUP, and say how to watch a server that has a one-time login."""
         super().startService()
-        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._service.reload))
+        self._heed(signal.SIGHUP, self._reload)
         self._reactor.callWhenRunning(_freeze)
         if self._options.one_time_login:
             self._reactor.callWhenRunning(self._welcome)
+
+    def stopService(self) -> Deferred[Any]:
+        """Stop; whoever asks for that once more has no time."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._heed(number, self._service.hasten)
+        return maybeDeferred(super().stopService)
+
+    def _heed(self, number: int, call: Callable[[], object]) -> None:
+        signal.signal(number, lambda *_: self._reactor.callFromThread(call))
+
+    def _reload(self) -> None:
+        try:
+            settings = self._options.reread(self._service.settings)
+            checkers = with_files_read(self._options.checkers)
+            self._service.reload(settings)
+        except ConfigError as error:
+            self._log.error("nothing is reloaded, all stays as it was: {reason}", reason=str(error))
+            return
+        if self._authenticator is not None:
+            self._authenticator.checkers = checkers
+            self._log.info("the files of --auth are read anew")
 
     def _welcome(self) -> None:
         text = welcome(
@@ -224,9 +273,11 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     raise_limit()
-    authenticator = CheckerAuthenticator(options.checkers) if options.checkers else None
+    authenticator = None
     try:
+        if options.checkers:
+            authenticator = CheckerAuthenticator(with_files_read(options.checkers))
         service = TickstormService(options.settings, reactor, authenticator=authenticator)
     except TickstormError as error:
         fail(error)
-    return CommandLineService(options, service, sys.stdout, reactor)
+    return CommandLineService(options, service, authenticator, sys.stdout, reactor)

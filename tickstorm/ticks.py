@@ -35,6 +35,9 @@ class _Nothing(Mapping[str, str]):
     def __repr__(self) -> str:
         return "{}"
 
+    def __hash__(self) -> int:
+        return 0
+
     def __reduce__(self) -> str:
         return "NO_METADATA"
 

@@ -1,7 +1,8 @@
 """What a transport says of its peer, through whatever wraps it: TLS, the PROXY protocol, both."""
 
+import socket
 from collections.abc import Iterator
-from socket import SO_RCVBUF, SO_SNDBUF, SOL_SOCKET
+from socket import IPPROTO_TCP, SO_RCVBUF, SO_SNDBUF, SOL_SOCKET
 from typing import Any, NamedTuple
 
 from cryptography.x509.oid import NameOID
@@ -19,11 +20,14 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
+from tickstorm.interfaces import IKnowsPeer
+
 PROXIED = ""
 """The address of a peer whose proxy has not said yet who it is."""
 UNNAMED = "unix"
 """The address of a peer that has none, as on a Unix socket."""
 _NAME = "tickstorm connection"
+_NOTSENT_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 
 
 class SocketOptions(NamedTuple):
@@ -32,12 +36,16 @@ class SocketOptions(NamedTuple):
     Attributes:
         keepalive: whether the kernel probes a silent peer.
         receive_buffer_bytes: 0 leaves the kernel's own.
-        send_buffer_bytes: likewise.
+        send_buffer_bytes: likewise. What is under way to a peer is in it too, so that it bounds how
+            fast a distant one can be.
+        unsent_bytes: how much the kernel takes that it cannot send yet, where it knows of such a
+            bound; 0 for all that its buffer has room for.
     """
 
     keepalive: bool = True
     receive_buffer_bytes: int = 0
     send_buffer_bytes: int = 0
+    unsent_bytes: int = 32 * 1024
 
 
 def _layers(transport: Any) -> Iterator[Any]:
@@ -74,13 +82,16 @@ def set_socket_options(transport: ITransport, options: SocketOptions) -> None:
     inner.setTcpNoDelay(True)
     if options.keepalive:
         inner.setTcpKeepAlive(True)
-    if not options.receive_buffer_bytes and not options.send_buffer_bytes:
+    system = ISystemHandle(inner, None)
+    if system is None:  # a stand-in for a socket
         return
-    socket: Any = ISystemHandle(inner).getHandle()
+    handle: Any = system.getHandle()
+    if options.unsent_bytes and _NOTSENT_LOWAT is not None:
+        handle.setsockopt(IPPROTO_TCP, _NOTSENT_LOWAT, options.unsent_bytes)
     if options.receive_buffer_bytes:
-        socket.setsockopt(SOL_SOCKET, SO_RCVBUF, options.receive_buffer_bytes)
+        handle.setsockopt(SOL_SOCKET, SO_RCVBUF, options.receive_buffer_bytes)
     if options.send_buffer_bytes:
-        socket.setsockopt(SOL_SOCKET, SO_SNDBUF, options.send_buffer_bytes)
+        handle.setsockopt(SOL_SOCKET, SO_SNDBUF, options.send_buffer_bytes)
 
 
 def close_now(transport: ITransport) -> None:
@@ -99,10 +110,12 @@ def awaits_proxy(transport: ITransport) -> bool:
     """Whether the peer may be another one once its first bytes have come.
 
     So it is behind the PROXY protocol's wrapper. That has no public name, and so every wrapper but
-    that of TLS counts as one that may learn who the peer is.
+    that of TLS counts as one that may learn who the peer is, unless it says that it knows.
     """
     return any(
-        isinstance(layer, ProtocolWrapper) and not isinstance(layer, TLSMemoryBIOProtocol)
+        isinstance(layer, ProtocolWrapper)
+        and not isinstance(layer, TLSMemoryBIOProtocol)
+        and not IKnowsPeer.providedBy(layer)
         for layer in _layers(transport)
     )
 

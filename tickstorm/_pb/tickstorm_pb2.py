@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0ftickstorm.proto\x12\x12tickstorm.protocol\"U\n\x0b\x41uthRequest\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\x12\x11\n\tclient_id\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\"\xf7\x02\n\x10SubscribeRequest\x12\x32\n\x04mode\x18\x01 \x01(\x0e\x32$.tickstorm.protocol.SubscriptionMode\x12\x0f\n\x07symbols\x18\x02 \x03(\t\x12\x15\n\rstart_time_ms\x18\x03 \x01(\x03\x12\x44\n\x08metadata\x18\x04 \x03(\x0b\x32\x32.tickstorm.protocol.SubscribeRequest.MetadataEntry\x12\x13\n\x0binterval_ms\x18\x05 \x01(\r\x12\x34\n\x08overload\x18\x06 \x01(\x0e\x32\".tickstorm.protocol.OverloadPolicy\x12\x14\n\x0cresume_epoch\x18\x07 \x01(\t\x12\x1d\n\x15resume_after_sequence\x18\x08 \x01(\r\x12\x10\n\x08snapshot\x18\t \x01(\x08\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"M\n\x0ePublishRequest\x12\'\n\x05ticks\x18\x01 \x03(\x0b\x32\x18.tickstorm.protocol.Tick\x12\x12\n\nrequest_id\x18\x02 \x01(\x04\"\x14\n\x12UnsubscribeRequest\":\n\x10HeartbeatRequest\x12\x14\n\x0ctimestamp_ms\x18\x01 \x01(\x03\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"\x85\x01\n\x11HeartbeatResponse\x12\x1b\n\x13\x63lient_timestamp_ms\x18\x01 \x01(\x03\x12\x1b\n\x13server_timestamp_ms\x18\x02 \x01(\x03\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x15\n\rnext_sequence\x18\x04 \x01(\r\x12\r\n\x05\x65poch\x18\x05 \x01(\t\"\x8a\x03\n\x04Tick\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x14\n\x0ctimestamp_ms\x18\x02 \x01(\x03\x12\r\n\x05price\x18\x03 \x01(\x01\x12\x0e\n\x06volume\x18\x04 \x01(\x01\x12\x0b\n\x03\x62id\x18\x05 \x01(\x01\x12\x0b\n\x03\x61sk\x18\x06 \x01(\x01\x12\x10\n\x08\x62id_size\x18\x07 \x01(\x03\x12\x10\n\x08\x61sk_size\x18\x08 \x01(\x03\x12\x32\n\x04mode\x18\t \x01(\x0e\x32$.tickstorm.protocol.SubscriptionMode\x12\x38\n\x08metadata\x18\n \x03(\x0b\x32&.tickstorm.protocol.Tick.MetadataEntry\x12\x0c\n\x04open\x18\x0b \x01(\x01\x12\x0c\n\x04high\x18\x0c \x01(\x01\x12\x0b\n\x03low\x18\r \x01(\x01\x12\x0c\n\x04vwap\x18\x0e \x01(\x01\x12\x13\n\x0btrade_count\x18\x0f \x01(\x04\x12\x14\n\x0ctimestamp_ns\x18\x10 \x01(\x03\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xae\x01\n\tDataBatch\x12\'\n\x05ticks\x18\x01 \x03(\x0b\x32\x18.tickstorm.protocol.Tick\x12\x1a\n\x12\x62\x61tch_timestamp_ms\x18\x02 \x01(\x03\x12\x16\n\x0e\x62\x61tch_sequence\x18\x03 \x01(\r\x12\x13\n\x0bis_snapshot\x18\x04 \x01(\x08\x12\x16\n\x0eschema_version\x18\x05 \x01(\r\x12\x17\n\x0fpublish_time_ns\x18\x06 \x01(\x06\"\x9f\x01\n\rErrorResponse\x12+\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x1d.tickstorm.protocol.ErrorCode\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0f\n\x07\x64\x65tails\x18\x03 \x01(\t\x12\x14\n\x0ctimestamp_ms\x18\x04 \x01(\x03\x12\x11\n\tretryable\x18\x05 \x01(\x08\x12\x16\n\x0eretry_after_ms\x18\x06 \x01(\r\"\xea\x01\n\x0b\x41\x63kResponse\x12\x31\n\x08\x61\x63k_type\x18\x01 \x01(\x0e\x32\x1f.tickstorm.protocol.MessageType\x12\x0f\n\x07success\x18\x02 \x01(\x08\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x14\n\x0ctimestamp_ms\x18\x04 \x01(\x03\x12?\n\x08metadata\x18\x05 \x03(\x0b\x32-.tickstorm.protocol.AckResponse.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"^\n\tGapNotice\x12\x16\n\x0e\x66irst_sequence\x18\x01 \x01(\r\x12\x15\n\rlast_sequence\x18\x02 \x01(\r\x12\x12\n\nticks_lost\x18\x03 \x01(\x04\x12\x0e\n\x06reason\x18\x04 \x01(\t\"0\n\x06GoAway\x12\x16\n\x0eretry_after_ms\x18\x01 \x01(\r\x12\x0e\n\x06reason\x18\x02 \x01(\t*\xc3\x02\n\x0bMessageType\x12\x1c\n\x18MESSAGE_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11MESSAGE_TYPE_AUTH\x10\x01\x12\x1a\n\x16MESSAGE_TYPE_SUBSCRIBE\x10\x02\x12\x1a\n\x16MESSAGE_TYPE_HEARTBEAT\x10\x03\x12\x1b\n\x17MESSAGE_TYPE_DATA_BATCH\x10\x04\x12\x16\n\x12MESSAGE_TYPE_ERROR\x10\x05\x12\x14\n\x10MESSAGE_TYPE_ACK\x10\x06\x12\x15\n\x11MESSAGE_TYPE_PONG\x10\x07\x12\x18\n\x14MESSAGE_TYPE_PUBLISH\x10\x08\x12\x1c\n\x18MESSAGE_TYPE_UNSUBSCRIBE\x10\t\x12\x14\n\x10MESSAGE_TYPE_GAP\x10\n\x12\x17\n\x13MESSAGE_TYPE_GOAWAY\x10\x0b*\x8d\x01\n\x10SubscriptionMode\x12!\n\x1dSUBSCRIPTION_MODE_UNSPECIFIED\x10\x00\x12\x1c\n\x18SUBSCRIPTION_MODE_SECOND\x10\x01\x12\x1c\n\x18SUBSCRIPTION_MODE_MINUTE\x10\x02\x12\x1a\n\x16SUBSCRIPTION_MODE_TICK\x10\x03*\x90\x01\n\x0eOverloadPolicy\x12\x1f\n\x1bOVERLOAD_POLICY_UNSPECIFIED\x10\x00\x12\x1c\n\x18OVERLOAD_POLICY_CONFLATE\x10\x01\x12\x1f\n\x1bOVERLOAD_POLICY_DROP_OLDEST\x10\x02\x12\x1e\n\x1aOVERLOAD_POLICY_DISCONNECT\x10\x03*\xc5\x04\n\tErrorCode\x12\x1a\n\x16\x45RROR_CODE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x45RROR_CODE_INVALID_AUTH\x10\x01\x12\x1c\n\x18\x45RROR_CODE_AUTH_REQUIRED\x10\x02\x12$\n ERROR_CODE_ALREADY_AUTHENTICATED\x10\x03\x12#\n\x1f\x45RROR_CODE_INVALID_SUBSCRIPTION\x10\x04\x12!\n\x1d\x45RROR_CODE_ALREADY_SUBSCRIBED\x10\x05\x12\x1d\n\x19\x45RROR_CODE_NOT_SUBSCRIBED\x10\x06\x12 \n\x1c\x45RROR_CODE_HEARTBEAT_TIMEOUT\x10\x07\x12\x1e\n\x1a\x45RROR_CODE_INVALID_MESSAGE\x10\x08\x12\x1e\n\x1a\x45RROR_CODE_CHECKSUM_FAILED\x10\t\x12\x1f\n\x1b\x45RROR_CODE_PROTOCOL_VERSION\x10\n\x12 \n\x1c\x45RROR_CODE_MESSAGE_TOO_LARGE\x10\x0b\x12\x1b\n\x17\x45RROR_CODE_RATE_LIMITED\x10\x0c\x12\x1d\n\x19\x45RROR_CODE_INTERNAL_ERROR\x10\r\x12\x1c\n\x18\x45RROR_CODE_SLOW_CONSUMER\x10\x0e\x12\x1c\n\x18\x45RROR_CODE_SHUTTING_DOWN\x10\x0f\x12\x1c\n\x18\x45RROR_CODE_NOT_PERMITTED\x10\x10\x12\x19\n\x15\x45RROR_CODE_OVERLOADED\x10\x11\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0ftickstorm.proto\x12\x12tickstorm.protocol\"U\n\x0b\x41uthRequest\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\x12\x11\n\tclient_id\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\"\xf7\x02\n\x10SubscribeRequest\x12\x32\n\x04mode\x18\x01 \x01(\x0e\x32$.tickstorm.protocol.SubscriptionMode\x12\x0f\n\x07symbols\x18\x02 \x03(\t\x12\x15\n\rstart_time_ms\x18\x03 \x01(\x03\x12\x44\n\x08metadata\x18\x04 \x03(\x0b\x32\x32.tickstorm.protocol.SubscribeRequest.MetadataEntry\x12\x13\n\x0binterval_ms\x18\x05 \x01(\r\x12\x34\n\x08overload\x18\x06 \x01(\x0e\x32\".tickstorm.protocol.OverloadPolicy\x12\x14\n\x0cresume_epoch\x18\x07 \x01(\t\x12\x1d\n\x15resume_after_sequence\x18\x08 \x01(\r\x12\x10\n\x08snapshot\x18\t \x01(\x08\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"g\n\x0ePublishRequest\x12\'\n\x05ticks\x18\x01 \x03(\x0b\x32\x18.tickstorm.protocol.Tick\x12\x12\n\nrequest_id\x18\x02 \x01(\x04\x12\x18\n\x10\x61\x66ter_request_id\x18\x03 \x01(\x04\"\x14\n\x12UnsubscribeRequest\":\n\x10HeartbeatRequest\x12\x14\n\x0ctimestamp_ms\x18\x01 \x01(\x03\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"\x85\x01\n\x11HeartbeatResponse\x12\x1b\n\x13\x63lient_timestamp_ms\x18\x01 \x01(\x03\x12\x1b\n\x13server_timestamp_ms\x18\x02 \x01(\x03\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x15\n\rnext_sequence\x18\x04 \x01(\r\x12\r\n\x05\x65poch\x18\x05 \x01(\t\"\x8a\x03\n\x04Tick\x12\x0e\n\x06symbol\x18\x01 \x01(\t\x12\x14\n\x0ctimestamp_ms\x18\x02 \x01(\x03\x12\r\n\x05price\x18\x03 \x01(\x01\x12\x0e\n\x06volume\x18\x04 \x01(\x01\x12\x0b\n\x03\x62id\x18\x05 \x01(\x01\x12\x0b\n\x03\x61sk\x18\x06 \x01(\x01\x12\x10\n\x08\x62id_size\x18\x07 \x01(\x03\x12\x10\n\x08\x61sk_size\x18\x08 \x01(\x03\x12\x32\n\x04mode\x18\t \x01(\x0e\x32$.tickstorm.protocol.SubscriptionMode\x12\x38\n\x08metadata\x18\n \x03(\x0b\x32&.tickstorm.protocol.Tick.MetadataEntry\x12\x0c\n\x04open\x18\x0b \x01(\x01\x12\x0c\n\x04high\x18\x0c \x01(\x01\x12\x0b\n\x03low\x18\r \x01(\x01\x12\x0c\n\x04vwap\x18\x0e \x01(\x01\x12\x13\n\x0btrade_count\x18\x0f \x01(\x04\x12\x14\n\x0ctimestamp_ns\x18\x10 \x01(\x03\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xae\x01\n\tDataBatch\x12\'\n\x05ticks\x18\x01 \x03(\x0b\x32\x18.tickstorm.protocol.Tick\x12\x1a\n\x12\x62\x61tch_timestamp_ms\x18\x02 \x01(\x03\x12\x16\n\x0e\x62\x61tch_sequence\x18\x03 \x01(\r\x12\x13\n\x0bis_snapshot\x18\x04 \x01(\x08\x12\x16\n\x0eschema_version\x18\x05 \x01(\r\x12\x17\n\x0fpublish_time_ns\x18\x06 \x01(\x06\"\x9f\x01\n\rErrorResponse\x12+\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x1d.tickstorm.protocol.ErrorCode\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0f\n\x07\x64\x65tails\x18\x03 \x01(\t\x12\x14\n\x0ctimestamp_ms\x18\x04 \x01(\x03\x12\x11\n\tretryable\x18\x05 \x01(\x08\x12\x16\n\x0eretry_after_ms\x18\x06 \x01(\r\"\xea\x01\n\x0b\x41\x63kResponse\x12\x31\n\x08\x61\x63k_type\x18\x01 \x01(\x0e\x32\x1f.tickstorm.protocol.MessageType\x12\x0f\n\x07success\x18\x02 \x01(\x08\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x14\n\x0ctimestamp_ms\x18\x04 \x01(\x03\x12?\n\x08metadata\x18\x05 \x03(\x0b\x32-.tickstorm.protocol.AckResponse.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"^\n\tGapNotice\x12\x16\n\x0e\x66irst_sequence\x18\x01 \x01(\r\x12\x15\n\rlast_sequence\x18\x02 \x01(\r\x12\x12\n\nticks_lost\x18\x03 \x01(\x04\x12\x0e\n\x06reason\x18\x04 \x01(\t\"0\n\x06GoAway\x12\x16\n\x0eretry_after_ms\x18\x01 \x01(\r\x12\x0e\n\x06reason\x18\x02 \x01(\t*\xc3\x02\n\x0bMessageType\x12\x1c\n\x18MESSAGE_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11MESSAGE_TYPE_AUTH\x10\x01\x12\x1a\n\x16MESSAGE_TYPE_SUBSCRIBE\x10\x02\x12\x1a\n\x16MESSAGE_TYPE_HEARTBEAT\x10\x03\x12\x1b\n\x17MESSAGE_TYPE_DATA_BATCH\x10\x04\x12\x16\n\x12MESSAGE_TYPE_ERROR\x10\x05\x12\x14\n\x10MESSAGE_TYPE_ACK\x10\x06\x12\x15\n\x11MESSAGE_TYPE_PONG\x10\x07\x12\x18\n\x14MESSAGE_TYPE_PUBLISH\x10\x08\x12\x1c\n\x18MESSAGE_TYPE_UNSUBSCRIBE\x10\t\x12\x14\n\x10MESSAGE_TYPE_GAP\x10\n\x12\x17\n\x13MESSAGE_TYPE_GOAWAY\x10\x0b*\x8d\x01\n\x10SubscriptionMode\x12!\n\x1dSUBSCRIPTION_MODE_UNSPECIFIED\x10\x00\x12\x1c\n\x18SUBSCRIPTION_MODE_SECOND\x10\x01\x12\x1c\n\x18SUBSCRIPTION_MODE_MINUTE\x10\x02\x12\x1a\n\x16SUBSCRIPTION_MODE_TICK\x10\x03*\x90\x01\n\x0eOverloadPolicy\x12\x1f\n\x1bOVERLOAD_POLICY_UNSPECIFIED\x10\x00\x12\x1c\n\x18OVERLOAD_POLICY_CONFLATE\x10\x01\x12\x1f\n\x1bOVERLOAD_POLICY_DROP_OLDEST\x10\x02\x12\x1e\n\x1aOVERLOAD_POLICY_DISCONNECT\x10\x03*\xc5\x04\n\tErrorCode\x12\x1a\n\x16\x45RROR_CODE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x45RROR_CODE_INVALID_AUTH\x10\x01\x12\x1c\n\x18\x45RROR_CODE_AUTH_REQUIRED\x10\x02\x12$\n ERROR_CODE_ALREADY_AUTHENTICATED\x10\x03\x12#\n\x1f\x45RROR_CODE_INVALID_SUBSCRIPTION\x10\x04\x12!\n\x1d\x45RROR_CODE_ALREADY_SUBSCRIBED\x10\x05\x12\x1d\n\x19\x45RROR_CODE_NOT_SUBSCRIBED\x10\x06\x12 \n\x1c\x45RROR_CODE_HEARTBEAT_TIMEOUT\x10\x07\x12\x1e\n\x1a\x45RROR_CODE_INVALID_MESSAGE\x10\x08\x12\x1e\n\x1a\x45RROR_CODE_CHECKSUM_FAILED\x10\t\x12\x1f\n\x1b\x45RROR_CODE_PROTOCOL_VERSION\x10\n\x12 \n\x1c\x45RROR_CODE_MESSAGE_TOO_LARGE\x10\x0b\x12\x1b\n\x17\x45RROR_CODE_RATE_LIMITED\x10\x0c\x12\x1d\n\x19\x45RROR_CODE_INTERNAL_ERROR\x10\r\x12\x1c\n\x18\x45RROR_CODE_SLOW_CONSUMER\x10\x0e\x12\x1c\n\x18\x45RROR_CODE_SHUTTING_DOWN\x10\x0f\x12\x1c\n\x18\x45RROR_CODE_NOT_PERMITTED\x10\x10\x12\x19\n\x15\x45RROR_CODE_OVERLOADED\x10\x11\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,14 +37,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TICK_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_ACKRESPONSE_METADATAENTRY']._loaded_options = None
   _globals['_ACKRESPONSE_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_MESSAGETYPE']._serialized_start=1921
-  _globals['_MESSAGETYPE']._serialized_end=2244
-  _globals['_SUBSCRIPTIONMODE']._serialized_start=2247
-  _globals['_SUBSCRIPTIONMODE']._serialized_end=2388
-  _globals['_OVERLOADPOLICY']._serialized_start=2391
-  _globals['_OVERLOADPOLICY']._serialized_end=2535
-  _globals['_ERRORCODE']._serialized_start=2538
-  _globals['_ERRORCODE']._serialized_end=3119
+  _globals['_MESSAGETYPE']._serialized_start=1947
+  _globals['_MESSAGETYPE']._serialized_end=2270
+  _globals['_SUBSCRIPTIONMODE']._serialized_start=2273
+  _globals['_SUBSCRIPTIONMODE']._serialized_end=2414
+  _globals['_OVERLOADPOLICY']._serialized_start=2417
+  _globals['_OVERLOADPOLICY']._serialized_end=2561
+  _globals['_ERRORCODE']._serialized_start=2564
+  _globals['_ERRORCODE']._serialized_end=3145
   _globals['_AUTHREQUEST']._serialized_start=39
   _globals['_AUTHREQUEST']._serialized_end=124
   _globals['_SUBSCRIBEREQUEST']._serialized_start=127
@@ -52,27 +52,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUBSCRIBEREQUEST_METADATAENTRY']._serialized_start=455
   _globals['_SUBSCRIBEREQUEST_METADATAENTRY']._serialized_end=502
   _globals['_PUBLISHREQUEST']._serialized_start=504
-  _globals['_PUBLISHREQUEST']._serialized_end=581
-  _globals['_UNSUBSCRIBEREQUEST']._serialized_start=583
-  _globals['_UNSUBSCRIBEREQUEST']._serialized_end=603
-  _globals['_HEARTBEATREQUEST']._serialized_start=605
-  _globals['_HEARTBEATREQUEST']._serialized_end=663
-  _globals['_HEARTBEATRESPONSE']._serialized_start=666
-  _globals['_HEARTBEATRESPONSE']._serialized_end=799
-  _globals['_TICK']._serialized_start=802
-  _globals['_TICK']._serialized_end=1196
+  _globals['_PUBLISHREQUEST']._serialized_end=607
+  _globals['_UNSUBSCRIBEREQUEST']._serialized_start=609
+  _globals['_UNSUBSCRIBEREQUEST']._serialized_end=629
+  _globals['_HEARTBEATREQUEST']._serialized_start=631
+  _globals['_HEARTBEATREQUEST']._serialized_end=689
+  _globals['_HEARTBEATRESPONSE']._serialized_start=692
+  _globals['_HEARTBEATRESPONSE']._serialized_end=825
+  _globals['_TICK']._serialized_start=828
+  _globals['_TICK']._serialized_end=1222
   _globals['_TICK_METADATAENTRY']._serialized_start=455
   _globals['_TICK_METADATAENTRY']._serialized_end=502
-  _globals['_DATABATCH']._serialized_start=1199
-  _globals['_DATABATCH']._serialized_end=1373
-  _globals['_ERRORRESPONSE']._serialized_start=1376
-  _globals['_ERRORRESPONSE']._serialized_end=1535
-  _globals['_ACKRESPONSE']._serialized_start=1538
-  _globals['_ACKRESPONSE']._serialized_end=1772
+  _globals['_DATABATCH']._serialized_start=1225
+  _globals['_DATABATCH']._serialized_end=1399
+  _globals['_ERRORRESPONSE']._serialized_start=1402
+  _globals['_ERRORRESPONSE']._serialized_end=1561
+  _globals['_ACKRESPONSE']._serialized_start=1564
+  _globals['_ACKRESPONSE']._serialized_end=1798
   _globals['_ACKRESPONSE_METADATAENTRY']._serialized_start=455
   _globals['_ACKRESPONSE_METADATAENTRY']._serialized_end=502
-  _globals['_GAPNOTICE']._serialized_start=1774
-  _globals['_GAPNOTICE']._serialized_end=1868
-  _globals['_GOAWAY']._serialized_start=1870
-  _globals['_GOAWAY']._serialized_end=1918
+  _globals['_GAPNOTICE']._serialized_start=1800
+  _globals['_GAPNOTICE']._serialized_end=1894
+  _globals['_GOAWAY']._serialized_start=1896
+  _globals['_GOAWAY']._serialized_end=1944
 # @@protoc_insertion_point(module_scope)

@@ -296,8 +296,14 @@ class PublishRequest(_message.Message):
 
     TICKS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    AFTER_REQUEST_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.int
     """rises with each request of a client_id; 0: it is not remembered"""
+    after_request_id: _builtins.int
+    """Carried out only if this was the last request of the client_id that was; 0: in any case. So
+    requests that are sent without waiting keep their order: behind one that is refused, each that
+    follows it is RATE_LIMITED, to be sent again.
+    """
     @_builtins.property
     def ticks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tick]:
         """1 to 1,000; mode and what only bars have is not read"""
@@ -307,10 +313,11 @@ class PublishRequest(_message.Message):
         *,
         ticks: _abc.Iterable[Global___Tick] | None = ...,
         request_id: _builtins.int = ...,
+        after_request_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "ticks", b"ticks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_request_id", b"after_request_id", "request_id", b"request_id", "ticks", b"ticks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -37,7 +37,7 @@ from tickstorm.bench.tally import Tally
 from tickstorm.client.events import Gap, Repeated, Restarted
 from tickstorm.client.sequence import SequenceTracker
 from tickstorm.frames import HEADER_BYTES, OVERHEAD_BYTES
-from tickstorm.stream import SEQUENCE_MODULUS
+from tickstorm.sequences import SEQUENCE_MODULUS
 
 OVERDUE_NS = 1_000_000_000
 """How late a batch is before it is missing at the end."""

@@ -21,11 +21,10 @@ from tickstorm.bench.server_process import (
     processes,
 )
 from tickstorm.bench.trial import Trial, try_login
-from tickstorm.cadence import INTERVAL_MS
 from tickstorm.client.address import TCPAddress, TLSAddress, UnixAddress, parse_address
 from tickstorm.client.messages import login_frame, subscription_frame
 from tickstorm.errors import ConfigError
-from tickstorm.messages import Login, Subscription
+from tickstorm.messages import PERIOD_MS, Login, Subscription
 
 if TYPE_CHECKING:
     from tickstorm.commands.stream_options import Target
@@ -75,7 +74,7 @@ def run_bench(target: Target, size: Size, watcher: Watcher) -> Report:
         trial.place,
         address if isinstance(address, TLSAddress) else None,
         requests,
-        period_ns=INTERVAL_MS.get(target.mode, 0) * 1_000_000,
+        period_ns=PERIOD_MS[target.mode] * 1_000_000,
         first=0,
         connections=0,
         sources=(),
@@ -132,7 +131,7 @@ def _asked(target: Target, size: Size, processes: int, trial: Trial) -> Asked:
     return Asked(
         target.address,
         target.mode.name,
-        INTERVAL_MS.get(target.mode, 0) / 1000,
+        PERIOD_MS[target.mode] / 1000,
         None if target.symbols is None else tuple(sorted(target.symbols)),
         size.connections,
         processes,

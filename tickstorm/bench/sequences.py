@@ -6,7 +6,7 @@ Of two numbers that one stream had, the one that is less than half of all number
 from collections.abc import Iterable
 from functools import reduce
 
-from tickstorm.stream import SEQUENCE_MODULUS
+from tickstorm.sequences import SEQUENCE_MODULUS
 
 
 def ahead(sequence: int, of: int) -> int:

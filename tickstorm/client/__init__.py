@@ -1,4 +1,4 @@
-"""The client: watches a Tickstorm server from a Twisted or an asyncio application.
+"""The client: watches a Tickstorm server from a Twisted or an asyncio application, or feeds it.
 
     client = asyncio_client("localhost:8080", username="demo", password="secret")
     async for batch in client:
@@ -8,11 +8,17 @@ It logs in, subscribes, sends heartbeats, checks every checksum and every sequen
 a connection is lost it goes on behind the last batch on the next one. `twisted_client` is the same
 on a reactor, where the loop runs in a coroutine (`Deferred.fromCoroutine`). Importing this imports
 neither framework.
+
+    async with asyncio_publisher("localhost:8080", username="desk", password="secret") as publisher:
+        await publisher.publish([Tick("ACME", 101.25, 5.0)])
+
+`asyncio_publisher` and `twisted_publisher` are for who has ticks to give.
 """
 
 from __future__ import annotations
 
 import random as random_module
+import secrets
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -20,21 +26,28 @@ from tickstorm.client.backoff import BackoffLimits
 from tickstorm.client.batch import Batch, ReceivedTick
 from tickstorm.client.client import Client, ClientLimits
 from tickstorm.client.events import (
+    Admitted,
     Authenticated,
     Disconnected,
     Event,
     Gap,
     Garbled,
     GoAway,
+    Held,
+    PublisherEvent,
     Repeated,
     Restarted,
     ServerError,
     Silent,
     Subscribed,
 )
+from tickstorm.client.publication import Published
+from tickstorm.client.publisher import Publisher, PublisherLimits
 from tickstorm.client.request import make_request
 from tickstorm.client.session import SessionLimits
-from tickstorm.messages import Mode, Overload, Position
+from tickstorm.client.window import Totals
+from tickstorm.messages import MAX_CLIENT_ID, Mode, Overload, Position
+from tickstorm.ticks import Tick
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -45,6 +58,7 @@ if TYPE_CHECKING:
     from tickstorm.clock import Clock
 
 __all__ = [
+    "Admitted",
     "Authenticated",
     "BackoffLimits",
     "Batch",
@@ -55,9 +69,14 @@ __all__ = [
     "Gap",
     "Garbled",
     "GoAway",
+    "Held",
     "Mode",
     "Overload",
     "Position",
+    "Published",
+    "Publisher",
+    "PublisherEvent",
+    "PublisherLimits",
     "ReceivedTick",
     "Repeated",
     "Restarted",
@@ -65,12 +84,16 @@ __all__ = [
     "SessionLimits",
     "Silent",
     "Subscribed",
+    "Tick",
+    "Totals",
     "asyncio_client",
+    "asyncio_publisher",
     "twisted_client",
+    "twisted_publisher",
 ]
 
 
-def _ignore(event: Event) -> None:
+def _ignore(event: Event | PublisherEvent) -> None:
     """Take an event that nobody wants to hear of."""
 
 
@@ -222,3 +245,101 @@ def asyncio_client(
         client_id=client_id,
     )
     return Client(framework, request, on_event, limits, random)
+
+
+def twisted_publisher(
+    reactor: Any,
+    address: Place | IStreamClientEndpoint,
+    *,
+    username: str,
+    password: str,
+    client_id: str = "",
+    on_event: Callable[[PublisherEvent], object] = _ignore,
+    limits: PublisherLimits = PublisherLimits(),
+    clock: Clock | None = None,
+    random: Callable[[], float] = random_module.random,
+) -> Publisher:
+    """Return a publisher for a Twisted application. It connects when it first has a tick.
+
+    Args:
+        reactor: what connects, and runs its timers.
+        address: as of `twisted_client`.
+        username: as the server knows it; the server's `publishers` say what it may publish.
+        password: likewise.
+        client_id: tells this publisher from the others of the user: no two may have the same at a
+            time. At most 64 characters; drawn at random unless given.
+        on_event: called with all that happens to the connections, when it happens. What it raises
+            ends the publisher, and comes out of `publish`.
+        limits: how much to have under way and how long to wait.
+        clock: other times than the reactor's and the system's.
+        random: gives a number from 0 up to but not including 1, for waits and heartbeats.
+
+    Raises:
+        ConfigError: the address is none.
+        ValueError: a limit is out of its range, or the client_id too long.
+    """
+    from tickstorm.client.on_twisted import TwistedFramework, as_endpoint
+    from tickstorm.clock import system_clock
+
+    return Publisher(
+        TwistedFramework(
+            as_endpoint(reactor, address), system_clock(reactor) if clock is None else clock
+        ),
+        username,
+        password,
+        client_id=_publisher_id(client_id),
+        on_event=on_event,
+        limits=limits,
+        random=random,
+    )
+
+
+def asyncio_publisher(
+    address: Place,
+    *,
+    username: str,
+    password: str,
+    client_id: str = "",
+    on_event: Callable[[PublisherEvent], object] = _ignore,
+    limits: PublisherLimits = PublisherLimits(),
+    loop: AbstractEventLoop | None = None,
+    random: Callable[[], float] = random_module.random,
+) -> Publisher:
+    """Return a publisher for an asyncio application. It connects when it first has a tick.
+
+    Args:
+        address: as of `asyncio_client`.
+        username: as the server knows it; the server's `publishers` say what it may publish.
+        password: likewise.
+        client_id: tells this publisher from the others of the user: no two may have the same at a
+            time. At most 64 characters; drawn at random unless given.
+        on_event: called with all that happens to the connections, when it happens. What it raises
+            ends the publisher, and comes out of `publish`.
+        limits: how much to have under way and how long to wait.
+        loop: the event loop that it is used on; the running one if None.
+        random: gives a number from 0 up to but not including 1, for waits and heartbeats.
+
+    Raises:
+        ConfigError: the address is none, or its certificates cannot be read.
+        ValueError: a limit is out of its range, or the client_id too long.
+        RuntimeError: no loop was given, and none is running.
+    """
+    from asyncio import get_running_loop
+
+    from tickstorm.client.on_asyncio import AsyncioFramework
+
+    return Publisher(
+        AsyncioFramework(get_running_loop() if loop is None else loop, address),
+        username,
+        password,
+        client_id=_publisher_id(client_id),
+        on_event=on_event,
+        limits=limits,
+        random=random,
+    )
+
+
+def _publisher_id(client_id: str) -> str:
+    if len(client_id) > MAX_CLIENT_ID:
+        raise ValueError(f"the client_id has {len(client_id)} characters, over {MAX_CLIENT_ID}")
+    return client_id or f"publisher-{secrets.token_hex(8)}"

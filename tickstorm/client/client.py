@@ -92,7 +92,8 @@ class Client:
             framework.futures, limits.max_queued_batches, self._make_room
         )
         self._changes: list[Any] = []
-        self._connection: Connection | None = None
+        self._connection: Connection[SessionEvent] | None = None
+        self._session: Session | None = None
         self._retry: Timer | None = None
 
     def __aiter__(self) -> Self:
@@ -154,8 +155,7 @@ class Client:
             return
         changed = self._framework.futures.create_future()
         self._changes.append(changed)
-        if self._connection is not None:
-            self._connection.change(self._request.subscription, self._resumption.sequence)
+        self._renegotiate()
         await changed
 
     def close(self) -> Awaitable[None]:
@@ -216,6 +216,14 @@ class Client:
         self._position = None
         self._inbox.clear()
 
+    def _renegotiate(self) -> None:
+        # Before there is a session there is nothing to change: it will ask for the new one.
+        if self._session is None or self._connection is None:
+            return
+        self._session.change(self._request.subscription, self._resumption.sequence)
+        self._connection.send()
+        self._connection.make_room()
+
     def _start(self) -> None:
         if self._phase is Phase.IDLE:
             self._connect()
@@ -229,7 +237,7 @@ class Client:
         self._connection.start()
 
     def _begin(self, now: float) -> Session:
-        return Session(
+        self._session = Session(
             self._request.login,
             self._resumption.next_subscription(),
             self._resumption.sequence,
@@ -237,6 +245,7 @@ class Client:
             limits=self._limits.session,
             now=now,
         )
+        return self._session
 
     def _make_room(self) -> None:
         if self._connection is not None:

@@ -7,22 +7,12 @@ that it brought has been taken.
 
 from collections.abc import Callable
 from enum import Enum, auto, unique
-from typing import Any, NamedTuple, Protocol
+from math import inf
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from tickstorm.client.events import (
-    Garbled,
-    GoAway,
-    ServerError,
-    SessionEvent,
-    Silent,
-    Subscribed,
-)
+from tickstorm.client.events import Admitted, Garbled, GoAway, ServerError, Silent, Subscribed
 from tickstorm.client.interfaces import Framework, Link, Timer
-from tickstorm.client.sequence import SequenceTracker
-from tickstorm.client.session import Session
-from tickstorm.client.states import State
 from tickstorm.errors import ShuttingDown
-from tickstorm.messages import Subscription
 
 LINGER = 2.0
 """Seconds that a server has to close its side before the connection is cut."""
@@ -50,7 +40,7 @@ class Ending(NamedTuple):
         error: what went wrong.
         retryable: whether another may do better.
         retry_after_ms: how long the server wants to be left alone.
-        streamed_for: seconds that its subscription lasted.
+        streamed_for: seconds that it lasted behind the login, or the subscription if it is for one.
     """
 
     error: Exception
@@ -59,21 +49,60 @@ class Ending(NamedTuple):
     streamed_for: float = 0.0
 
 
-class Owner(Protocol):
+Said_co = TypeVar("Said_co", covariant=True)
+"""The events of a conversation."""
+Heard_contra = TypeVar("Heard_contra", contravariant=True)
+E = TypeVar("E")
+
+
+class Conversation(Protocol[Said_co]):
+    """What a connection carries: bytes and the time go in, events and bytes to send come out."""
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+
+    @property
+    def deadline(self) -> float:
+        """When to `wake` it; infinity once it is over."""
+
+    def take_output(self) -> bytes:
+        """Return the bytes to send, and forget them."""
+
+    def feed(self, data: bytes, now: float, wall_ns: int) -> None:
+        """Add what arrived; then take events until there is none."""
+
+    def next_event(self) -> Said_co | None:
+        """Return what the next frame means, or None until more is fed."""
+
+    def pause(self) -> None:
+        """Note that nothing is read from now on."""
+
+    def resume(self, now: float) -> None:
+        """Note that what arrives is read again."""
+
+    def wake(self, now: float, wall_ms: int) -> Silent | None:
+        """Do what is due, or end it because the server is silent."""
+
+    def close(self) -> None:
+        """End it: nothing is read any more."""
+
+
+class Owner(Protocol[Heard_contra]):
     """What a connection asks of its client."""
 
     @property
     def full(self) -> bool:
         """Whether there is no room for a batch."""
 
-    def heard(self, event: SessionEvent) -> None:
+    def heard(self, event: Heard_contra | Silent) -> None:
         """Take what the server said."""
 
     def ended(self, ending: Ending) -> None:
         """Take note of the end; once, unless it was `close`d."""
 
 
-class Connection:
+class Connection(Generic[E]):
     """One attempt to be connected, and what comes of it.
 
     Args:
@@ -86,8 +115,8 @@ class Connection:
     def __init__(
         self,
         framework: Framework,
-        owner: Owner,
-        begin: Callable[[float], Session],
+        owner: Owner[E],
+        begin: Callable[[float], Conversation[E]],
         connect_timeout: float,
     ) -> None:
         self._framework = framework
@@ -98,8 +127,9 @@ class Connection:
         self._timer: Timer | None = None
         self._dialing: Any = None
         self._link: Link | None = None
-        self._session: Session | None = None
-        self._subscribed_at: float | None = None
+        self._session: Conversation[E] | None = None
+        self._settled_at: float | None = None
+        self._armed_for = inf
         self._loss: Exception | None = None
         self._closers: list[Any] = []
 
@@ -120,16 +150,11 @@ class Connection:
             self._advance()
             self._finish_loss()
 
-    def change(self, subscription: Subscription, sequence: SequenceTracker) -> None:
-        """Ask for something else instead; the consumer has room again.
-
-        Before it is connected there is nothing to change: `begin` is to know.
-        """
-        if self._session is None:
-            return
-        self._session.change(subscription, sequence)
-        self._say()
-        self.make_room()
+    def send(self) -> None:
+        """Send what the conversation has to say by now."""
+        if self._phase in (Phase.OPEN, Phase.PAUSED):
+            self._say()
+            self._arm_earlier()
 
     def close(self) -> Any:
         """End it without telling the owner; the future fires when the link is gone."""
@@ -181,7 +206,7 @@ class Connection:
     # The conversation.
 
     @property
-    def _open_session(self) -> Session:
+    def _open_session(self) -> Conversation[E]:
         assert self._session is not None
         return self._session
 
@@ -197,6 +222,7 @@ class Connection:
                 break
             self._act(event)
         self._say()
+        self._arm_earlier()
         if self._phase is Phase.OPEN and self._owner.full:
             self._phase = Phase.PAUSED
             self._open_session.pause()
@@ -206,14 +232,14 @@ class Connection:
         if self._phase is Phase.OPEN:
             self._open_link.resume()
 
-    def _act(self, event: SessionEvent) -> None:
+    def _act(self, event: E) -> None:
         self._owner.heard(event)
-        if isinstance(event, Subscribed):
-            self._subscribed_at = self._framework.monotonic()
+        if isinstance(event, Subscribed | Admitted):
+            self._settled_at = self._framework.monotonic()
             self._arm()
         elif isinstance(event, Garbled):
             self._fail(Ending(event.error))
-        elif isinstance(event, ServerError) and self._open_session.state is State.CLOSED:
+        elif isinstance(event, ServerError) and self._open_session.over:
             self._fail(Ending(event.error, event.retryable, event.error.retry_after_ms))
         elif isinstance(event, GoAway):
             error = ShuttingDown(event.reason, retry_after_ms=event.retry_after_ms)
@@ -228,8 +254,15 @@ class Connection:
 
     def _arm(self) -> None:
         if self._phase in (Phase.OPEN, Phase.PAUSED):
-            wait = self._open_session.deadline - self._framework.monotonic()
+            self._armed_for = self._open_session.deadline
+            wait = self._armed_for - self._framework.monotonic()
             self._set_timer(max(0.0, wait), self._wake)
+
+    def _arm_earlier(self) -> None:
+        if self._phase in (Phase.OPEN, Phase.PAUSED) and (
+            self._open_session.deadline < self._armed_for
+        ):
+            self._arm()
 
     def _wake(self) -> None:
         self._timer = None
@@ -276,7 +309,7 @@ class Connection:
         if self._phase in (Phase.CLOSING, Phase.GONE):
             return
         now = self._framework.monotonic()
-        lasted = 0.0 if self._subscribed_at is None else now - self._subscribed_at
+        lasted = 0.0 if self._settled_at is None else now - self._settled_at
         if self._phase is Phase.LOST:
             self._stop(Phase.GONE)
         else:

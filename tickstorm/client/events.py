@@ -35,6 +35,26 @@ class Subscribed(NamedTuple):
     symbols: frozenset[str] | None = None
 
 
+class Admitted(NamedTuple):
+    """The server knows who this is, and hears what it publishes.
+
+    Attributes:
+        epoch: names the run of the server; empty from one that does not say.
+        heartbeat_interval: seconds within which the server wants to hear something.
+        heartbeat_timeout: seconds of silence after which either side gives the other up.
+    """
+
+    epoch: str
+    heartbeat_interval: float
+    heartbeat_timeout: float
+
+
+class Held(NamedTuple):
+    """The server hears no more of this user for some time: it publishes more than its rate."""
+
+    seconds: float
+
+
 class BatchReceived(NamedTuple):
     """A batch came."""
 
@@ -136,3 +156,6 @@ SessionEvent = (
     | Silent
 )
 Event = SessionEvent | Disconnected
+
+PublisherEvent = Admitted | Held | ServerError | Garbled | Silent | Disconnected
+"""What reaches the `on_event` of a publisher."""

@@ -23,7 +23,10 @@ class Futures(Protocol):
         """Whether a future has a result, an error, or was cancelled."""
 
     def add_callbacks(
-        self, future: Any, callback: Callable[[Any], object] | None, errback: Callable[[Any], None]
+        self,
+        future: Any,
+        callback: Callable[[Any], object] | None,
+        errback: Callable[[Any], None] | None,
     ) -> object:
         """Call one of them with the result or the failure; a failure's `value` is the error."""
 

@@ -1,22 +1,41 @@
 """The messages as a client has them. The only user of generated code on this side of the wire."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.client.batch import NO_METADATA, Batch, ReceivedTick
-from tickstorm.client.events import Gap, GoAway, Subscribed
-from tickstorm.errors import PROTOCOL_ERRORS, ErrorCode, InvalidMessage, ProtocolError
+from tickstorm.client.events import Admitted, Gap, GoAway, Subscribed
+from tickstorm.errors import (
+    PROTOCOL_ERRORS,
+    ErrorCode,
+    InvalidMessage,
+    InvalidPublication,
+    MayNotPublish,
+    ProtocolError,
+    PublicationFailed,
+    PublishingTooFast,
+)
 from tickstorm.frames import FrameType, encode_frame
-from tickstorm.messages import Login, Mode, Overload, Subscription, parse
+from tickstorm.messages import Login, Mode, Subscription, filled_tick, parse, record
+from tickstorm.sequences import SEQUENCE_MODULUS
+from tickstorm.ticks import Tick
 
 HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT = 15.0, 20.0
 """Seconds: what a server of plain version 1 keeps without saying so."""
 MIN_INTERVAL_MS, MAX_INTERVAL_MS = 10, 24 * 3600 * 1000
 """What is believed of a server that names its intervals."""
 
-_MODES = {int(mode): mode for mode in Mode}
+_MODES = {int(mode): mode for mode in Mode if mode}
 _CODES = frozenset(int(code) for code in ErrorCode)
+_REQUEST = re.compile(r"request ([0-9]{1,20})\b")
+_REFUSALS: Mapping[ErrorCode, type[ProtocolError]] = {
+    ErrorCode.INVALID_MESSAGE: InvalidPublication,
+    ErrorCode.NOT_PERMITTED: MayNotPublish,
+    ErrorCode.RATE_LIMITED: PublishingTooFast,
+    ErrorCode.INTERNAL_ERROR: PublicationFailed,
+}
 
 
 class Ack(NamedTuple):
@@ -33,6 +52,13 @@ class ErrorReply(NamedTuple):
 
     error: ProtocolError
     retryable: bool
+
+
+class PublicationAnswered(NamedTuple):
+    """What the ACK of a PUBLISH says: of which, and whether it had been carried out before."""
+
+    request_id: int
+    repeated: bool
 
 
 class Pong(NamedTuple):
@@ -66,9 +92,6 @@ def login_frame(login: Login) -> bytes:
 
 def subscription_frame(subscription: Subscription) -> bytes:
     """Ask for a stream."""
-    # DISCONNECT is what a server does unless it is asked: left out, a plain subscription stays one.
-    overload = subscription.overload or Overload.DISCONNECT
-    policy = 0 if overload is Overload.DISCONNECT else overload
     epoch, sequence = subscription.resume or ("", 0)
     return encode_frame(
         FrameType.SUBSCRIBE,
@@ -78,7 +101,7 @@ def subscription_frame(subscription: Subscription) -> bytes:
             start_time_ms=subscription.start_time_ms,
             metadata=subscription.metadata,
             interval_ms=subscription.interval_ms,
-            overload=pb.OverloadPolicy.ValueType(policy),
+            overload=pb.OverloadPolicy.ValueType(subscription.overload or 0),
             resume_epoch=epoch,
             resume_after_sequence=sequence,
             snapshot=subscription.snapshot,
@@ -89,6 +112,26 @@ def subscription_frame(subscription: Subscription) -> bytes:
 def unsubscription_frame() -> bytes:
     """Ask for no more of the stream."""
     return encode_frame(FrameType.UNSUBSCRIBE, b"")
+
+
+def published_tick(tick: Tick) -> bytes:
+    """Return a valid tick as a piece of any PUBLISH payload."""
+    message = filled_tick(tick)
+    if tick.timestamp_ns:
+        message.timestamp_ns = tick.timestamp_ns
+    return record(message)
+
+
+def publication_frame(ticks: bytes, request_id: int, after: int) -> bytes:
+    """Ask to publish.
+
+    Args:
+        ticks: the pieces of `published_tick`, joined.
+        request_id: above those before.
+        after: the request that it is to follow; 0 for any.
+    """
+    request = pb.PublishRequest(request_id=request_id, after_request_id=after)
+    return encode_frame(FrameType.PUBLISH, ticks + request.SerializeToString())
 
 
 def heartbeat_frame(wall_ms: int, sequence: int) -> bytes:
@@ -133,7 +176,7 @@ def decode_gap(payload: bytes) -> Gap:
     """
     notice = parse(pb.GapNotice, payload)
     gap = Gap(notice.first_sequence, notice.last_sequence, notice.ticks_lost, notice.reason)
-    if gap.batches >= 2**31:
+    if gap.batches >= SEQUENCE_MODULUS // 2:
         raise InvalidMessage(f"a gap from {gap.first} to {gap.last}")
     return gap
 
@@ -213,15 +256,54 @@ def subscribed(metadata: Mapping[str, str]) -> Subscribed:
             "true" nor "false".
     """
     next_sequence = _integer(metadata, "next_sequence", 0, 2**32 - 1)
-    interval_ms = _integer(metadata, "heartbeat_interval_ms", MIN_INTERVAL_MS, MAX_INTERVAL_MS)
-    timeout_ms = _integer(metadata, "heartbeat_timeout_ms", MIN_INTERVAL_MS, MAX_INTERVAL_MS)
     return Subscribed(
         metadata.get("epoch", ""),
         next_sequence,
-        HEARTBEAT_INTERVAL if interval_ms is None else interval_ms / 1000,
-        HEARTBEAT_TIMEOUT if timeout_ms is None else timeout_ms / 1000,
+        *_heartbeats(metadata),
         _truth(metadata, "recovered"),
         _symbols(metadata),
+    )
+
+
+def admitted(metadata: Mapping[str, str]) -> Admitted:
+    """Read what the ACK of an AUTH says to who may publish.
+
+    Raises:
+        InvalidMessage: a number in it is none, or out of its range.
+    """
+    return Admitted(metadata.get("epoch", ""), *_heartbeats(metadata))
+
+
+def publication_answered(metadata: Mapping[str, str]) -> PublicationAnswered:
+    """Read what the ACK of a PUBLISH says.
+
+    Raises:
+        InvalidMessage: the number of the request is not there, or none.
+    """
+    request_id = _integer(metadata, "request_id", 0, 2**64 - 1)
+    if request_id is None:
+        raise InvalidMessage("an ACK of PUBLISH does not say of which")
+    return PublicationAnswered(request_id, metadata.get("repeated") == "true")
+
+
+def refused_request(error: ProtocolError) -> int | None:
+    """Return the number of the request that an ERROR answers; None if it answers none."""
+    found = _REQUEST.match(error.details)
+    return None if found is None else int(found[1])
+
+
+def refusal(error: ProtocolError) -> ProtocolError:
+    """Return the error of a request as what it means there."""
+    kind = _REFUSALS.get(error.code, type(error))
+    return kind(error.message, error.details, error.retry_after_ms)
+
+
+def _heartbeats(metadata: Mapping[str, str]) -> tuple[float, float]:
+    interval_ms = _integer(metadata, "heartbeat_interval_ms", MIN_INTERVAL_MS, MAX_INTERVAL_MS)
+    timeout_ms = _integer(metadata, "heartbeat_timeout_ms", MIN_INTERVAL_MS, MAX_INTERVAL_MS)
+    return (
+        HEARTBEAT_INTERVAL if interval_ms is None else interval_ms / 1000,
+        HEARTBEAT_TIMEOUT if timeout_ms is None else timeout_ms / 1000,
     )
 
 

@@ -105,6 +105,11 @@ class Session:
         return self._state
 
     @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self._state is State.CLOSED
+
+    @property
     def deadline(self) -> float:
         """When to `wake` it; infinity once it is over."""
         if self._state is State.CLOSED:

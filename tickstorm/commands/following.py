@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import click
 from twisted.internet.defer import Deferred
@@ -16,14 +15,13 @@ from twisted.python.failure import Failure
 
 from tickstorm.client import Event, Subscribed, twisted_client
 from tickstorm.commands.event_text import error_line
+from tickstorm.commands.running import Run
 from tickstorm.errors import TickstormError
 
 if TYPE_CHECKING:
     from tickstorm.client import Batch
     from tickstorm.client.client import Client
     from tickstorm.commands.stream_options import Target
-
-INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 
 class Sink(Protocol):
@@ -159,7 +157,7 @@ def follow(
 
     def run() -> int:
         following = Following(cast(IReactorTime, reactor), open_client, sink, seconds)
-        return _Run(reactor, following).code()
+        return Run(reactor, following).code()
 
     return _judged(sink, run)
 
@@ -176,51 +174,3 @@ def _judged(sink: Sink, run: Callable[[], int]) -> int:
     except (TickstormError, OSError) as error:
         click.echo(f"tickstorm: {error_line(error)}", err=True)
         return 1
-
-
-class _Run:
-    """One run of the reactor, and the exit code that it comes to."""
-
-    def __init__(self, reactor: Any, following: Following) -> None:
-        self._reactor = reactor
-        self._following = following
-        self._code: int | None = None
-        self._failure: Failure | None = None
-        self._done: Deferred[None] = Deferred()
-        self._stopping = False
-
-    def code(self) -> int:
-        """Run to the end, and return 0 or the code of the signal that brought it.
-
-        Raises:
-            Exception: what ended it.
-        """
-        signal.signal(signal.SIGINT, self._interrupted)
-        self._reactor.addSystemEventTrigger("before", "shutdown", self._shut_down)
-        self._reactor.callWhenRunning(self._begin)
-        self._reactor.run()
-        if self._failure is not None:
-            self._failure.raiseException()
-        return self._code or 0
-
-    def _begin(self) -> None:
-        Deferred.fromCoroutine(self._following.run()).addBoth(self._ended)
-
-    def _ended(self, result: Failure | None) -> None:
-        self._failure = result
-        self._done.callback(None)
-        if not self._stopping:
-            self._code = 0
-            self._reactor.stop()
-
-    def _interrupted(self, *_: object) -> None:
-        if self._code is None:
-            self._code = INTERRUPTED
-            self._reactor.callFromThread(self._reactor.stop)
-
-    def _shut_down(self) -> Deferred[None]:
-        self._stopping = True
-        if self._code is None:
-            self._code = TERMINATED
-        self._following.stop()
-        return self._done

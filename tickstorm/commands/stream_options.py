@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
@@ -59,18 +58,6 @@ def stream_options(mode: str) -> Callable[[_Command], _Command]:
     """
     options = (
         click.option(
-            "--user",
-            metavar="NAME",
-            envvar=["STREAM_USER", "AUTH_USERNAME", "TICKSTORM_USERNAME"],
-            help="Who to log in as; else STREAM_USER in the environment.",
-        ),
-        click.option(
-            "--password",
-            metavar="PASSWORD",
-            envvar=["STREAM_PASS", "AUTH_PASSWORD", "TICKSTORM_PASSWORD"],
-            help="Better as STREAM_PASS in the environment, where other users do not see it.",
-        ),
-        click.option(
             "--mode",
             type=click.Choice(_MODES, case_sensitive=False),
             default=mode,
@@ -94,7 +81,10 @@ def stream_options(mode: str) -> Callable[[_Command], _Command]:
         ),
     )
 
-    return partial(_with_options, options)
+    def decorate(command: _Command) -> _Command:
+        return login_options(_with_options(options, command))
+
+    return decorate
 
 
 def following_options(command: _Command) -> _Command:
@@ -170,6 +160,23 @@ def _read_since(
         ) from None
 
 
+def login_options(command: _Command) -> _Command:
+    """Add the options of who to log in as; what the command gets of them goes into `ask_login`."""
+    user = click.option(
+        "--user",
+        metavar="NAME",
+        envvar=["STREAM_USER", "AUTH_USERNAME", "TICKSTORM_USERNAME"],
+        help="Who to log in as; else STREAM_USER in the environment.",
+    )
+    password = click.option(
+        "--password",
+        metavar="PASSWORD",
+        envvar=["STREAM_PASS", "AUTH_PASSWORD", "TICKSTORM_PASSWORD"],
+        help="Better as STREAM_PASS in the environment, where other users do not see it.",
+    )
+    return user(password(command))
+
+
 def _read_symbols(
     context: click.Context,  # noqa: ARG001 - click's
     option: click.Parameter,  # noqa: ARG001
@@ -205,9 +212,19 @@ def make_target(
     """
     from tickstorm.messages import Mode
 
-    user = user or _ask("user", "STREAM_USER", hidden=False)
-    password = password or _ask("password", "STREAM_PASS", hidden=True)
-    return Target(address, user, password, Mode[mode.upper()], symbols)
+    return Target(address, *ask_login(user, password), Mode[mode.upper()], symbols)
+
+
+def ask_login(user: str | None, password: str | None) -> tuple[str, str]:
+    """Return the name and the password; on a terminal, ask for what was not given.
+
+    Raises:
+        click.UsageError: one is missing, and there is nobody to ask.
+    """
+    return (
+        user or _ask("user", "STREAM_USER", hidden=False),
+        password or _ask("password", "STREAM_PASS", hidden=True),
+    )
 
 
 def refine(target: Target, *, interval: float | None, since: int, overload: str | None) -> Target:

@@ -3,15 +3,17 @@
 A source only ever calls `publish`; it knows nothing of the hub behind it or of who listens.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import import_module
+from typing import Any
 
 from twisted.application.service import IService
+from twisted.internet.interfaces import IProtocolFactory
 from zope.interface import implementer
 
 from tickstorm.clock import Clock
 from tickstorm.errors import SourceError
-from tickstorm.interfaces import ISourceMaker, Publish
+from tickstorm.interfaces import IChaoticSource, ISourceMaker, Publish
 
 
 @implementer(ISourceMaker)
@@ -58,3 +60,30 @@ def make_source(
     if len(named) > 1:
         raise SourceError(f"source {spec!r}: {len(named)} plugins are named {name!r}")
     return named[0].makeSource(arguments, publish, clock)
+
+
+def with_chaos(
+    factory: IProtocolFactory, sources: Sequence[tuple[str, IService]], workers: int
+) -> IProtocolFactory:
+    """Return what subscribers' ports listen with: the factory, unless a source is a chaotic one.
+
+    Args:
+        factory: makes the connections.
+        sources: each with what asked for it.
+        workers: how many processes serve.
+
+    Raises:
+        SourceError: there are two such sources, or workers, whose connections it could not reach.
+    """
+    chaotic: list[tuple[str, Any]] = [
+        (spec, source) for spec, source in sources if IChaoticSource.providedBy(source)
+    ]
+    if not chaotic:
+        return factory
+    if len(chaotic) > 1:
+        raise SourceError(f"source {chaotic[1][0]!r}: there is chaos= already; give it once")
+    spec, source = chaotic[0]
+    if workers:
+        raise SourceError(f"source {spec!r}: chaos= needs workers = 0, not {workers}")
+    wrapped: IProtocolFactory = source.wrapFactory(factory)
+    return wrapped

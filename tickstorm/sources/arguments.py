@@ -11,6 +11,7 @@ from typing import Generic, NamedTuple, TypeVar
 from tickstorm.errors import SourceError
 
 T = TypeVar("T")
+D = TypeVar("D")
 
 _ARGUMENT = re.compile(r"(?:[^\\:]|\\.)*", re.DOTALL)
 _KEY_VALUE = re.compile(r"((?:[^\\=]|\\.)*)=(.*)", re.DOTALL)
@@ -90,7 +91,7 @@ class Arguments:
         for argument in others:
             self._add(argument)
 
-    def take(self, key: str, kind: Kind[T], default: T) -> T:
+    def take(self, key: str, kind: Kind[T], default: D) -> T | D:
         """Return the value given for a key, or else the default.
 
         Raises:

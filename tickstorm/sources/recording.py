@@ -69,7 +69,12 @@ def _from_iso(text: str) -> int:
     return (since.days * 86_400 + since.seconds) * 10**9 + since.microseconds * 1000 + nanoseconds
 
 
-def _read_number(column: str, text: str) -> float:
+def read_number(column: str, text: str) -> float:
+    """Return the number in a field.
+
+    Raises:
+        ValueError: it is none; the message names the column.
+    """
     if not _NUMBER.fullmatch(text):
         raise ValueError(f"{column} {text[:_SHOWN]!r} is not a number")
     return float(text)
@@ -90,7 +95,7 @@ class RowParser:
                 field is not what its column says.
             InvalidTick: a value is outside its limits.
         """
-        fields = _split(line, "utf-8" if self._columns else "utf-8-sig")
+        fields = split_row(line, "utf-8" if self._columns else "utf-8-sig")
         if not any(fields):
             return None
         if not self._columns:
@@ -103,9 +108,9 @@ class RowParser:
             raise ValueError(f"{len(fields)} fields do not fit {len(self._columns)} columns")
         values = dict(zip(self._columns, fields, strict=True))
         time_ns = read_time(values["time"])
-        price = _read_number("price", values["price"])
+        price = read_number("price", values["price"])
         volume, bid, ask = (
-            _read_number(column, values[column]) if values.get(column) else 0.0
+            read_number(column, values[column]) if values.get(column) else 0.0
             for column in OPTIONAL
         )
         tick = Tick(values["symbol"], price, volume, time_ns, bid, ask)
@@ -116,7 +121,12 @@ class RowParser:
         return tick
 
 
-def _split(line: bytes, encoding: str) -> list[str]:
+def split_row(line: bytes, encoding: str) -> list[str]:
+    """Return the fields of a line, without the spaces around them.
+
+    Raises:
+        ValueError: it is longer than MAX_LINE_BYTES, or not CSV in this encoding.
+    """
     if len(line) > MAX_LINE_BYTES:
         raise ValueError(f"more than {MAX_LINE_BYTES} bytes in a line")
     try:

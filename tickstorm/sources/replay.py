@@ -1,6 +1,7 @@
 """`replay:FILE` - a recording, played at the distances in time at which it was made.
 
     replay:FILE:speed=1:loop=no:time=now
+    replay:FILE:chaos=drip,cut,dup,gap,delay,badcrc:seed=0:rate=0.05
 
 `speed` divides the recorded time (0.001 to 1,000,000; 1), or is `max`: as fast as the machine can.
 `loop=yes` begins again, a second after the end. `time=now` gives each tick the time at which it is
@@ -8,6 +9,11 @@ played, as in a live feed; `time=recorded` leaves it the one in the file, `loop`
 
 `replay:` without a file plays the bundled recording of daily prices, and then `loop` is yes and
 `speed` 86400 unless set: a day takes a second, a night and a weekend their part of it.
+
+`chaos` names faults, or is `all` of them: all connections of the server to its subscribers then
+misbehave on purpose, for people who write clients (see `Fault`, and docs/chaos.md). `rate` is the
+part of the batches that get one (0.0001 to 1; 0.05), `seed` a whole number (0): with the same one a
+connection has the same faults at the same places. A server with workers refuses it.
 """
 
 from collections.abc import Callable, Generator
@@ -22,9 +28,12 @@ from twisted.application.service import IService, Service
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from tickstorm.chaos import DEFAULT_RATE, MAX_SEED, ChaosOptions, Fault
+from tickstorm.chaotic import ChaoticSource
 from tickstorm.clock import Clock
+from tickstorm.errors import SourceError
 from tickstorm.interfaces import Publish
-from tickstorm.sources.arguments import Arguments, Kind, choice, number
+from tickstorm.sources.arguments import Arguments, Kind, choice, number, whole_number
 from tickstorm.sources.guarded import GuardedPublish
 from tickstorm.sources.playback import Playback
 from tickstorm.sources.recording_file import read_recording
@@ -49,6 +58,19 @@ SPEED = Kind(
 )
 YES_NO = choice({"yes": True, "no": False})
 RESTAMPED = choice({"now": True, "recorded": False})
+MIN_RATE = 0.0001
+
+
+def read_faults(text: str) -> frozenset[Fault]:
+    """Return the faults that are named.
+
+    Raises:
+        ValueError: one does not exist.
+    """
+    return frozenset(Fault) if text == "all" else frozenset(map(Fault, text.split(",")))
+
+
+FAULTS = Kind(read_faults, f"all, nor of {', '.join(fault.value for fault in Fault)}, with commas")
 
 
 class ReplayOptions(NamedTuple):
@@ -75,13 +97,31 @@ def makeSource(arguments: str, publish: Publish, clock: Clock) -> IService:
         given.take("loop", YES_NO, defaults.loop),
         given.take("time", RESTAMPED, defaults.restamped),
     )
+    chaos = read_chaos(given)
     given.finish()
     path = Path(name).absolute() if name else BUNDLED  # a daemon may be moved to another folder
     read = partial(read_recording, path, name or BUNDLED.name)
     with closing(read()) as ticks:
         for _ in islice(ticks, CHECKED_ROWS):
             pass
-    return Replay(name or BUNDLED.name, read, options, publish, clock)
+    replay = Replay(name or BUNDLED.name, read, options, publish, clock)
+    return replay if chaos is None else ChaoticSource(replay, chaos, clock)
+
+
+def read_chaos(given: Arguments) -> ChaosOptions | None:
+    """Return how the server is to misbehave, None if it is not to.
+
+    Raises:
+        SourceError: an argument cannot be used.
+    """
+    faults = given.take("chaos", FAULTS, None)
+    seed = given.take("seed", whole_number(0, MAX_SEED), None)
+    rate = given.take("rate", number(MIN_RATE, 1), None)
+    if faults is not None:
+        return ChaosOptions(faults, seed or 0, rate or DEFAULT_RATE)
+    if seed is not None or rate is not None:
+        raise SourceError("replay: seed= and rate= belong to chaos=, which is not there")
+    return None
 
 
 class Replay(Service):

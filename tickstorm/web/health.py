@@ -60,13 +60,14 @@ class Health:
     Attributes:
         accepting: whether its ports listen; kept by their owner.
         stopping: whether it is being stopped; likewise.
+        limits: as given; others may take their place.
     """
 
     def __init__(self, started_at: float, limits: HealthLimits = HealthLimits()) -> None:
         self.started_at = started_at
         self.accepting = False
         self.stopping = False
-        self._limits = limits
+        self.limits = limits
 
     def judge(self, sweep_age: float, feed_age: float, workers_down: Sequence[int] = ()) -> Verdict:
         """Say how the server is.
@@ -77,7 +78,7 @@ class Health:
             workers_down: the numbers of the workers that do not serve.
         """
         # Nothing sweeps any more while the last clients are seen off: that is no reason to kill it.
-        live = self.stopping or sweep_age <= self._limits.sweep_timeout
+        live = self.stopping or sweep_age <= self.limits.sweep_timeout
         reasons = tuple(self._reasons(sweep_age, feed_age, workers_down))
         if self.stopping:
             return Verdict(live, Status.STOPPING, reasons)
@@ -93,14 +94,14 @@ class Health:
             yield "no connections are accepted"
         for number in workers_down:
             yield f"worker {number} is down"
-        if sweep_age > self._limits.sweep_timeout:
-            yield _too_old("sweep", sweep_age, self._limits.sweep_timeout)
-        if not self._limits.feed_timeout:
+        if sweep_age > self.limits.sweep_timeout:
+            yield _too_old("sweep", sweep_age, self.limits.sweep_timeout)
+        if not self.limits.feed_timeout:
             return
         if feed_age == inf:
             yield "there was no tick yet"
-        elif feed_age > self._limits.feed_timeout:
-            yield _too_old("tick", feed_age, self._limits.feed_timeout)
+        elif feed_age > self.limits.feed_timeout:
+            yield _too_old("tick", feed_age, self.limits.feed_timeout)
 
 
 def _too_old(what: str, age: float, limit: float) -> str:

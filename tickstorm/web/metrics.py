@@ -5,6 +5,7 @@ follows Prometheus' own rules. A label whose values are known beforehand begins 
 first event is seen as a rise.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
@@ -23,9 +24,13 @@ from twisted.web.iweb import IRequest
 
 from tickstorm import __version__
 from tickstorm.admission import Rejection
+from tickstorm.conflation import CONFLATED
 from tickstorm.errors import ErrorCode
-from tickstorm.messages import Mode
+from tickstorm.hub import Hub
+from tickstorm.messages import Mode, mode_of
 from tickstorm.metrics import Histogram, Metrics
+from tickstorm.outlet import Outlet
+from tickstorm.queues import DROPPED
 from tickstorm.reading import Reading
 from tickstorm.serving import WorkerReading
 from tickstorm.web.observation import Observation
@@ -94,7 +99,13 @@ class ServerCollector(Collector):
             "tickstorm_streams",
             "Streams that somebody listens to.",
             "mode",
-            {mode.name: len(table) for mode, table in hub.streams.items()},
+            _from_zero((mode.name for mode in Mode), _streams(hub)),
+        )
+        yield GaugeMetricFamily(
+            "tickstorm_history_bytes", "What is kept of sent batches.", hub.history.bytes
+        )
+        yield GaugeMetricFamily(
+            "tickstorm_history_batches", "How many batches are kept.", len(hub.history)
         )
         yield _gauges(
             "tickstorm_subscribers",
@@ -155,6 +166,12 @@ def _connections(reading: Reading) -> Iterator[Metric]:
         _from_zero(_PUBLICATION_RESULTS, metrics.publications),
     )
     yield _counters(
+        "tickstorm_resumes",
+        "Subscribers that came back, by what they got.",
+        "result",
+        _from_zero(("recovered", "snapshot"), metrics.resumes),
+    )
+    yield _counters(
         "tickstorm_protocol_errors",
         "ERROR frames sent.",
         "code",
@@ -204,6 +221,20 @@ def _backlog(reading: Reading) -> Iterator[Metric]:
         "tickstorm_queued_bytes",
         "Bytes in those queues.",
         reading.queued_bytes,
+    )
+    yield GaugeMetricFamily(
+        "tickstorm_warned_connections",
+        "Connections that are about to lose something, or to be ended.",
+        reading.warned,
+    )
+    yield CounterMetricFamily(
+        "tickstorm_slow_warnings", "How often one came to that.", reading.metrics.slow_warnings
+    )
+    yield _counters(
+        "tickstorm_ticks_lost",
+        "Ticks that slow clients did not get, as they were told.",
+        "reason",
+        _from_zero((CONFLATED, DROPPED), reading.metrics.ticks_lost),
     )
     yield CounterMetricFamily(
         "tickstorm_slow_consumers",
@@ -269,6 +300,13 @@ def metrics_reply(registry: CollectorRegistry) -> Reply:
         return Answer(generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4)
 
     return reply
+
+
+def _streams(hub: Hub[Outlet]) -> Mapping[str, int]:
+    streams: Counter[str] = Counter()
+    for period_ms, table in hub.streams.items():
+        streams[mode_of(period_ms).name] += sum(1 for stream in table if stream.subscribers)
+    return streams
 
 
 def _from_zero(known: Iterable[str], counts: Mapping[str, int]) -> dict[str, int]:

@@ -121,6 +121,8 @@ class Hiring:
                 self.end(place.process)
             _close(place.process)
             return
+        if place.number in self._losses:  # nobody has said how the one before it ended
+            self._unexplained(place.number)
         lived = self._clock.monotonic() - place.born_at
         place.wait = next_wait(0.0 if place.drained else place.wait, lived)
         place.restarts += not place.drained

@@ -1,7 +1,8 @@
 """A worker's joins that wait for the parent: who wants the same waits for one answer.
 
-Snapshots cost the parent time and room on the link, so that only so many are under way at once.
-Whoever wants more of them waits here, where it costs nothing, and can be given up at no cost.
+What is asked for of the past (a snapshot, or the batches since then) costs the parent time and room
+on the link, so that only so much is under way at once. Whoever wants more of it waits here, where
+it costs nothing, and can be given up at no cost.
 """
 
 from collections import OrderedDict
@@ -12,30 +13,39 @@ from typing import NamedTuple
 from twisted.internet.defer import Deferred
 
 from tickstorm.feed import Joined
-from tickstorm.messages import Mode, Subscription
+from tickstorm.messages import Subscription
 from tickstorm.outlet import Outlet
-from tickstorm.stream import StreamKey
-from tickstorm.workers.link import Join, Placed
+from tickstorm.ticks import NO_METADATA
+from tickstorm.workers.link import Join, Placed, Unplaced
 
-SNAPSHOTS_UNDER_WAY = 16
-"""Snapshots that are asked for and have not come; one of all symbols counts as so many."""
+BACKFILLS_UNDER_WAY = 16
+"""Answers with a past that have not come; one of all symbols counts as so many."""
 JOINS_AN_ANSWER = 256
 """Subscribers that one answer is for at most: all of them have work with it at the same moment."""
 
 
 class Wanted(NamedTuple):
-    """What one Join asks for."""
+    """What one Join asks for.
 
-    mode: Mode
-    key: StreamKey
-    snapshot: bool
+    Attributes:
+        subscription: without what is no matter to the parent.
+        slot: of the hub's slots.
+    """
+
+    subscription: Subscription
+    slot: int
 
     @property
     def weight(self) -> int:
-        """How many of the SNAPSHOTS_UNDER_WAY it is."""
-        if not self.snapshot:
+        """How many of the BACKFILLS_UNDER_WAY it is."""
+        if not self.subscription.has_past:
             return 0
-        return SNAPSHOTS_UNDER_WAY if self.key.symbols is None else 1
+        return BACKFILLS_UNDER_WAY if self.subscription.symbols is None else 1
+
+
+def wanted(subscription: Subscription, slot: int) -> Wanted:
+    """Return what is to be asked for."""
+    return Wanted(subscription._replace(metadata=NO_METADATA, overload=None), slot)
 
 
 class Joining(NamedTuple):
@@ -53,12 +63,12 @@ class Waiting:
         wanted: by each of them.
     """
 
-    __slots__ = ("joins", "snapshot", "wanted")
+    __slots__ = ("frames", "joins", "wanted")
 
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
         self.joins: dict[Outlet, Joining] = {}
-        self.snapshot: list[bytes] = []
+        self.frames: list[bytes] = []
 
 
 class Joins:
@@ -91,13 +101,14 @@ class Joins:
         waiting.joins[subscriber] = Joining(subscription, subscriber, joined)
         return joined
 
-    def answered(self, placed: Placed) -> Waiting | None:
+    def answered(self, answer: Placed | Unplaced) -> Waiting | None:
         """Return who waited for an answer, maybe nobody any more; None if only a part has come."""
-        waiting = self._asked[placed.request]
-        waiting.snapshot += placed.snapshot
-        if placed.more:
-            return None
-        del self._asked[placed.request]
+        waiting = self._asked[answer.request]
+        if isinstance(answer, Placed):
+            waiting.frames += answer.backfill.frames
+            if answer.more:
+                return None
+        del self._asked[answer.request]
         self._share_no_more(waiting)
         self._under_way -= waiting.wanted.weight
         self._ask_next()
@@ -105,7 +116,7 @@ class Joins:
 
     def _begin(self, wanted: Wanted) -> Waiting:
         waiting = self._shared[wanted] = Waiting(wanted)
-        if wanted.snapshot:
+        if wanted.weight:
             self._unasked[waiting] = None
             self._ask_next()
         else:
@@ -115,18 +126,16 @@ class Joins:
     def _ask_next(self) -> None:
         while self._unasked:
             waiting = next(iter(self._unasked))
-            if self._under_way + waiting.wanted.weight > SNAPSHOTS_UNDER_WAY:
+            if self._under_way + waiting.wanted.weight > BACKFILLS_UNDER_WAY:
                 return
             del self._unasked[waiting]
             self._ask(waiting)
 
     def _ask(self, waiting: Waiting) -> None:
-        mode, key, snapshot = waiting.wanted
         request = next(self._requests)
         self._asked[request] = waiting
         self._under_way += waiting.wanted.weight
-        # What stands for no metadata cannot be pickled.
-        self._send(Join(request, Subscription(mode, key.symbols, snapshot, metadata={}), key.slot))
+        self._send(Join(request, *waiting.wanted))
 
     def _give_up(self, waiting: Waiting, subscriber: Outlet) -> None:
         del waiting.joins[subscriber]

@@ -14,18 +14,17 @@ from typing import Any, NamedTuple
 from tickstorm.credentials import Peer, User
 from tickstorm.errors import InvalidMessage, ProtocolError
 from tickstorm.frames import HEADER_BYTES, OVERHEAD_BYTES, FrameDecoder, encode_frame
+from tickstorm.hub import Backfill
 from tickstorm.listing import Listing, Query
 from tickstorm.messages import Login, Subscription
 from tickstorm.publishing import Accepted, Publication
 from tickstorm.reading import Reading
+from tickstorm.settings import Settings
 
 MAX_LINK_PAYLOAD = 2**26
 """Bytes of one message: room for 10,000 rows of connections, or any one frame."""
 PART_BYTES = 2**20
 """Bytes of frames in one message, if a frame is not longer: the rest comes in the next one."""
-
-NOWHERE = 0
-"""The number of no stream."""
 
 
 @unique
@@ -50,7 +49,11 @@ class Ready(NamedTuple):
 
 
 class Join(NamedTuple):
-    """It wants to be on a stream; answered by Placed."""
+    """It wants to be on a stream; answered by Placed or Unplaced.
+
+    Attributes:
+        slot: of the hub's slots.
+    """
 
     request: int
     subscription: Subscription
@@ -150,17 +153,28 @@ class Placed(NamedTuple):
     """Answers Join: what comes from now on of this stream is for the worker.
 
     Attributes:
-        number: what emissions of the stream are marked with; NOWHERE if it could not be served.
-        next_sequence: of its next batch.
-        snapshot: the frames that the subscription asked for.
-        more: whether this is but a part of them, and the answer goes on; the last part counts.
+        number: what emissions of the stream are marked with.
+        slot: the stream's.
+        epoch: the stream's.
+        next_sequence: of the stream's next batch.
+        backfill: what the subscription is to get before that.
+        more: whether this is but a part of that, and the answer goes on; the last part counts.
     """
 
     request: int
     number: int
+    slot: int
+    epoch: str
     next_sequence: int
-    snapshot: Sequence[bytes]
+    backfill: Backfill
     more: bool = False
+
+
+class Unplaced(NamedTuple):
+    """Answers Join: it cannot be served, and why."""
+
+    request: int
+    error: ProtocolError
 
 
 class LoginAnswered(NamedTuple):
@@ -191,18 +205,28 @@ class AtAddresses(NamedTuple):
 
 
 class Drain(NamedTuple):
-    """Tell every client, close, cut who is left after `seconds`, and end."""
+    """Tell every client, close all within `window` seconds, cut who is left after `seconds`, end.
+
+    What is sent to the worker until then still goes to those that are not closed yet.
+    """
 
     seconds: float
+    window: float
+
+
+class Hasten(NamedTuple):
+    """Close whoever is left at once, and end."""
 
 
 class Reload(NamedTuple):
-    """Use other certificates for the connections to come.
+    """Be held to other settings, and use other certificates for the connections to come.
 
     Attributes:
+        settings: as in `WorkerSpec`.
         files: the contents of the PEM files, by path.
     """
 
+    settings: Settings
     files: dict[str, bytes]
 
 

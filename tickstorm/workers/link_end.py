@@ -12,7 +12,8 @@ from zope.interface import implementer
 from tickstorm.clock import Clock
 from tickstorm.errors import SlowConsumer
 from tickstorm.outlet import Outlet
-from tickstorm.overload import Backlog, BacklogLimits
+from tickstorm.overload import Backlog, BacklogLimits, Budget
+from tickstorm.queues import EveryFrame
 from tickstorm.workers.link import LinkDecoder, Unreadable, control
 from tickstorm.workers.silence import BUSY
 
@@ -103,7 +104,11 @@ class LinkEnd:
 
     def congested(self) -> Backlog:
         """Begin to queue."""
-        return Backlog(LIMITS, self.now())
+        queue = EveryFrame(LIMITS.hard)
+        return Backlog(queue, LIMITS.max_bytes, LIMITS.write_deadline, Budget(), self.now())
+
+    def queued(self, backlog: Backlog) -> None:
+        """Take no note: a link has its own bound."""
 
     def relieved(self) -> None:
         """Stop queueing: nothing is to be done."""

@@ -11,14 +11,15 @@ from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.interfaces import IDelayedCall, IListeningPort, IProtocolFactory
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
-from tickstorm.assembly import make_intake
+from tickstorm.assembly import change_intake, make_intake
 from tickstorm.clock import Clock
 from tickstorm.credentials import IAuthenticator
 from tickstorm.errors import ProtocolError, PublicationFailed
+from tickstorm.factory import HASTE
 from tickstorm.fanout import FanOut
 from tickstorm.heartbeat import SWEEP_INTERVAL, DeadlineWheel, Sweeper
 from tickstorm.hub import Hub
@@ -35,6 +36,7 @@ from tickstorm.workers.link import (
     AtAddresses,
     Drain,
     Drained,
+    Hasten,
     Join,
     Leave,
     Leaving,
@@ -108,12 +110,13 @@ class WorkerPool:
         self._files = dict(files)
         self._clock = clock
         self._relay = Relay(clock)
+        self._intake = make_intake(settings, hub)
         self._fanout = FanOut(
             hub,
             clock,
             settings.batch_window,
             send=self._relay.send,
-            intake=make_intake(settings, hub),
+            intake=self._intake,
         )
         self._places = [Place(number, share) for number, share in enumerate(shares, 1)]
         self._dealer = Dealer(reactor, self._places)
@@ -130,6 +133,7 @@ class WorkerPool:
         )
         self._retired = NOTHING
         self._all_ended: Deferred[None] | None = None
+        self._given_up_at: list[IDelayedCall] = []
         self._sweeper = Sweeper(clock, DeadlineWheel(), self._fanout.metrics, self._look_after)
 
     # What the service asks.
@@ -146,28 +150,42 @@ class WorkerPool:
         self._hiring.stop()
         self._dealer.stop()
 
-    def reload(self, files: Mapping[str, bytes]) -> None:
-        """Have every worker use these files, and those that come too."""
-        self._files = dict(files)
-        for place in self._places:
+    def reload(self, settings: Settings, shares: Sequence[int], files: Mapping[str, bytes]) -> None:
+        """Have every worker be held to these settings and use these files, and who comes too."""
+        counted = self._settings.max_connections_per_address > 0
+        self._settings, self._files = settings, dict(files)
+        change_intake(self._intake, settings)
+        for place, share in zip(self._places, shares, strict=True):
+            place.share = share
+            if not (counted and settings.max_connections_per_address):
+                place.by_address.clear()  # the workers count once more, if they are to
             if place.link is not None:
-                place.link.send(Reload(self._files))
+                place.link.send(Reload(self._settings_of(place), self._files))
+        self._dealer.offer()
 
-    def drain(self, seconds: float) -> Deferred[None]:
+    def drain(self, seconds: float, window: float) -> Deferred[None]:
         """Have every worker see its clients off, and end."""
         self._hiring.stop()
         self._fanout.flush()
         for place in self._places:
             if place.link is not None:
-                place.link.send(Drain(seconds))
+                place.link.send(Drain(seconds, window))
                 place.let_go()
-        too_late = self._clock.scheduler.callLater(seconds + LAST_GRACE, self._end_all)
+        self._give_up_after(seconds)
         all_ended: Deferred[None] = Deferred()
-        all_ended.addCallback(lambda _: too_late.cancel() if too_late.active() else None)
         all_ended.addCallback(lambda _: self._close())
         self._all_ended = all_ended
         self._note_ended()
         return all_ended
+
+    def hasten(self) -> None:
+        """Have every worker that sees its clients off end at once."""
+        if self._all_ended is None:
+            return
+        for place in self._places:
+            if place.link is not None:
+                place.link.send(Hasten())
+        self._give_up_after(HASTE)
 
     def read(self) -> Reading:
         """Return the sum of what the workers said last, and of those that are gone."""
@@ -194,12 +212,20 @@ class WorkerPool:
             elsewhere.update(other.by_address)
         return WorkerSpec(
             place.number,
-            replace(self._settings, max_connections=place.share),
+            self._settings_of(place),
             self._hub.epoch,
             slots_of_worker(place.number, len(self._places), self._hub.slots),
+            self._hub.slots,
             self._authenticator is not None,
             dict(elsewhere),
             self._files,
+        )
+
+    def _settings_of(self, place: Place) -> Settings:
+        return replace(
+            self._settings,
+            max_connections=place.share,
+            max_backlog_bytes=self._settings.max_backlog_bytes // len(self._places),
         )
 
     def _lost(self, place: Place, reason: str) -> None:
@@ -215,6 +241,10 @@ class WorkerPool:
         place.empty()
         self._dealer.offer()
         self._note_ended()
+
+    def _give_up_after(self, seconds: float) -> None:
+        late = self._clock.scheduler.callLater(seconds + LAST_GRACE, self._end_all)
+        self._given_up_at.append(late)
 
     def _end_all(self) -> None:
         for place in self._places:
@@ -246,6 +276,10 @@ class WorkerPool:
     def _note_ended(self) -> None:
         if self._all_ended is not None and all(place.link is None for place in self._places):
             all_ended, self._all_ended = self._all_ended, None
+            for late in self._given_up_at:
+                if late.active():
+                    late.cancel()
+            self._given_up_at.clear()
             all_ended.callback(None)
 
     def _close(self) -> None:
@@ -280,15 +314,19 @@ class WorkerPool:
                 link.send(PublishAnswered(request, self._publish(publication)))
             case LoginFailed():
                 self._tell_others(place, message)
-            case AtAddress(key, change):
-                place.count(key, change)
-                self._tell_others(place, message)
+            case AtAddress():
+                self._count(place, message)
             case Listed():
                 self._questions.take(place.number, message)
             case Leaving() | Drained():
                 place.let_go()
                 place.drained = isinstance(message, Drained)
                 self._dealer.offer()
+
+    def _count(self, place: Place, at: AtAddress) -> None:
+        if self._settings.max_connections_per_address:  # else it is late news
+            place.count(at.address, at.change)
+            self._tell_others(place, at)
 
     def _publish(self, publication: Publication) -> Accepted | ProtocolError:
         try:

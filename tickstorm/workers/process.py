@@ -14,10 +14,12 @@ from typing import Any
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger, globalLogBeginner
 
-from tickstorm.assembly import make_factory
+from tickstorm.assembly import authenticator_for, change_factory, make_factory
 from tickstorm.clock import Clock, system_clock
-from tickstorm.credentials import IAuthenticator, SharedCredentials
+from tickstorm.departures import window_of
 from tickstorm.listing import listing
+from tickstorm.log import Threshold
+from tickstorm.settings import Settings
 from tickstorm.tls import KeptFiles, TLSServerEndpoint, replace_contexts
 from tickstorm.workers.adoption import Adoption, ConnectionIds
 from tickstorm.workers.link import (
@@ -26,6 +28,7 @@ from tickstorm.workers.link import (
     Drain,
     Drained,
     Emission,
+    Hasten,
     Leaving,
     ListAsked,
     Listed,
@@ -37,6 +40,7 @@ from tickstorm.workers.link import (
     Ready,
     Reload,
     Report,
+    Unplaced,
     control,
 )
 from tickstorm.workers.link_end import LinkEnd, Once
@@ -66,21 +70,34 @@ class Worker:
     Attributes:
         factory: makes its connections.
         link: to the parent.
+        threshold: of what it tells the parent's log.
     """
 
     _log = Logger()
 
     def __init__(self, spec: WorkerSpec, reactor: Any, clock: Clock) -> None:
+        self._settings = spec.settings
         self._reactor = reactor
         self._clock = clock
+        self.threshold = Threshold(spec.settings.log_level)
         self.link = LinkEnd(clock, self._take, self._orphaned)
         self._authenticator = RemoteAuthenticator(self.link.send)
+        self._decides = self._authenticator if spec.asks_for_logins else None
         self._feed = RemoteFeed(
-            spec.epoch, spec.slots, self.link.send, clock, spec.settings.max_message_bytes
+            spec.epoch,
+            spec.slots,
+            slots_of_period=spec.slots_of_period,
+            send=self.link.send,
+            clock=clock,
+            max_payload_bytes=spec.settings.max_message_bytes,
         )
         self._ids = ConnectionIds()
         self.factory = make_factory(
-            spec.settings, self._feed, self._chosen(spec), clock, ids=self._ids
+            spec.settings,
+            self._feed,
+            authenticator_for(spec.settings, self._decides),
+            clock,
+            ids=self._ids,
         )
         self._ports = [
             port_factory(reactor, description, self.factory, KeptFiles(spec.files).read)
@@ -113,7 +130,12 @@ class Worker:
         self._report_due = self._clock.monotonic()
         self._reports.start(REPORT_INTERVAL)
 
-    def drain(self, seconds: float) -> None:
+    def stop(self) -> None:
+        """See the clients off as the settings say, and end the process."""
+        seconds = self._settings.drain_timeout
+        self.drain(seconds, window_of(seconds))
+
+    def drain(self, seconds: float, window: float) -> None:
         """See the clients off, and end the process."""
         if self._draining:
             return
@@ -121,22 +143,16 @@ class Worker:
         self.link.send(Leaving())
         if self._adoption is not None:
             self._adoption.take_all()  # who was handed over before this is to be told too
-        drained = self.factory.drain(seconds)
+        drained = self.factory.drain(seconds, window)
         drained.addCallback(lambda _: self.link.send(Drained()))
         drained.addCallback(lambda _: self._reactor.callLater(0, self._reactor.stop))
-
-    def _chosen(self, spec: WorkerSpec) -> IAuthenticator:
-        if spec.asks_for_logins:
-            return self._authenticator
-        return SharedCredentials(spec.settings.username, spec.settings.password)
 
     def _share_limits(self, spec: WorkerSpec) -> None:
         self.factory.on_closed = self._closed
         self.factory.on_login_failed = lambda address: self.link.send(LoginFailed(address))
-        if spec.settings.max_connections_per_address:
-            door = self.factory.door
-            door.on_change = lambda key, change: self.link.send(AtAddress(key, change))
-            self._count_elsewhere(spec.elsewhere)
+        door = self.factory.door
+        door.on_change = lambda key, change: self.link.send(AtAddress(key, change))
+        self._count_elsewhere(spec.elsewhere)
 
     def _count_elsewhere(self, changes: Mapping[str, int]) -> None:
         for key, change in changes.items():
@@ -146,7 +162,7 @@ class Worker:
         match message:
             case Emission():
                 self._feed.emitted(message)
-            case Placed():
+            case Placed() | Unplaced():
                 self._feed.placed(message)
             case LoginAnswered():
                 self._authenticator.answered(message)
@@ -160,15 +176,20 @@ class Worker:
                 self._count_elsewhere(changes)
             case ListAsked(request, query):
                 self.link.send(Listed(request, listing(self.factory, query)))
-            case Drain(seconds):
-                self.drain(seconds)
-            case Reload(files):
-                self._reload(files)
+            case Drain(seconds, window):
+                self.drain(seconds, window)
+            case Hasten():
+                self.factory.hasten()
+            case Reload(settings, files):
+                self._reload(settings, files)
 
-    def _reload(self, files: dict[str, bytes]) -> None:
+    def _reload(self, settings: Settings, files: dict[str, bytes]) -> None:
         endpoints = (port.endpoint for port in self._ports)
         encrypted = [endpoint for endpoint in endpoints if isinstance(endpoint, TLSServerEndpoint)]
         replace_contexts(encrypted, KeptFiles(files).read)
+        self._settings = settings
+        self.threshold.set(settings.log_level)
+        change_factory(self.factory, settings, authenticator_for(settings, self._decides))
 
     def _guarded_report(self) -> None:
         try:
@@ -199,9 +220,11 @@ class Worker:
     def _orphaned(self, reason: str = "") -> None:
         if self._reports.running:
             self._reports.stop()
-        if not self._draining:
-            self._log.error("the parent is gone: {reason}", reason=reason)
-            self.drain(LAST_WORDS)
+        if self._draining:
+            self.factory.hasten()  # nothing comes any more that is worth staying for
+            return
+        self._log.error("the parent is gone: {reason}", reason=reason)
+        self.drain(LAST_WORDS, 0.0)
 
 
 def _resident_bytes() -> int:
@@ -222,10 +245,10 @@ def run(spec: WorkerSpec, link: socket.socket, connections: socket.socket) -> in
         return 1
     signal.signal(
         signal.SIGTERM,
-        lambda *_: own_reactor.callFromThread(worker.drain, spec.settings.drain_timeout),
+        lambda *_: own_reactor.callFromThread(worker.stop),
     )
     globalLogBeginner.beginLoggingTo(
-        [said_observer(worker.link.send, spec.settings.log_level)], redirectStandardIO=False
+        [said_observer(worker.link.send, worker.threshold)], redirectStandardIO=False
     )
     own_reactor.callWhenRunning(worker.start, link, connections)
     own_reactor.run(installSignalHandlers=False)
@@ -238,6 +261,7 @@ def begin(spec: WorkerSpec, reactor: Any, clock: Clock, link: socket.socket) -> 
         return Worker(spec, reactor, clock)
     except Exception:
         # Nothing reads the link's outlet before the reactor runs, which it never will.
-        tell = said_observer(lambda said: link.sendall(control(said)), spec.settings.log_level)
+        threshold = Threshold(spec.settings.log_level)
+        tell = said_observer(lambda said: link.sendall(control(said)), threshold)
         Logger(observer=tell).failure("worker {worker} cannot begin", worker=spec.number)
         return None

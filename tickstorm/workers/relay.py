@@ -6,20 +6,14 @@ message is longer than one part of what is to be sent, however much that is.
 
 from collections import Counter
 from itertools import count
-from typing import NamedTuple
 
 from tickstorm.clock import Clock
+from tickstorm.errors import InternalError, ProtocolError
 from tickstorm.fanout import FanOut
-from tickstorm.messages import Mode
 from tickstorm.outlet import Outlet
-from tickstorm.stream import SEQUENCE_MODULUS, Stream
-from tickstorm.workers.link import NOWHERE, Join, Leave, Placed, control, emission, parts
-
-
-class _Numbered(NamedTuple):
-    number: int
-    mode: Mode
-    stream: Stream[Outlet]
+from tickstorm.sequences import later
+from tickstorm.stream import Stream
+from tickstorm.workers.link import Join, Leave, Placed, Unplaced, control, emission, parts
 
 
 class Placements:
@@ -46,15 +40,15 @@ class Relay:
         self._clock = clock
         self._next_number = count(1)
         self._numbers: dict[Stream[Outlet], int] = {}
-        self._numbered: dict[int, _Numbered] = {}
+        self._numbered: dict[int, Stream[Outlet]] = {}
 
     def send(self, stream: Stream[Outlet], frames: list[bytes]) -> None:
         """Send a stream's batches to the workers that are on it."""
         number, began = self._numbers[stream], self._clock.monotonic()
-        next_sequence = stream.next_sequence - len(frames)
+        next_sequence = later(stream.next_sequence, -len(frames))
         for part in parts(frames):
-            next_sequence += len(part)
-            message = emission(number, next_sequence % SEQUENCE_MODULUS, began, part)
+            next_sequence = later(next_sequence, len(part))
+            message = emission(number, next_sequence, began, part)
             for link in tuple(stream.subscribers):
                 link.deliver(message)
 
@@ -66,14 +60,18 @@ class Relay:
             self.leave(feed, message, worker)
 
     def join(self, feed: FanOut, join: Join, worker: Placements) -> None:
-        """Put a worker on a stream, and answer it; a long snapshot has several parts.
+        """Put a worker on a stream, and answer it; a long past has several parts.
 
         Whatever is raised, it is answered: a worker asks for nothing more until it is.
         """
         try:
             answers = self._join(feed, join, worker)
+        except ProtocolError as error:
+            worker.link.deliver(control(Unplaced(join.request, error)))
+            return
         except Exception:
-            worker.link.deliver(control(Placed(join.request, NOWHERE, 0, ())))
+            failed = InternalError("the subscription could not be served")
+            worker.link.deliver(control(Unplaced(join.request, failed)))
             raise
         for answer in answers:
             worker.link.deliver(control(answer))
@@ -90,21 +88,25 @@ class Relay:
             self._take_off(feed, number, worker)
 
     def _join(self, feed: FanOut, join: Join, worker: Placements) -> list[Placed]:
-        subscription, stream, snapshot = feed.join(join.subscription, worker.link, join.slot)
+        _, stream, backfill = feed.join(join.subscription, worker.link, join.slot)
         number = self._numbers.get(stream)
         if number is None:
             number = self._numbers[stream] = next(self._next_number)
-            self._numbered[number] = _Numbered(number, subscription.mode, stream)
+            self._numbered[number] = stream
         worker.placed[number] += 1
+        placed = Placed(
+            join.request, number, stream.key.slot, stream.epoch, stream.next_sequence, backfill
+        )
         *before, last = (
-            Placed(join.request, number, stream.next_sequence, part) for part in parts(snapshot)
+            placed._replace(backfill=backfill._replace(frames=part))
+            for part in parts(backfill.frames)
         )
         return [*(each._replace(more=True) for each in before), last]
 
     def _take_off(self, feed: FanOut, number: int, worker: Placements) -> None:
         del worker.placed[number]
-        numbered = self._numbered[number]
-        feed.leave(numbered.mode, numbered.stream, worker.link)
-        if not numbered.stream.subscribers:
+        stream = self._numbered[number]
+        feed.leave(stream, worker.link)
+        if not stream.subscribers:
             del self._numbered[number]
-            del self._numbers[numbered.stream]
+            del self._numbers[stream]

@@ -1,6 +1,6 @@
 """A worker's feed and authenticator: both are in the parent, at the other end of the link."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count, cycle
 from typing import Any
 
@@ -8,18 +8,19 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from tickstorm.broadcast import Broadcast
+from tickstorm.cadence import slot_of
 from tickstorm.clock import Clock
 from tickstorm.credentials import IAuthenticator, Peer, User
-from tickstorm.errors import InternalError, ProtocolError
+from tickstorm.errors import ProtocolError
 from tickstorm.feed import Joined
+from tickstorm.hub import Backfill
 from tickstorm.messages import Login, Mode, Subscription
 from tickstorm.metrics import Metrics
 from tickstorm.outlet import Outlet
 from tickstorm.publishing import Accepted, Publication
-from tickstorm.stream import Stream, StreamKey, StreamTable
-from tickstorm.workers.joins import Joins, Waiting, Wanted
+from tickstorm.stream import Stream, StreamKey, StreamTable, Surroundings
+from tickstorm.workers.joins import Joins, Waiting, wanted
 from tickstorm.workers.link import (
-    NOWHERE,
     Emission,
     Leave,
     LoginAnswered,
@@ -28,6 +29,7 @@ from tickstorm.workers.link import (
     Placed,
     PublishAnswered,
     PublishAsked,
+    Unplaced,
 )
 
 Send = Callable[[tuple[Any, ...]], None]
@@ -50,6 +52,7 @@ class RemoteFeed:
     Args:
         epoch: the hub's.
         slots: those of the hub's that this worker's subscribers take in turn.
+        slots_of_period: how many the hub has.
         send: to the parent.
         clock: the times.
         max_payload_bytes: no frame's payload is longer.
@@ -59,16 +62,18 @@ class RemoteFeed:
         self,
         epoch: str,
         slots: Iterable[int],
+        *,
+        slots_of_period: int,
         send: Send,
         clock: Clock,
         max_payload_bytes: int,
     ) -> None:
         self.epoch = epoch
         self.metrics = Metrics()
-        self.streams: Mapping[Mode, StreamTable[Outlet]] = {
-            mode: StreamTable(max_payload_bytes) for mode in Mode
-        }
+        self.streams: dict[int, StreamTable[Outlet]] = {}
+        self._around = Surroundings(max_payload_bytes)
         self._slots = cycle(slots)
+        self._slots_of_period = slots_of_period
         self._send = send
         self._broadcast = Broadcast(clock, self.metrics)
         self._joins = Joins(send)
@@ -88,23 +93,26 @@ class RemoteFeed:
 
     def join(self, subscription: Subscription, subscriber: Outlet) -> Joined | Deferred[Joined]:
         """Put a subscriber on the stream that serves it, once the parent has this worker on it."""
-        mode, symbols, snapshot = subscription.mode, subscription.symbols, subscription.snapshot
-        key = StreamKey(symbols, 0 if mode is Mode.TICK else next(self._slots))
-        stream = self.streams[mode].get(key)
-        if stream is not None and not snapshot:
+        slot = self._slot(subscription)
+        stream = None if subscription.has_past else self._present(subscription, slot)
+        if stream is not None:
             stream.join(subscriber)
-            return Joined(subscription, stream, ())
-        return self._joins.wait(Wanted(mode, key, snapshot), subscription, subscriber)
+            return Joined(subscription, stream, Backfill(stream.next_sequence))
+        return self._joins.wait(wanted(subscription, slot), subscription, subscriber)
 
-    def leave(self, mode: Mode, stream: Stream[Outlet], subscriber: Outlet) -> None:
+    def leave(self, stream: Stream[Outlet], subscriber: Outlet) -> None:
         """Take a subscriber off its stream; with the last one the worker leaves it too."""
-        self.streams[mode].leave(stream, subscriber)
-        if not stream.subscribers:
-            self._leave(self._numbers[stream])
+        period_ms = stream.key.period_ms
+        self.streams[period_ms].leave(stream, subscriber)
+        if stream.subscribers:
+            return
+        self._leave(self._numbers[stream])
+        if not self.streams[period_ms]:
+            del self.streams[period_ms]
 
-    def send_now(self, subscriber: Outlet, frames: Iterable[bytes]) -> None:
-        """Send frames to one subscriber alone."""
-        self._broadcast.send_now(subscriber, frames)
+    def send_past(self, subscriber: Outlet, frames: Sequence[bytes]) -> None:
+        """Send one subscriber what comes before the next batch of its stream."""
+        self._broadcast.send_past(subscriber, frames)
 
     def publish(self, publication: Publication) -> Deferred[Accepted]:
         """Have the parent publish what a client asks for."""
@@ -121,13 +129,13 @@ class RemoteFeed:
         else:
             accepted.callback(answered.answer)
 
-    def placed(self, placed: Placed) -> None:
+    def placed(self, placed: Placed | Unplaced) -> None:
         """Take the parent's answer to a join, or a part of it."""
         waiting = self._joins.answered(placed)
         if waiting is None:
             return
-        if placed.number == NOWHERE:
-            _refuse(waiting)
+        if isinstance(placed, Unplaced):
+            _refuse(waiting, placed.error)
         elif waiting.joins or placed.number in self._placements:
             self._place(placed, waiting)
         else:
@@ -143,20 +151,38 @@ class RemoteFeed:
     def _place(self, placed: Placed, waiting: Waiting) -> None:
         placement = self._placements.get(placed.number)
         if placement is None:
-            placement = self._open(placed, waiting.wanted)
+            placement = self._open(placed, waiting.wanted.subscription)
         placement.placed += 1
         stream = placement.stream
+        backfill = placed.backfill._replace(frames=waiting.frames)
         # All of them before any hears of it: who leaves at once must not take the stream along.
         for subscriber in waiting.joins:
             stream.join(subscriber)
         for subscription, subscriber, joined in tuple(waiting.joins.values()):
             if joined.called:  # it was given up while another heard
-                self.leave(subscription.mode, stream, subscriber)
+                self.leave(stream, subscriber)
             else:
-                joined.callback(Joined(subscription, stream, waiting.snapshot))
+                joined.callback(Joined(subscription, stream, backfill))
 
-    def _open(self, placed: Placed, wanted: Wanted) -> _Placement:
-        stream = self.streams[wanted.mode].open(wanted.key, placed.next_sequence)
+    def _slot(self, subscription: Subscription) -> int:
+        # Who resumes gets the slot that it had, which the parent knows.
+        if subscription.mode is Mode.TICK or subscription.resume is not None:
+            return 0
+        return next(self._slots)
+
+    def _present(self, subscription: Subscription, slot: int) -> Stream[Outlet] | None:
+        period_ms = subscription.period_ms
+        streams = self.streams.get(period_ms)
+        if streams is None:
+            return None
+        own = slot_of(slot, period_ms, self._slots_of_period)
+        return streams.get(StreamKey(subscription.symbols, own, period_ms))
+
+    def _open(self, placed: Placed, subscription: Subscription) -> _Placement:
+        period_ms = subscription.period_ms
+        streams = self.streams.setdefault(period_ms, StreamTable(self._around))
+        key = StreamKey(subscription.symbols, placed.slot, period_ms)
+        stream = streams.open(key, placed.next_sequence, placed.epoch)
         self._numbers[stream] = placed.number
         placement = self._placements[placed.number] = _Placement(stream)
         return placement
@@ -167,10 +193,10 @@ class RemoteFeed:
         self._send(Leave(number, placement.placed))
 
 
-def _refuse(waiting: Waiting) -> None:
+def _refuse(waiting: Waiting, error: ProtocolError) -> None:
     for _, _, joined in tuple(waiting.joins.values()):
         if not joined.called:
-            joined.errback(InternalError("the subscription could not be served"))
+            joined.errback(error)
 
 
 @implementer(IAuthenticator)

@@ -9,23 +9,21 @@ from twisted.logger import (
     LogEvent,
     Logger,
     LogLevel,
-    LogLevelFilterPredicate,
     formatEvent,
 )
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from tickstorm.log import without_secrets
+from tickstorm.log import Threshold, without_secrets
 from tickstorm.workers.link import Said
 
 _TAKEN = frozenset({"text", "worker", "level", "format"})
 """What the parent's own event has, or `Logger.emit` takes."""
 
 
-def said_observer(send: Callable[[Said], object], level: str) -> ILogObserver:
+def said_observer(send: Callable[[Said], object], threshold: Threshold) -> ILogObserver:
     """Return what sends every event of a level, and of those above it, to the parent."""
-    least = LogLevelFilterPredicate(LogLevel.levelWithName(level))
-    return FilteringLogObserver(_Sender(send), [least])
+    return FilteringLogObserver(_Sender(send), [threshold])
 
 
 def say(said: Said, worker: int) -> None:

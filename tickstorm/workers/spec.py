@@ -15,9 +15,11 @@ class WorkerSpec(NamedTuple):
 
     Attributes:
         number: its place, from 1.
-        settings: the instance's, but for `max_connections`, which is this worker's share.
+        settings: the instance's, but for `max_connections` and `max_backlog_bytes`, which are this
+            worker's share.
         epoch: the hub's.
         slots: those of a period that its subscribers take in turn.
+        slots_of_period: how many a period has.
         asks_for_logins: whether the parent decides who may log in; else the settings do.
         elsewhere: how many connections the other workers have, by address, if that is limited.
         files: the contents of the ports' PEM files, by path, as the parent has found them good.
@@ -27,6 +29,7 @@ class WorkerSpec(NamedTuple):
     settings: Settings
     epoch: str
     slots: tuple[int, ...]
+    slots_of_period: int
     asks_for_logins: bool
     elsewhere: dict[str, int]
     files: dict[str, bytes]

@@ -16,7 +16,8 @@ walk = SourceMaker(
 replay = SourceMaker(
     "replay",
     "tickstorm.sources.replay",
-    "[FILE][:speed=N|max][:loop=yes|no][:time=now|recorded] - a recording, CSV or gzip of it;"
-    " without FILE the bundled one, a day a second",
+    "[FILE][:speed=N|max][:loop=yes|no][:time=now|recorded]"
+    "[:chaos=all|drip,cut,dup,gap,delay,badcrc[:seed=N][:rate=PART]] - a recording, CSV or gzip of"
+    " it; without FILE the bundled one, a day a second; chaos= makes the server misbehave",
 )
 tls = TLSEndpointParser()

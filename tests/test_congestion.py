@@ -1,0 +1,216 @@
+"""Congestion: who is warned, what is said of it, who has to go for the others' sake."""
+
+import pytest
+from conversation import Server, heartbeat
+from lagging import ChoosingFeed, Lagging
+from twisted.logger import LogLevel, globalLogPublisher
+
+from tickstorm.congestion import MAX_LINES
+from tickstorm.listing import Query, listing
+from tickstorm.messages import Overload
+from tickstorm.overload import BacklogLimits
+
+LIMITS = BacklogLimits(max_frames=20, write_deadline=1000.0, lossy_write_deadline=1000.0)
+
+
+class Crowd:
+    """A server whose clients read nothing unless they are told to."""
+
+    def __init__(self, **options):
+        self.server = Server(batch_window=0, **{"backlog_limits": LIMITS, **options})
+        self.feed = self.server.factory.feed = ChoosingFeed(self.server.factory.feed)
+        self.congestion = self.server.factory.congestion
+        self.price = 0
+
+    def join(self, policy=Overload.DISCONNECT):
+        return Lagging(self.server, self.feed, policy)
+
+    def publish(self, batches):
+        for _ in range(batches):
+            self.price += 1
+            self.server.publish(float(self.price))
+
+    def sweep(self):
+        self.congestion.check(self.server.reactor.seconds())
+
+    def warned(self):
+        return sorted(connection.id for connection in self.congestion.warned)
+
+
+@pytest.fixture
+def lines():
+    """What is logged in the test: the level and the text."""
+    found = []
+
+    def observe(event):
+        if event["log_namespace"] == "tickstorm.congestion.Congestion":
+            found.append((event["log_level"], event["log_format"].format(**event)))
+
+    globalLogPublisher.addObserver(observe)
+    yield found
+    globalLogPublisher.removeObserver(observe)
+
+
+# The warning.
+
+
+@pytest.mark.parametrize("policy", Overload)
+def test_a_warning_begins_at_three_quarters_and_ends_at_a_half(policy, lines):
+    crowd = Crowd()
+    client = crowd.join(policy)
+    crowd.publish(1 + 14)  # the first is with the transport
+    assert (crowd.warned(), lines) == ([], [])
+    crowd.publish(1)
+    assert crowd.warned() == [1]
+    pending = client.connection.pending_bytes
+    warning = f"connection 1 from 10.0.0.1 does not keep up: {pending} bytes are waiting"
+    assert lines == [(LogLevel.warn, warning)]
+    crowd.publish(3)
+    client.take(200)  # what the transport has, and it takes all that a piece has room for
+    assert client.connection.pending_bytes < pending / 2
+    ended = (LogLevel.info, "connection 1 from 10.0.0.1 is no longer behind")
+    assert (crowd.warned(), lines[1:]) == ([], [ended])
+    assert crowd.server.metrics.slow_warnings == 1
+
+
+def test_a_warning_lasts_as_long_as_something_is_conflated():
+    crowd = Crowd()
+    client = crowd.join(Overload.CONFLATE)
+    crowd.publish(30)
+    assert client.connection.pending_bytes < 1000
+    assert crowd.warned() == [1]
+    client.drain()
+    assert crowd.warned() == []
+    assert client.account.gaps == [(2, 29, 28, "conflated")]
+
+
+def test_a_warning_is_told_to_whoever_asks():
+    crowd = Crowd()
+    for policy in (Overload.DROP_OLDEST, Overload.DISCONNECT):
+        client = crowd.join(policy)
+    client.client.socket.room = None
+    crowd.publish(16)
+    rows = listing(crowd.server.factory, Query()).rows
+    assert [(row["overload"], row["congested"], row["warned"]) for row in rows] == [
+        ("DROP_OLDEST", True, True),
+        ("DISCONNECT", False, False),
+    ]
+    assert crowd.server.factory.read().warned == 1
+    crowd.publish(20)
+    assert crowd.server.metrics.slow_warnings == 1
+
+
+def test_who_is_ended_or_gone_is_not_warned_any_more(lines):
+    crowd = Crowd()
+    ended, gone = crowd.join(), crowd.join(Overload.DROP_OLDEST)
+    crowd.publish(17)
+    assert crowd.warned() == [1, 2]
+    gone.client.vanish()
+    crowd.publish(10)
+    assert (crowd.warned(), crowd.server.metrics.slow_consumers) == ([], 1)
+    assert crowd.congestion.connections == set()
+    assert crowd.congestion.queued_bytes == 0
+    assert [level for level, _ in lines] == [LogLevel.warn] * 2
+    assert not ended.is_alive
+
+
+def test_of_many_in_one_second_the_first_are_named_and_the_others_counted(lines):
+    crowd = Crowd()
+    clients = [crowd.join() for _ in range(MAX_LINES + 5)]
+    crowd.publish(17)
+    assert len(lines) == MAX_LINES
+    crowd.sweep()
+    counted = "5 more began or ended not to keep up, and are not named"
+    assert lines[MAX_LINES:] == [(LogLevel.warn, counted)]
+    crowd.sweep()
+    assert len(lines) == MAX_LINES + 1
+    clients[0].drain()
+    assert lines[-1] == (LogLevel.info, "connection 1 from 10.0.0.1 is no longer behind")
+
+
+# The policies.
+
+
+def test_dropping_tells_and_goes_on():
+    crowd = Crowd()
+    client = crowd.join(Overload.DROP_OLDEST)
+    crowd.publish(25)
+    client.drain()
+    assert client.account.gaps == [(2, 5, 4, "dropped")]
+    assert (client.account.expected, client.account.ticks) == (26, 21)
+    assert crowd.server.metrics.ticks_lost == {"dropped": 4}
+    sent = crowd.server.factory.metrics.bytes_sent
+    crowd.publish(1)
+    client.drain()
+    assert (client.account.expected, client.account.ticks) == (27, 22)
+    assert crowd.server.factory.metrics.bytes_sent > sent
+
+
+@pytest.mark.parametrize("policy", Overload)
+def test_what_was_sent_is_what_was_taken_whatever_was_lost(policy):
+    crowd = Crowd()
+    client = crowd.join(policy)
+    client.read()
+    before = client.connection.bytes_sent
+    crowd.publish(40)
+    client.client.wire.drain()
+    taken = len(client.client.socket.taken)
+    assert client.connection.bytes_sent - before == taken
+    client.read()
+
+
+@pytest.mark.parametrize(
+    ("policy", "first_missed"), [(Overload.CONFLATE, 2), (Overload.DROP_OLDEST, 2)]
+)
+def test_who_takes_nothing_for_too_long_is_told_what_is_missing(policy, first_missed):
+    crowd = Crowd(backlog_limits=LIMITS._replace(lossy_write_deadline=60.0))
+    client = crowd.join(policy)
+    crowd.publish(40)
+    for _ in range(4):  # a sign of life every 15 s
+        crowd.server.advance(15)
+        client.client.send(heartbeat())
+    client.drain()
+    assert client.account.error.message == "what was written 60 s ago is not yet read"
+    assert client.account.error.details == f"batches {first_missed} to 40 were not sent"
+
+
+def test_the_policy_is_that_of_the_subscription_also_if_it_fell_behind_before():
+    crowd = Crowd()
+    client = Lagging(crowd.server, crowd.feed, Overload.CONFLATE, stuck=True)
+    assert client.connection in crowd.congestion.connections  # by the ACK of its login
+    crowd.publish(40)
+    client.drain()
+    assert client.account.gaps == [(1, 39, 39, "conflated")]
+
+
+# The budget.
+
+
+def test_beyond_the_budget_those_with_the_most_go():
+    crowd = Crowd(max_backlog_bytes=4000)
+    fast = crowd.server.subscribed()
+    slow = [crowd.join(), crowd.join(Overload.DROP_OLDEST)]
+    crowd.publish(10)
+    slowest = max(slow, key=lambda client: client.connection.pending_bytes)
+    behind = [crowd.join(Overload.CONFLATE) for _ in range(4)]
+    while crowd.server.metrics.slow_consumers == 0:
+        crowd.publish(1)
+        assert crowd.congestion.queued_bytes <= 4000
+    assert not slowest.is_alive
+    assert all(client.is_alive for client in behind)
+    slowest.drain()
+    error = slowest.account.error
+    assert error.message == "more than 4000 bytes are waiting for all clients together"
+    assert error.details.startswith("batches 2 to ")
+    assert fast.names() == [[float(price)] for price in range(1, crowd.price + 1)]
+
+
+def test_a_flood_leaves_those_who_keep_up_alone():
+    crowd = Crowd(max_backlog_bytes=10_000, backlog_limits=LIMITS._replace(max_frames=1000))
+    fast = crowd.server.subscribed()
+    slow = [crowd.join() for _ in range(30)]
+    crowd.publish(100)
+    assert fast.names() == [[float(price)] for price in range(1, 101)]
+    assert crowd.congestion.queued_bytes <= 10_000
+    assert sum(client.is_alive for client in slow) == len(crowd.congestion.connections)
+    assert crowd.server.metrics.failures == {}

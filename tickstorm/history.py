@@ -1,0 +1,192 @@
+"""History: the batches that each stream sent lately, for those who come back. Pure.
+
+It is bounded in time, in bytes for each stream, and in bytes for all of them together. Whatever is
+beyond a bound, the oldest goes first; so what is kept of a stream is the end of it, without a hole.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from itertools import count, dropwhile
+from typing import NamedTuple
+
+from tickstorm.sequences import later, steps
+
+ENTRY_BYTES = 320
+"""What keeping a batch costs beside its frame, which may be shorter than that."""
+
+
+class HistoryLimits(NamedTuple):
+    """What is kept.
+
+    Attributes:
+        seconds: no batch for longer, nor a stream that nobody listens to; 0 keeps nothing.
+        stream_bytes: of one stream.
+        total_bytes: of all together.
+        idle_streams: how many are kept at most that nobody listens to.
+    """
+
+    seconds: float = 60.0
+    stream_bytes: int = 4 * 1024 * 1024
+    total_bytes: int = 64 * 1024 * 1024
+    idle_streams: int = 1000
+
+
+NO_HISTORY = HistoryLimits(0.0, 0, 0, 0)
+
+
+class Replay(NamedTuple):
+    """What was sent before now.
+
+    Attributes:
+        next_sequence: the number of the first batch that comes, of these or of those behind them.
+        frames: in their order.
+        complete: whether that is all that was asked for.
+    """
+
+    next_sequence: int
+    frames: Sequence[bytes]
+    complete: bool
+
+
+class _Entry(NamedTuple):
+    serial: int
+    sequence: int
+    timestamp_ms: int
+    frame: bytes
+
+    @property
+    def cost(self) -> int:
+        return len(self.frame) + ENTRY_BYTES
+
+
+class Ring:
+    """The last batches of one stream.
+
+    Args:
+        next_sequence: the stream's: what was before it is not here.
+        now_ms: milliseconds since the Unix epoch.
+
+    Attributes:
+        bytes: what the batches cost.
+    """
+
+    __slots__ = ("_entries", "_first_sequence", "_since_ms", "bytes")
+
+    def __init__(self, next_sequence: int, now_ms: int) -> None:
+        self._entries: deque[_Entry] = deque()
+        self._first_sequence = next_sequence
+        self._since_ms = now_ms
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def oldest_ms(self) -> int:
+        """The time of the batch that goes first."""
+        return self._entries[0].timestamp_ms
+
+    def append(self, entry: _Entry) -> None:
+        """Keep the next batch."""
+        self._entries.append(entry)
+        self.bytes += entry.cost
+
+    def drop_oldest(self) -> _Entry:
+        """Let the first batch go, and return it."""
+        entry = self._entries.popleft()
+        self.bytes -= entry.cost
+        self._first_sequence = later(entry.sequence)
+        self._since_ms = entry.timestamp_ms + 1
+        return entry
+
+    def after(self, sequence: int, next_sequence: int) -> Replay | None:
+        """Return what was sent behind a batch; None if not all of that is here.
+
+        Args:
+            sequence: the batch's.
+            next_sequence: the stream's.
+        """
+        first = later(sequence)
+        missed = steps(first, next_sequence)
+        if missed > steps(self._first_sequence, next_sequence):
+            return None
+        entries = dropwhile(
+            lambda entry: steps(entry.sequence, next_sequence) > missed, self._entries
+        )
+        return Replay(first, [entry.frame for entry in entries], True)
+
+    def since(self, start_ms: int, next_sequence: int) -> Replay:
+        """Return what is here of the batches of a time and after it.
+
+        Args:
+            start_ms: milliseconds since the Unix epoch.
+            next_sequence: the stream's.
+        """
+        entries = list(dropwhile(lambda entry: entry.timestamp_ms < start_ms, self._entries))
+        first = entries[0].sequence if entries else next_sequence
+        return Replay(first, [entry.frame for entry in entries], start_ms >= self._since_ms)
+
+
+class History:
+    """The rings of all streams, and the bounds that they share.
+
+    Args:
+        limits: the bounds.
+
+    Attributes:
+        bytes: what all the batches cost.
+    """
+
+    def __init__(self, limits: HistoryLimits) -> None:
+        self.limits = limits
+        self.bytes = 0
+        self._serials = count()
+        self._order: OrderedDict[int, Ring] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def keep(
+        self, ring: Ring, first_sequence: int, timestamp_ms: int, frames: Sequence[bytes]
+    ) -> None:
+        """Keep the next batches of a stream.
+
+        Args:
+            ring: the stream's.
+            first_sequence: the number of the first frame; each other has one more.
+            timestamp_ms: of all of them.
+            frames: as they were sent.
+        """
+        for at, frame in enumerate(frames):
+            sequence = later(first_sequence, at)
+            entry = _Entry(next(self._serials), sequence, timestamp_ms, frame)
+            ring.append(entry)
+            self._order[entry.serial] = ring
+            self.bytes += entry.cost
+        while ring.bytes > self.limits.stream_bytes:
+            self._drop_of(ring)
+        while self.bytes > self.limits.total_bytes:
+            self._drop_of(self._first())
+
+    def forget(self, ring: Ring) -> None:
+        """Drop all batches of a stream."""
+        while ring:
+            self._drop_of(ring)
+
+    def expire(self, now_ms: int) -> None:
+        """Drop what is too old.
+
+        Args:
+            now_ms: milliseconds since the Unix epoch.
+        """
+        last_ms = now_ms - self.limits.seconds * 1000
+        while self._order and self._first().oldest_ms < last_ms:
+            self._drop_of(self._first())
+
+    def _first(self) -> Ring:
+        return next(iter(self._order.values()))
+
+    def _drop_of(self, ring: Ring) -> None:
+        entry = ring.drop_oldest()
+        del self._order[entry.serial]
+        self.bytes -= entry.cost

@@ -1,0 +1,82 @@
+"""Logins: who a client is, whoever decides that, and the errors that a client is to hear of.
+
+Who guesses is slowed down: an address that has failed too often is not listened to for a while.
+"""
+
+from twisted.cred.error import LoginFailed
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from tickstorm.admission import LoginFailures
+from tickstorm.clock import Clock
+from tickstorm.credentials import IAuthenticator, Peer, User
+from tickstorm.errors import InternalError, InvalidAuth, ProtocolError, RateLimited
+from tickstorm.messages import Login
+
+
+class Logins:
+    """Checks logins.
+
+    Args:
+        authenticator: decides who a login is.
+        failures: remembers the addresses of those that were wrong.
+        clock: the times.
+
+    Attributes:
+        authenticator: as given; another may take its place.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, authenticator: IAuthenticator, failures: LoginFailures, clock: Clock
+    ) -> None:
+        self.authenticator = authenticator
+        self._failures = failures
+        self._clock = clock
+
+    def check(self, login: Login, peer: Peer) -> User | Deferred[User]:
+        """Return who it is, at once or later.
+
+        Raises:
+            Exception: nobody who may come in; the Deferred fails likewise. What the client is to
+                hear of it is for `refusal` to say.
+        """
+        self._check_limit(peer)
+        user = self.authenticator.authenticate(login, peer)
+        if isinstance(user, Deferred):
+            return user.addCallback(self._taken, peer)
+        return _user(user)
+
+    def refusal(self, reason: Failure, peer: Peer) -> ProtocolError:
+        """Return the error that a client is to hear of a login that was not accepted."""
+        error = reason.value
+        if reason.check(InvalidAuth, LoginFailed):
+            return self._limit(peer) or InvalidAuth("the name or the password is wrong")
+        if isinstance(error, ProtocolError) and error.closes:
+            return error
+        self._log.failure("a login could not be checked", reason, peer=peer.address)
+        return InternalError("the login could not be checked")
+
+    def _taken(self, user: object, peer: Peer) -> User:
+        # Asked once more now that the answer is there: others of the same address may have failed
+        # meanwhile, and many guesses at once are to be no way around the limit.
+        self._check_limit(peer)
+        return _user(user)
+
+    def _limit(self, peer: Peer) -> RateLimited | None:
+        try:
+            self._check_limit(peer)
+        except RateLimited as error:
+            return error
+        return None
+
+    def _check_limit(self, peer: Peer) -> None:
+        self._failures.check(peer.address, self._clock.monotonic())
+
+
+def _user(user: object) -> User:
+    if not isinstance(user, User):
+        raise TypeError(f"an authenticator returned {user!r:.100}")
+    return user

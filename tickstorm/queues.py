@@ -1,0 +1,346 @@
+"""What waits for a congested connection, by its policy. Pure.
+
+What is lost is always whole batches, or ticks that newer ones replace, and is told by a GAP right
+before the next batch that comes. A snapshot is never lost: what follows builds upon it.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sized
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from tickstorm.batches import Batch, shared_batch
+from tickstorm.conflation import Conflation, NewestTicks
+from tickstorm.errors import SlowConsumer
+from tickstorm.messages import Gap, gap_frame
+
+DROPPED = "dropped"
+"""Why a GAP says that ticks were lost: their batches were given up for newer ones."""
+
+ACTING = 1.0
+"""How full a queue is whose policy acts."""
+
+Losses = Counter[str]
+"""How many ticks were lost, by the reason that the GAP gave."""
+
+_Item = TypeVar("_Item", bound=Sized)
+
+
+class Bound(NamedTuple):
+    """How much may wait before a policy acts.
+
+    Attributes:
+        frames: at least 1.
+        bytes: likewise.
+    """
+
+    frames: int
+    bytes: int
+
+    def used(self, frames: int, bytes: int) -> float:
+        """Return how much of it that is: beyond 1 is too much."""
+        return max(frames / self.frames, bytes / self.bytes)
+
+
+class Queue(Protocol):
+    """What waits, and what its policy makes of it."""
+
+    @property
+    def queued_bytes(self) -> int:
+        """How many bytes wait."""
+
+    @property
+    def fill(self) -> float:
+        """How much of what may wait does: the policy acts beyond ACTING."""
+
+    def __len__(self) -> int:
+        """How many frames wait."""
+
+    def push(self, frame: bytes) -> None:
+        """Take a frame in.
+
+        Raises:
+            SlowConsumer: the policy wants the connection to end.
+        """
+
+    def take(self, at_most_bytes: int) -> bytes:
+        """Give the next frames out, joined: at least one, and more as long as they fit."""
+
+    def clear(self) -> None:
+        """Forget everything."""
+
+    def unsent(self) -> tuple[int, int] | None:
+        """Return the numbers of the first and last batch not told of yet; None if there is none."""
+
+
+class Fifo(Generic[_Item]):
+    """Things of some length, oldest first.
+
+    Attributes:
+        length: of all of them together.
+    """
+
+    __slots__ = ("_items", "length")
+
+    def __init__(self) -> None:
+        self._items: deque[_Item] = deque()
+        self.length = 0
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __iter__(self) -> Iterator[_Item]:
+        return iter(self._items)
+
+    def __reversed__(self) -> Iterator[_Item]:
+        return reversed(self._items)
+
+    def append(self, item: _Item) -> None:
+        """Add the newest."""
+        self._items.append(item)
+        self.length += len(item)
+
+    def popleft(self) -> _Item:
+        """Remove the oldest, and return it."""
+        item = self._items.popleft()
+        self.length -= len(item)
+        return item
+
+    def clear(self) -> None:
+        """Remove all."""
+        self._items.clear()
+        self.length = 0
+
+    def take(self, at_most: int) -> list[_Item]:
+        """Remove the oldest: one if there is any, and more as long as they are no longer."""
+        taken: list[_Item] = []
+        left = at_most
+        while self._items and (not taken or len(self._items[0]) <= left):
+            taken.append(self.popleft())
+            left -= len(taken[-1])
+        return taken
+
+
+class EveryFrame:
+    """The queue of DISCONNECT: frames of any kind, none of which is ever left out.
+
+    Args:
+        bound: beyond it the connection is to end.
+    """
+
+    __slots__ = ("_bound", "_frames")
+
+    def __init__(self, bound: Bound) -> None:
+        self._bound = bound
+        self._frames: Fifo[bytes] = Fifo()
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    @property
+    def queued_bytes(self) -> int:
+        """How many bytes wait."""
+        return self._frames.length
+
+    @property
+    def fill(self) -> float:
+        """How much of the bound is used."""
+        return self._bound.used(len(self._frames), self._frames.length)
+
+    def push(self, frame: bytes) -> None:
+        """Add a frame.
+
+        Raises:
+            SlowConsumer: it is one frame or byte too many; it is queued nevertheless.
+        """
+        self._frames.append(frame)
+        frames, bytes = self._bound
+        if len(self._frames) > frames:
+            raise SlowConsumer(f"more than {frames} frames are waiting")
+        if self._frames.length > bytes:
+            raise SlowConsumer(f"more than {bytes} bytes are waiting")
+
+    def take(self, at_most_bytes: int) -> bytes:
+        """Give the oldest frames out."""
+        return b"".join(self._frames.take(at_most_bytes))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._frames.clear()
+
+    def unsent(self) -> tuple[int, int] | None:
+        """Return the numbers of the first and last batch that waits."""
+        return numbers_of(self._frames)
+
+
+class NewestBatches:
+    """The queue of DROP_OLDEST: beyond its bound the oldest batches go, but never the newest one.
+
+    Args:
+        bound: for the batches.
+        losses: counts the ticks that were dropped, when that is told.
+    """
+
+    __slots__ = ("_ahead", "_batches", "_bound", "_gap", "_losses")
+
+    def __init__(self, bound: Bound, losses: Losses) -> None:
+        self._bound = bound
+        self._losses = losses
+        self._ahead: Fifo[bytes] = Fifo()
+        self._batches: Fifo[Batch] = Fifo()
+        self._gap: Gap | None = None
+
+    def __len__(self) -> int:
+        return len(self._ahead) + len(self._batches)
+
+    @property
+    def queued_bytes(self) -> int:
+        """How many bytes wait."""
+        return self._ahead.length + self._batches.length
+
+    @property
+    def fill(self) -> float:
+        """How much of the bound is used."""
+        return self._bound.used(len(self._batches), self._batches.length)
+
+    def push(self, frame: bytes) -> None:
+        """Add a frame, and drop the oldest batches that are too many."""
+        batch = shared_batch(frame)
+        if not batch.is_numbered:
+            self._ahead.append(frame)
+            return
+        self._batches.append(batch)
+        while self.fill > ACTING and len(self._batches) > 1:
+            self._drop(self._batches.popleft())
+
+    def take(self, at_most_bytes: int) -> bytes:
+        """Give the oldest frames out, behind the GAP if there is one."""
+        if self._ahead:
+            return b"".join(self._ahead.take(at_most_bytes))
+        gap, self._gap = self._gap, None
+        return _told(gap, self._losses) + _frames(self._batches.take(at_most_bytes))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._ahead.clear()
+        self._batches.clear()
+        self._gap = None
+
+    def unsent(self) -> tuple[int, int] | None:
+        """Return the numbers of the first batch not told of yet, dropped or not, and the last."""
+        found = _range(self._batches, reversed(self._batches))
+        if found is None or self._gap is None:
+            return found
+        return self._gap.first_sequence, found[1]
+
+    def _drop(self, batch: Batch) -> None:
+        gap, last = self._gap, batch.sequence
+        if gap is None:
+            self._gap = Gap(last, last, batch.ticks, DROPPED)
+        else:
+            self._gap = Gap(gap.first_sequence, last, gap.ticks_lost + batch.ticks, DROPPED)
+
+
+class NewestOfEach:
+    """The queue of CONFLATE: beyond its bound, only the newest tick of each symbol.
+
+    Once it was beyond, it conflates whatever comes until all is out, so that a connection that goes
+    on reading slowly is as near to the present as it can be.
+
+    Args:
+        bound: for the batches.
+        newest: returns that of the stream that it is for. Who asks has to add every batch from then
+            on, so that it is asked no earlier than that.
+        losses: counts the ticks that were replaced, when that is told.
+    """
+
+    __slots__ = ("_ahead", "_bound", "_conflation", "_losses", "_newest", "_ready")
+
+    def __init__(self, bound: Bound, newest: Callable[[], NewestTicks], losses: Losses) -> None:
+        self._bound = bound
+        self._newest = newest
+        self._losses = losses
+        self._ahead: Fifo[bytes] = Fifo()
+        self._ready: Fifo[Batch] = Fifo()
+        self._conflation: Conflation | None = None
+
+    def __len__(self) -> int:
+        return len(self._ahead) + len(self._ready) + len(self._conflation or ())
+
+    @property
+    def queued_bytes(self) -> int:
+        """How many bytes wait, at most."""
+        conflated = self._conflation.queued_bytes if self._conflation is not None else 0
+        return self._ahead.length + self._ready.length + conflated
+
+    @property
+    def fill(self) -> float:
+        """How much of the bound is used: all of it from the first conflation on."""
+        if self._conflation is not None:
+            return ACTING
+        return self._bound.used(len(self._ready), self._ready.length)
+
+    def push(self, frame: bytes) -> None:
+        """Add a frame, and conflate if that is too much."""
+        batch = shared_batch(frame)
+        if not batch.is_numbered:
+            self._ahead.append(frame)
+        elif self._conflation is not None:
+            self._conflation.add(batch)
+        else:
+            self._ready.append(batch)
+            if self.fill > ACTING:
+                self._conflation = Conflation(self._newest())
+                self._conflation.begin(self._ready)
+                self._ready.clear()
+
+    def take(self, at_most_bytes: int) -> bytes:
+        """Give the oldest frames out, behind the GAP if there is one."""
+        if self._ahead:
+            return b"".join(self._ahead.take(at_most_bytes))
+        gap = None if self._ready else self._end_conflation()
+        return _told(gap, self._losses) + _frames(self._ready.take(at_most_bytes))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._ahead.clear()
+        self._ready.clear()
+        self._conflation = None
+
+    def unsent(self) -> tuple[int, int] | None:
+        """Return the numbers of the first and last batch that wait, or that ticks wait of."""
+        found = _range(self._ready, reversed(self._ready))
+        waiting = self._conflation.range if self._conflation is not None else None
+        if found is None or waiting is None:
+            return found or waiting
+        return found[0], waiting[1]
+
+    def _end_conflation(self) -> Gap | None:
+        if not self._conflation:
+            return None
+        gap, batches = self._conflation.close()
+        for batch in batches:
+            self._ready.append(batch)
+        self._conflation = Conflation(self._conflation.newest)
+        return gap
+
+
+def _told(gap: Gap | None, losses: Losses) -> bytes:
+    if gap is None:
+        return b""
+    losses[gap.reason] += gap.ticks_lost
+    return gap_frame(gap)
+
+
+def _frames(batches: list[Batch]) -> bytes:
+    return b"".join(batch.frame for batch in batches)
+
+
+def numbers_of(frames: Fifo[bytes]) -> tuple[int, int] | None:
+    """Return the numbers of the first and last batch among frames; None if there is none."""
+    return _range(map(Batch, frames), map(Batch, reversed(frames)))
+
+
+def _range(forward: Iterable[Batch], backward: Iterable[Batch]) -> tuple[int, int] | None:
+    first = next((batch.sequence for batch in forward if batch.is_numbered), None)
+    last = next((batch.sequence for batch in backward if batch.is_numbered), None)
+    return None if first is None or last is None else (first, last)

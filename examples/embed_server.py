@@ -13,7 +13,8 @@ from tickstorm.clock import system_clock
 from tickstorm.credentials import SharedCredentials
 from tickstorm.factory import TickstormFactory
 from tickstorm.fanout import FanOut
-from tickstorm.hub import Hub
+from tickstorm.history import HistoryLimits
+from tickstorm.hub import Hub, HubLimits
 from tickstorm.outlet import Outlet
 from tickstorm.ticks import Tick
 
@@ -21,7 +22,8 @@ from tickstorm.ticks import Tick
 async def main(reactor: Any, endpoint: str = "tcp:8080:interface=127.0.0.1") -> None:
     """Serve ten ticks a second."""
     clock = system_clock(reactor)
-    hub: Hub[Outlet] = Hub(uuid4().hex, clock.wall_ns)
+    limits = HubLimits(history=HistoryLimits())  # who comes back gets what it missed
+    hub: Hub[Outlet] = Hub(uuid4().hex, clock.wall_ns, limits)
     credentials = SharedCredentials(environ["STREAM_USER"], environ["STREAM_PASS"])
     port = await serverFromString(reactor, endpoint).listen(
         TickstormFactory(FanOut(hub, clock), credentials, clock)

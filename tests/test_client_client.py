@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IStreamClientEndpoint, ITransport
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport, IOPump
 from zope.interface import implementer, implementer_only
 
@@ -38,7 +39,8 @@ from tickstorm.errors import (
 from tickstorm.factory import TickstormFactory
 from tickstorm.fanout import FanOut
 from tickstorm.frames import FrameType
-from tickstorm.hub import Hub
+from tickstorm.history import HistoryLimits
+from tickstorm.hub import Hub, HubLimits
 from tickstorm.messages import (
     Heartbeat,
     Subscription,
@@ -480,10 +482,10 @@ class Soon(Random):
 class RealServer:
     """A hub and a factory, and a client of it, on one clock."""
 
-    def __init__(self, password="secret", **request):
+    def __init__(self, password="secret", slots=1, **request):
         self.clock = Clock()
         times = simulated_clock(self.clock)
-        self.hub = Hub("e1", times.wall_ns)
+        self.hub = Hub("e1", times.wall_ns, HubLimits(history=HistoryLimits()), slots)
         self.factory = self._start(times)
         self.endpoint = PumpedEndpoint(self.factory, self.clock)
         self.events, self.batches = [], []
@@ -518,6 +520,11 @@ class RealServer:
         self.endpoint.pump.flush()
         self.factory = self.endpoint.server = self._start(simulated_clock(self.clock))
 
+    def lose(self):
+        """Cut the connection, with all that is on its way."""
+        for protocol in (self.endpoint.pump.client, self.endpoint.pump.server):
+            protocol.connectionLost(Failure(ConnectionDone("bye")))
+
     def advance(self, *seconds):
         for step in seconds:
             self.clock.advance(step)
@@ -550,6 +557,41 @@ class TestAgainstTheServer:
         real.advance(*[1.0] * 200)
         assert len(real.batches) == 3
         assert [type(event) for event in real.events] == [Authenticated, Subscribed]
+
+    @pytest.mark.parametrize("slots", [1, 200])
+    @pytest.mark.parametrize(
+        "request_",
+        [{}, {"mode": Mode.TICK, "symbols": ["EUR*"]}, {"interval": 0.25}],
+        ids=["SECOND", "TICK", "250ms"],
+    )
+    def test_over_lost_connections_each_batch_comes_once_and_in_order(self, request_, slots):
+        real = RealServer(slots=slots, **request_)
+        for number in range(1, 601):
+            if number % 130 == 90:
+                real.lose()
+            real.hub.publish([Tick("EURUSD", float(number))])
+            real.clock.advance(0.1)
+            if real.endpoint.pump.client.transport is not None:
+                real.endpoint.pump.flush()
+        numbers = [batch.sequence for batch in real.batches]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        prices = [tick.price for batch in real.batches for tick in batch.ticks]
+        assert prices == sorted(set(prices))
+        assert {type(event) for event in real.events} == {Authenticated, Subscribed, Disconnected}
+        assert [e.recovered for e in real.events if isinstance(e, Subscribed)] == [None] + 4 * [
+            True
+        ]
+
+    def test_a_change_of_mind(self):
+        real = RealServer(symbols=["ACME"])
+        real.advance(1.0)
+        changed = Deferred.fromCoroutine(real.client.change(mode=Mode.TICK, symbols=["EUR*"]))
+        real.endpoint.pump.flush()
+        assert result(changed) is None
+        real.hub.publish([Tick("ACME", 1.0), Tick("EURUSD", 2.0)])
+        real.advance(0.005)
+        assert [tick.symbol for tick in real.batches[-1].ticks] == ["EURUSD"]
+        assert real.events[-1].symbols == {"EUR*"}
 
     def test_a_wrong_password(self):
         real = RealServer(password="wrong")

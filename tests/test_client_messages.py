@@ -105,6 +105,11 @@ def test_a_subscription_with_nothing_is_that_of_plain_version_1():
     assert asked(Subscription(Mode.SECOND)) == pb.SubscribeRequest(mode=pb.SUBSCRIPTION_MODE_SECOND)
 
 
+@pytest.mark.parametrize("overload", [None, *Overload])
+def test_each_policy(overload):
+    assert asked(Subscription(Mode.SECOND, overload=overload)).overload == (overload or 0)
+
+
 def test_unsubscription():
     assert payload_of(unsubscription_frame(), FrameType.UNSUBSCRIBE) == b""
 

@@ -2,7 +2,8 @@
 
 import pytest
 from conversation import PASSWORD, TICK, USER, Server
-from test_client_client import PumpedEndpoint, ScriptedEndpoint, result
+from scripted import ScriptedEndpoint, result
+from test_client_client import PumpedEndpoint
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 

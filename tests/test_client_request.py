@@ -65,6 +65,7 @@ def test_intervals_are_whole_milliseconds(interval, interval_ms):
         ({"interval": float("nan")}, ValueError, "interval nan is not"),
         ({"interval": 0.0105}, ValueError, "interval 0.0105 is not in whole milliseconds"),
         ({"interval": 1, "mode": Mode.TICK}, ValueError, "interval is of bars, and TICK has none"),
+        ({"mode": Mode.INTERVAL}, ValueError, "interval is missing"),
         ({"start_time_ms": -1}, ValueError, "start_time_ms -1 is not 0 to"),
         ({"start_time_ms": 2**63}, ValueError, "start_time_ms 9223372036854775808 is not 0 to"),
         (

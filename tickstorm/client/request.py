@@ -4,14 +4,23 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import tickstorm
-from tickstorm.messages import MAX_SYMBOLS, Login, Mode, Overload, Position, Subscription
+from tickstorm.messages import (
+    MAX_EPOCH,
+    MAX_INTERVAL_MS,
+    MAX_SYMBOLS,
+    MIN_INTERVAL_MS,
+    Login,
+    Mode,
+    Overload,
+    Position,
+    Subscription,
+)
+from tickstorm.sequences import SEQUENCE_MODULUS
 from tickstorm.symbols import SymbolSet
 from tickstorm.ticks import MAX_WHOLE
 
-MIN_INTERVAL, MAX_INTERVAL = 0.01, 3600.0
+MIN_INTERVAL, MAX_INTERVAL = MIN_INTERVAL_MS / 1000, MAX_INTERVAL_MS / 1000
 """Seconds that a bar may be of."""
-MAX_EPOCH = 64
-"""Characters of an epoch that a server takes back."""
 
 
 class Request(NamedTuple):
@@ -75,7 +84,7 @@ def make_request(
         make_subscription(mode, symbols, interval)._replace(
             snapshot=snapshot,
             start_time_ms=start_time_ms,
-            overload=Overload.DISCONNECT if overload is None else overload,
+            overload=overload,
             resume=resume_from,
         ),
         resume,
@@ -90,8 +99,10 @@ def make_subscription(
     Raises:
         TypeError: `symbols` is one string.
         ValueError: `symbols` is empty or too many, or one of them is no symbol; or the interval is
-            none, or goes with TICK.
+            none, or goes with TICK, or is missing.
     """
+    if mode is Mode.INTERVAL and interval is None:
+        raise ValueError("interval is missing: INTERVAL leaves it to that")
     return Subscription(
         mode, _wanted(symbols), interval_ms=0 if interval is None else _milliseconds(interval, mode)
     )
@@ -130,5 +141,5 @@ def _milliseconds(interval: float, mode: Mode) -> int:
 def _check_position(position: Position) -> None:
     if not 1 <= len(position.epoch) <= MAX_EPOCH:
         raise ValueError(f"resume_from has an epoch that is not 1 to {MAX_EPOCH} characters")
-    if not 0 <= position.sequence < 2**32:
+    if not 0 <= position.sequence < SEQUENCE_MODULUS:
         raise ValueError(f"resume_from has the sequence {position.sequence}, not 0 to 2^32 - 1")

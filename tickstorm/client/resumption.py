@@ -8,9 +8,8 @@ from enum import Enum, auto, unique
 
 from tickstorm.client.batch import Batch
 from tickstorm.client.events import Subscribed
-from tickstorm.client.request import MAX_EPOCH
 from tickstorm.client.sequence import SequenceTracker
-from tickstorm.messages import Position, Subscription
+from tickstorm.messages import MAX_EPOCH, Position, Subscription
 
 
 @unique

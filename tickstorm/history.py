@@ -6,7 +6,7 @@ beyond a bound, the oldest goes first; so what is kept of a stream is the end of
 
 from collections import OrderedDict, deque
 from collections.abc import Sequence
-from itertools import count, dropwhile
+from itertools import count, dropwhile, takewhile
 from typing import NamedTuple
 
 from tickstorm.sequences import later, steps
@@ -22,7 +22,7 @@ class HistoryLimits(NamedTuple):
         seconds: no batch for longer, nor a stream that nobody listens to; 0 keeps nothing.
         stream_bytes: of one stream.
         total_bytes: of all together.
-        idle_streams: how many are kept at most that nobody listens to.
+        idle_streams: how many of one period are kept at most that nobody listens to.
     """
 
     seconds: float = 60.0
@@ -75,7 +75,7 @@ class Ring:
     def __init__(self, next_sequence: int, now_ms: int) -> None:
         self._entries: deque[_Entry] = deque()
         self._first_sequence = next_sequence
-        self._since_ms = now_ms
+        self._since_ms = now_ms + 1  # in this millisecond there may have been others before
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -96,7 +96,7 @@ class Ring:
         entry = self._entries.popleft()
         self.bytes -= entry.cost
         self._first_sequence = later(entry.sequence)
-        self._since_ms = entry.timestamp_ms + 1
+        self._since_ms = max(self._since_ms, entry.timestamp_ms + 1)
         return entry
 
     def after(self, sequence: int, next_sequence: int) -> Replay | None:
@@ -110,10 +110,15 @@ class Ring:
         missed = steps(first, next_sequence)
         if missed > steps(self._first_sequence, next_sequence):
             return None
-        entries = dropwhile(
-            lambda entry: steps(entry.sequence, next_sequence) > missed, self._entries
-        )
-        return Replay(first, [entry.frame for entry in entries], True)
+        # From the end, so that it costs what was missed, and not what is here.
+        frames = [
+            entry.frame
+            for entry in takewhile(
+                lambda entry: steps(entry.sequence, next_sequence) <= missed,
+                reversed(self._entries),
+            )
+        ]
+        return Replay(first, frames[::-1], True)
 
     def since(self, start_ms: int, next_sequence: int) -> Replay:
         """Return what is here of the batches of a time and after it.

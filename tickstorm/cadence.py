@@ -193,7 +193,9 @@ class TickCadence(Generic[S]):
 
     def _is_wanted(self, symbol: str) -> bool:
         marked = self.streams.marked
-        return bool(marked(None) or marked(symbol) or (marked(_BEGINNING) and self._begun(symbol)))
+        if marked(None) or marked(symbol):
+            return True
+        return bool(marked(_BEGINNING)) and any(map(marked, _beginnings(symbol)))
 
     def _wanting(self, symbol: str) -> list[Stream[S]]:
         wanting = [*self.streams.marked(None), *self.streams.marked(symbol)]

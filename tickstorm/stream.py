@@ -239,6 +239,11 @@ class StreamTable(Generic[S]):
                 return
             self._end_idle(stream)
 
+    def end_idle(self) -> None:
+        """Forget the streams that nobody listens to."""
+        for stream in list(self._idle_since_ms):
+            self._end_idle(stream)
+
     def _begin(self, key: StreamKey, first_sequence: int, epoch: str, now_ms: int) -> Stream[S]:
         history = self._around.history
         ring = Ring(first_sequence, now_ms) if history.limits.seconds else None

@@ -54,6 +54,10 @@ def subscribe(mode=TICK, *symbols, **fields):
     return encode_frame(FrameType.SUBSCRIBE, request.SerializeToString())
 
 
+def unsubscribe():
+    return encode_frame(FrameType.UNSUBSCRIBE, b"")
+
+
 def publish(*prices, symbol="EURUSD", request_id=0, **fields):
     ticks = [pb.Tick(symbol=symbol, price=price, volume=1.0, **fields) for price in prices]
     request = pb.PublishRequest(ticks=ticks, request_id=request_id)

@@ -121,6 +121,13 @@ def test_one_that_is_listened_to_again_is_not_ended_by_those_that_are_left_later
     assert [sorted(stream.key.symbols) for stream in feed.hub.streams[1000]] == [["A"], ["D"]]
 
 
+def test_the_one_left_first_is_not_one_that_somebody_came_back_to():
+    feed = Feed((HubLimits(history=AMPLE._replace(idle_streams=2)),))
+    for symbol in "ABAC":
+        feed.join(Mode.SECOND, symbol).leave()
+    assert [sorted(stream.key.symbols) for stream in feed.hub.streams[1000]] == [["A"], ["C"]]
+
+
 def test_one_that_is_forgotten_takes_what_is_kept_of_it_along():
     feed = Feed((HubLimits(history=AMPLE._replace(idle_streams=1)),))
     for symbol in "AB":

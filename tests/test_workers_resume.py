@@ -24,8 +24,8 @@ KEEPS = HubLimits(history=AMPLE)
 class Pool:
     """A parent that keeps what was sent, and its workers: each has every so manieth moment."""
 
-    def __init__(self, workers=2, slots=1):
-        self.parent = Parent(slots=slots, limits=KEEPS)
+    def __init__(self, workers=2, slots=1, batch_window=0.0):
+        self.parent = Parent(slots, batch_window, KEEPS)
         step = workers if slots > 1 else 1
         self.workers = [
             Worker(self.parent, range(number % slots, slots, step)) for number in range(workers)
@@ -276,7 +276,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.pool = Pool(workers=3, slots=2)
+        self.pool = Pool(workers=3, slots=2, batch_window=0.25)
         self.clients = []
         self.price = 0.0
 
@@ -325,7 +325,7 @@ class AnyOrder(RuleBasedStateMachine):
                 client.lose(self.pool.workers[at])
 
     def teardown(self):
-        self.pool.pump()
+        self.pool.advance(0.5)
         for client in self.clients:
             if not client.here:
                 client.come()

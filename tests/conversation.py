@@ -153,13 +153,14 @@ class Server:
         batch_window=0.005,
         publishers=(),
         publish_rate=RATE,
+        epoch="epoch-1",
         **options,
     ):
         self.reactor = MemoryReactorClock()
         self.reactor.rightNow = start
         self.wall_offset_ns = 0
         self.clock = Clock(self.reactor, self.reactor.seconds, self._wall_ns)
-        self.hub = Hub("epoch-1", self.clock.wall_ns, *hub_limits, slots=slots)
+        self.hub = Hub(epoch, self.clock.wall_ns, *hub_limits, slots=slots)
         rights = rights_by_user(map(read_right, publishers))
         intake = Intake(self.hub.publish, rights, publish_rate)
         self.factory = TickstormFactory(

@@ -1,5 +1,7 @@
 """Sets that name symbols by how they begin: they find what comes later, each symbol once."""
 
+import sys
+
 import pytest
 from conversation import subscribe
 from hypothesis import given, settings
@@ -105,6 +107,38 @@ def test_ten_thousand_different_sets_are_a_join_each_and_not_an_encoding_each(mo
         feed.pass_period(mode)
     record = tick_record if mode is Mode.TICK else bar_record
     assert calls == {record: 2, batch_frame: 10_000}
+
+
+def lengths_returned_by(name, function):
+    """How long what functions of this name return is, while another runs."""
+    lengths = []
+
+    def profile(frame, event, returned):
+        if event == "return" and frame.f_code.co_name == name:
+            lengths.append(len(returned))
+
+    before = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        function()
+    finally:
+        sys.setprofile(before)
+    return lengths
+
+
+@pytest.mark.parametrize("slots", [1, 4])
+def test_a_set_costs_what_it_gets_and_not_what_is_known_of_what_it_means(slots):
+    feed = Feed(hub_limits=(), slots=slots)
+    feed.tick(*(f"S{number}" for number in range(1000)))
+    for number in range(40):
+        feed.join(Mode.SECOND, "S*", f"T{number}")
+    feed.advance(2, step=0.05)
+    feed.tick("S7", "S8")
+    lengths = lengths_returned_by("meant_by", lambda: feed.advance(1, step=0.05))
+    # All that is known once for each moment, to see which bars to make; then each stream's own.
+    known = [length for length in lengths if length > 1000]
+    assert (len(known), len(lengths)) == (slots, slots + 40)
+    assert sum(lengths) - sum(known) <= 40 * 3
 
 
 def test_a_tick_that_no_beginning_wants_is_not_collected():

@@ -55,6 +55,10 @@ def subscribe(mode=TICK, *symbols, **fields):
     return encode_frame(FrameType.SUBSCRIBE, request.SerializeToString())
 
 
+def unsubscribe():
+    return encode_frame(FrameType.UNSUBSCRIBE, b"")
+
+
 def publish(*prices, symbol="EURUSD", request_id=0, after=0, **fields):
     ticks = [pb.Tick(symbol=symbol, price=price, volume=1.0, **fields) for price in prices]
     request = pb.PublishRequest(ticks=ticks, request_id=request_id, after_request_id=after)
@@ -150,13 +154,14 @@ class Server:
         batch_window=0.005,
         publishers=(),
         publish_rate=RATE,
+        epoch="epoch-1",
         **options,
     ):
         self.reactor = MemoryReactorClock()
         self.reactor.rightNow = start
         self.wall_offset_ns = 0
         self.clock = Clock(self.reactor, self.reactor.seconds, self._wall_ns)
-        self.hub = Hub("epoch-1", self.clock.wall_ns, *hub_limits, slots=slots)
+        self.hub = Hub(epoch, self.clock.wall_ns, *hub_limits, slots=slots)
         rights = rights_by_user(map(read_right, publishers))
         self.intake = Intake(self.hub.publish, rights, publish_rate)
         self.factory = TickstormFactory(

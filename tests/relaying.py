@@ -10,7 +10,7 @@ from twisted.internet.testing import MemoryReactorClock
 from tickstorm.clock import simulated_clock
 from tickstorm.fanout import FanOut
 from tickstorm.frames import MAX_PAYLOAD_BYTES
-from tickstorm.hub import Hub
+from tickstorm.hub import Hub, HubLimits
 from tickstorm.messages import Mode, Subscription
 from tickstorm.ticks import Tick
 from tickstorm.workers.link import Join, Leave, LinkDecoder, control
@@ -129,11 +129,11 @@ class Worker:
 class Parent:
     """A hub on simulated time, and what it sent of each stream."""
 
-    def __init__(self, slots=1, batch_window=0.0):
+    def __init__(self, slots=1, batch_window=0.0, limits=HubLimits()):
         self.reactor = MemoryReactorClock()
         self.reactor.rightNow = START
         self.clock = simulated_clock(self.reactor)
-        self.hub = Hub("epoch-1", self.clock.wall_ns, slots=slots)
+        self.hub = Hub("epoch-1", self.clock.wall_ns, limits, slots)
         self.relay = Relay(self.clock)
         self.fanout = FanOut(self.hub, self.clock, batch_window, send=self._send)
         self.fanout.start()

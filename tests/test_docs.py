@@ -173,8 +173,8 @@ def test_every_field_is_in_the_table(kind):
 def test_every_key_of_the_ack_is_in_the_table():
     server = Server()
     client = server.connect()
-    client.send(auth(), subscribe())
-    _, ack = client.read()
+    client.send(auth(), subscribe(resume_epoch="epoch-0"))
+    _, ack, _ = client.read()
     text = PROTOCOL.partition("### AckResponse")[2].partition("\n\n")[2].partition("\n\n")[2]
     assert {row[0] for row in rows(f"\n{text}", "")} == set(ack.metadata)
 
@@ -191,8 +191,8 @@ def shown_bytes():
 
 def test_the_bytes_of_the_conversation():
     shown = shown_bytes()
-    server = Server(SharedCredentials("demo", "demo-password"), start=1_790_000_000.25)
-    server.hub.epoch = "f00dfeed0001"
+    credentials = SharedCredentials("demo", "demo-password")
+    server = Server(credentials, start=1_790_000_000.25, epoch="f00dfeed0001")
     server.hub.publish([Tick("ACME", 101.5, 300.0, bid=101.4, ask=101.6)])
     client = Client(server.factory)
 

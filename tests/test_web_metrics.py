@@ -13,6 +13,7 @@ from conversation import (
     publish,
     subscribe,
 )
+from listening import KEEPS
 from prometheus_client import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -194,6 +195,30 @@ def test_who_is_warned_is_told():
     samples = observed.samples()
     assert samples["tickstorm_warned_connections",] == 1
     assert samples["tickstorm_slow_warnings_total",] == 1
+
+
+def test_what_is_kept_is_told_and_a_stream_that_is_only_kept_is_not_listened_to():
+    observed = Observed(hub_limits=KEEPS)
+    server = observed.server
+    clients = [server.subscribed(0, interval_ms=100), server.subscribed(0, interval_ms=200)]
+    clients.append(server.subscribed())
+    clients[0].vanish()
+    server.publish(1.5)
+    server.advance(0.2, step=0.1)
+    clients[2].vanish()
+    told = {key: value for key, value in observed.nonzero().items() if "_history_" in key}
+    history = server.hub.history
+    assert told == {
+        "tickstorm_history_batches": 4,
+        "tickstorm_history_bytes": history.bytes,
+    }
+    streams = {key: value for key, value in observed.samples().items() if "_streams" in key[0]}
+    assert streams == {
+        ("tickstorm_streams", "INTERVAL"): 1,
+        ("tickstorm_streams", "SECOND"): 0,
+        ("tickstorm_streams", "MINUTE"): 0,
+        ("tickstorm_streams", "TICK"): 0,
+    }
 
 
 def test_latencies_are_told_by_bucket():

@@ -1,5 +1,7 @@
 """A worker's joins: one answer for all who want the same, and only so many snapshots at once."""
 
+from itertools import count
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -20,7 +22,7 @@ class Asking:
 
     def __init__(self):
         self.asked = []
-        self.joins = Joins(self.asked.append)
+        self.joins = Joins(self.asked.append, count(100))
 
     def join(self, subscription, slot=0):
         """A subscriber that wants something, and its Deferred."""

@@ -67,12 +67,15 @@ ROW = {
     "peer": "2001:db8:1234:5678:9abc:def0:1234:5678",
     "user": "u" * 64,
     "certificate": "c" * 64,
-    "mode": "SECOND",
+    "mode": "INTERVAL",
+    "interval_ms": 3_600_000,
     "symbols": [f"SYMBOL-{number:09}" for number in range(100)],
+    "overload": "DROP_OLDEST",
     "age_s": 1234567.891,
     "bytes_sent": 2**40,
     "pending_bytes": 2**22,
     "congested": True,
+    "warned": True,
 }
 MESSAGES = [
     Ready(),

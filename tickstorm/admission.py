@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from math import ceil
 from typing import NamedTuple
 
-from tickstorm.errors import RateLimited
+from tickstorm.errors import NotPermitted, Overloaded, ProtocolError, RateLimited, ShuttingDown
 
 Network = IPv4Network | IPv6Network
 
@@ -23,6 +23,19 @@ class Rejection(Enum):
     TOO_MANY = "too_many"
     TOO_MANY_FROM_ADDRESS = "too_many_from_address"
     SHUTTING_DOWN = "shutting_down"
+
+    @property
+    def error(self) -> ProtocolError:
+        """What the client is told."""
+        match self:
+            case Rejection.BLOCKED | Rejection.NOT_ALLOWED:
+                return NotPermitted("this address may not connect")
+            case Rejection.TOO_MANY:
+                return Overloaded("the server has as many connections as it takes")
+            case Rejection.TOO_MANY_FROM_ADDRESS:
+                return RateLimited("too many connections from this address")
+            case Rejection.SHUTTING_DOWN:
+                return ShuttingDown("the server is stopping")
 
 
 class AdmissionLimits(NamedTuple):

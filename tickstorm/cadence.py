@@ -3,13 +3,14 @@
 A cadence serialises each bar or tick once, then joins for each stream what its symbols want.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Generic, NamedTuple
 
-from tickstorm.bars import BarTable, SlidingBars
-from tickstorm.messages import bar_record, mode_of, tick_record
+from tickstorm.bars import Bar, BarTable, SlidingBars
+from tickstorm.messages import Mode, bar_record, mode_of, tick_record
 from tickstorm.stream import S, Stream, StreamKey, StreamTable, Surroundings
+from tickstorm.symbols import KnownSymbols
 from tickstorm.ticks import Tick
 
 WallClock = Callable[[], int]
@@ -68,6 +69,7 @@ class BarCadence(Generic[S]):
         self.slot_ms = period_ms // slots
         self.streams: StreamTable[S] = StreamTable(around, lambda key: (key.slot,))
         self._mode = mode_of(period_ms)
+        self._known = around.known
         self._epochs = [around.epoch]
         if slots > 1:
             self._epochs = [f"{around.epoch}-{slot}" for slot in range(slots)]
@@ -111,14 +113,22 @@ class BarCadence(Generic[S]):
         self._enter(end)
         streams = tuple(self.streams.marked(self._slot))
         self._bars.end(end)
-        bars = self._bars.bars(_wanted_by(streams))
-        records = {symbol: bar_record(bar, self._mode) for symbol, bar in bars.items()}
+        records = _Records(self._bars.bars(self._wanted_by(streams)), self._mode)
         for stream in streams:
             stream.catch_up(self._round)
-            wanted = _wanted(records, stream.symbols)
-            frames = stream.batches(wanted, end * self.slot_ms, self._wall_ns())
+            frames = stream.batches(records.of(stream), end * self.slot_ms, self._wall_ns())
             self._round_batches = max(self._round_batches, len(frames))
             yield Emission(stream, frames)
+
+    def _wanted_by(self, streams: Iterable[Stream[S]]) -> Collection[str] | None:
+        wanted: set[str] = set()
+        beginnings = False
+        for stream in streams:
+            if stream.patterns is None:
+                return None
+            wanted.update(stream.patterns)
+            beginnings |= stream.has_beginnings
+        return frozenset(self._known.meant_by(wanted)) if beginnings else wanted
 
     def _enter(self, end: int) -> None:
         period, slot = divmod(end, self.slots)
@@ -193,7 +203,9 @@ class TickCadence(Generic[S]):
 
     def _is_wanted(self, symbol: str) -> bool:
         marked = self.streams.marked
-        return bool(marked(None) or marked(symbol) or (marked(_BEGINNING) and self._begun(symbol)))
+        if marked(None) or marked(symbol):
+            return True
+        return bool(marked(_BEGINNING)) and any(map(marked, _beginnings(symbol)))
 
     def _wanting(self, symbol: str) -> list[Stream[S]]:
         wanting = [*self.streams.marked(None), *self.streams.marked(symbol)]
@@ -221,16 +233,24 @@ def _beginnings(symbol: str) -> tuple[str, ...]:
     return tuple(f"{symbol[:length]}*" for length in range(1, len(symbol) + 1))
 
 
-def _wanted_by(streams: Iterable[Stream[S]]) -> set[str] | None:
-    wanted: set[str] = set()
-    for stream in streams:
-        if stream.symbols is None:
-            return None
-        wanted.update(stream.symbols)
-    return wanted
+class _Records:
+    # The bars of a period, each serialised once. What a stream costs is what it gets, and not what
+    # is known of the symbols that its beginnings mean.
 
+    __slots__ = ("_by_symbol", "_symbols")
 
-def _wanted(records: dict[str, bytes], symbols: Sequence[str] | None) -> Sequence[bytes]:
-    if symbols is None:
-        return tuple(records.values())
-    return [records[symbol] for symbol in symbols if symbol in records]
+    def __init__(self, bars: Mapping[str, Bar], mode: Mode) -> None:
+        self._by_symbol = {symbol: bar_record(bar, mode) for symbol, bar in bars.items()}
+        self._symbols: KnownSymbols | None = None
+
+    def of(self, stream: Stream[S]) -> Sequence[bytes]:
+        by_symbol = self._by_symbol
+        if stream.patterns is None:
+            return tuple(by_symbol.values())
+        wanted = self._meant_by(stream) if stream.has_beginnings else stream.patterns
+        return [by_symbol[symbol] for symbol in wanted if symbol in by_symbol]
+
+    def _meant_by(self, stream: Stream[S]) -> Iterable[str]:
+        if self._symbols is None:
+            self._symbols = KnownSymbols(self._by_symbol)
+        return stream.symbols_among(self._symbols) or ()

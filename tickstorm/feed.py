@@ -13,6 +13,7 @@ from tickstorm.hub import Backfill
 from tickstorm.messages import Subscription
 from tickstorm.publishing import Accepted, Publication
 from tickstorm.stream import Stream, StreamTable
+from tickstorm.ticks import MAX_METADATA_VALUE
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -33,6 +34,26 @@ class Joined(NamedTuple):
     subscription: Subscription
     stream: Stream[Outlet]
     backfill: Backfill
+
+    def terms(self) -> dict[str, str]:
+        """Return what an ACK says of it."""
+        backfill = self.backfill
+        terms = {"epoch": self.stream.epoch, "next_sequence": str(backfill.next_sequence)}
+        if backfill.recovered is not None:
+            terms["recovered"] = "true" if backfill.recovered else "false"
+        return terms | _named(self.subscription.symbols)
+
+
+def _named(symbols: frozenset[str] | None) -> dict[str, str]:
+    """Return the symbols in entries that are no longer than one may be."""
+    entries: list[str] = []
+    for symbol in sorted(symbols or "*"):
+        if entries and len(entries[-1]) + len(symbol) < MAX_METADATA_VALUE:
+            entries[-1] += f",{symbol}"
+        else:
+            entries.append(symbol)
+    keys = ("symbols", *(f"symbols_{number}" for number in range(2, len(entries) + 1)))
+    return dict(zip(keys, entries, strict=True))
 
 
 class Feed(Protocol):

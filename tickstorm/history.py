@@ -6,7 +6,8 @@ beyond a bound, the oldest goes first; so what is kept of a stream is the end of
 
 from collections import OrderedDict, deque
 from collections.abc import Sequence
-from itertools import count, dropwhile
+from itertools import count, dropwhile, takewhile
+from math import ceil
 from typing import NamedTuple
 
 from tickstorm.sequences import later, steps
@@ -22,13 +23,18 @@ class HistoryLimits(NamedTuple):
         seconds: no batch for longer, nor a stream that nobody listens to; 0 keeps nothing.
         stream_bytes: of one stream.
         total_bytes: of all together.
-        idle_streams: how many are kept at most that nobody listens to.
+        idle_streams: how many of one period are kept at most that nobody listens to; of a period
+            shorter than a second, so many batches a second.
     """
 
     seconds: float = 60.0
     stream_bytes: int = 4 * 1024 * 1024
     total_bytes: int = 64 * 1024 * 1024
     idle_streams: int = 1000
+
+    def idle_streams_of(self, period_ms: int) -> int:
+        """Return how many streams of a period are kept that nobody listens to; 0 is TICK."""
+        return ceil(self.idle_streams * min(period_ms or 1000, 1000) / 1000)
 
 
 NO_HISTORY = HistoryLimits(0.0, 0, 0, 0)
@@ -75,7 +81,7 @@ class Ring:
     def __init__(self, next_sequence: int, now_ms: int) -> None:
         self._entries: deque[_Entry] = deque()
         self._first_sequence = next_sequence
-        self._since_ms = now_ms
+        self._since_ms = now_ms + 1  # in this millisecond there may have been others before
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -96,7 +102,7 @@ class Ring:
         entry = self._entries.popleft()
         self.bytes -= entry.cost
         self._first_sequence = later(entry.sequence)
-        self._since_ms = entry.timestamp_ms + 1
+        self._since_ms = max(self._since_ms, entry.timestamp_ms + 1)
         return entry
 
     def after(self, sequence: int, next_sequence: int) -> Replay | None:
@@ -110,10 +116,15 @@ class Ring:
         missed = steps(first, next_sequence)
         if missed > steps(self._first_sequence, next_sequence):
             return None
-        entries = dropwhile(
-            lambda entry: steps(entry.sequence, next_sequence) > missed, self._entries
-        )
-        return Replay(first, [entry.frame for entry in entries], True)
+        # From the end, so that it costs what was missed, and not what is here.
+        frames = [
+            entry.frame
+            for entry in takewhile(
+                lambda entry: steps(entry.sequence, next_sequence) <= missed,
+                reversed(self._entries),
+            )
+        ]
+        return Replay(first, frames[::-1], True)
 
     def since(self, start_ms: int, next_sequence: int) -> Replay:
         """Return what is here of the batches of a time and after it.

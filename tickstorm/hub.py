@@ -34,6 +34,7 @@ class HubLimits(NamedTuple):
         max_symbols: a tick of one more symbol is refused.
         max_payload_bytes: of a DATA_BATCH; at least MIN_PAYLOAD_BYTES.
         max_intervals: of subscribers, beside SECOND and MINUTE: each tick goes into a bar of each.
+            One that is only kept, as nobody listens to it any more, makes room for another.
         history: what is kept of what was sent.
     """
 
@@ -215,9 +216,8 @@ class Hub(Generic[S]):
         ]
 
     def _begin(self, period_ms: int) -> BarCadence[S]:
-        own = len(self.bars) - len(_NAMED)
-        if period_ms not in _NAMED and own >= self._limits.max_intervals:
-            raise TooManyIntervals(f"there are {own} intervals beside SECOND and MINUTE already")
+        if period_ms not in _NAMED:
+            self._make_room()
         cadence: BarCadence[S] = BarCadence(
             period_ms,
             slots_of(period_ms, self.slots),
@@ -227,6 +227,18 @@ class Hub(Generic[S]):
         )
         self.bars[period_ms] = cadence
         return cadence
+
+    def _make_room(self) -> None:
+        own = [period_ms for period_ms in self.bars if period_ms not in _NAMED]
+        if len(own) < self._limits.max_intervals:
+            return
+        for period_ms in own:
+            streams = self.bars[period_ms].streams
+            if not any(stream.subscribers for stream in streams):
+                streams.end_idle()
+                self._end_if_unused(period_ms)
+                return
+        raise TooManyIntervals(f"there are {len(own)} intervals beside SECOND and MINUTE already")
 
     def _end_if_unused(self, period_ms: int) -> None:
         cadence = self.bars.get(period_ms)

@@ -99,6 +99,7 @@ def _row(connection: Connection, congestion: Congestion, now: float) -> Row:
         "user": user.name if user is not None else None,
         "certificate": connection.certificate_name,
         "mode": subscription.mode.name if subscription is not None else None,
+        "interval_ms": subscription.period_ms or None if subscription is not None else None,
         "symbols": sorted(symbols) if symbols is not None else None,
         "overload": subscription.policy.name if subscription is not None else None,
         "age_s": round(now - connection.opened_at, 3),

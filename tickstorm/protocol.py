@@ -18,14 +18,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from tickstorm.admission import Rejection
 from tickstorm.credentials import Peer, User
 from tickstorm.errors import (
     InternalError,
-    NotPermitted,
-    Overloaded,
     ProtocolError,
-    RateLimited,
     ShuttingDown,
     SlowConsumer,
 )
@@ -45,7 +41,6 @@ from tickstorm.session import (
     Unsubscribed,
 )
 from tickstorm.stream import Stream
-from tickstorm.ticks import MAX_METADATA_VALUE
 from tickstorm.transports import (
     PROXIED,
     awaits_proxy,
@@ -70,35 +65,6 @@ MAX_TURNED_AWAY = 64
 
 Each holds an open file until its client has taken that, and those are what the server is short of.
 """
-
-_REJECTIONS: dict[Rejection, ProtocolError] = {
-    Rejection.BLOCKED: NotPermitted("this address may not connect"),
-    Rejection.NOT_ALLOWED: NotPermitted("this address may not connect"),
-    Rejection.TOO_MANY: Overloaded("the server has as many connections as it takes"),
-    Rejection.TOO_MANY_FROM_ADDRESS: RateLimited("too many connections from this address"),
-    Rejection.SHUTTING_DOWN: ShuttingDown("the server is stopping"),
-}
-
-
-def _terms(joined: Joined) -> dict[str, str]:
-    """Return what an ACK says of the subscription that it is for."""
-    backfill = joined.backfill
-    terms = {"epoch": joined.stream.epoch, "next_sequence": str(backfill.next_sequence)}
-    if backfill.recovered is not None:
-        terms["recovered"] = "true" if backfill.recovered else "false"
-    return terms | _named(joined.subscription.symbols)
-
-
-def _named(symbols: frozenset[str] | None) -> dict[str, str]:
-    """Return the symbols in entries that are no longer than one may be."""
-    entries: list[str] = []
-    for symbol in sorted(symbols or "*"):
-        if entries and len(entries[-1]) + len(symbol) < MAX_METADATA_VALUE:
-            entries[-1] += f",{symbol}"
-        else:
-            entries.append(symbol)
-    keys = ("symbols", *(f"symbols_{number}" for number in range(2, len(entries) + 1)))
-    return dict(zip(keys, entries, strict=True))
 
 
 @implementer(IProtocol, IHandshakeListener)
@@ -392,7 +358,7 @@ class Connection:
         if joined.subscription.resume is not None:
             self._server.metrics.resumes["recovered" if backfill.recovered else "snapshot"] += 1
         self._session.accept_subscription(
-            joined.subscription, _terms(joined), self, self._server.clock.wall_ms()
+            joined.subscription, joined.terms(), self, self._server.clock.wall_ms()
         )
         self._say()
         self._server.feed.send_past(self._outlet, backfill.frames)
@@ -459,7 +425,7 @@ class Connection:
         self._server.metrics.rejections[rejection.value] += 1
         if self._server.turned_away > MAX_TURNED_AWAY:
             return False
-        self.fail(_REJECTIONS[rejection])
+        self.fail(rejection.error)
         return True
 
     def _leave_door(self) -> None:

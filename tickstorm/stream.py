@@ -75,17 +75,22 @@ class Stream(Generic[S]):
         around: what it has in common with others.
         epoch: names the run of its numbers.
         ring: takes its batches, to be kept.
+
+    Attributes:
+        patterns: the key's symbols in order, so that every process makes the same batch of the same
+            ticks; None is all.
+        has_beginnings: whether there are others than names among them.
     """
 
     __slots__ = (
         "_around",
-        "_known",
-        "_symbols",
         "bytes_sent",
         "epoch",
+        "has_beginnings",
         "key",
         "next_round",
         "next_sequence",
+        "patterns",
         "ring",
         "subscribers",
     )
@@ -108,23 +113,20 @@ class Stream(Generic[S]):
         """Of the frames so far: what a subscriber has that was there for all of them."""
         self.subscribers: dict[S, int] = {}
         """With what `bytes_sent` was when each joined."""
+        self.patterns = None if key.symbols is None else tuple(sorted(key.symbols))
+        self.has_beginnings = any(pattern.endswith("*") for pattern in self.patterns or ())
         self._around = around
-        self._known = -1
-        self._symbols: tuple[str, ...] = ()
 
     @property
     def symbols(self) -> tuple[str, ...] | None:
-        """The names of its symbols as far as they are known; None for all.
+        """The names of its symbols, in order, as far as they are known now; None for all."""
+        return self.symbols_among(self._around.known)
 
-        They are in order, so that every process makes the same batch of the same ticks.
-        """
-        if self.key.symbols is None:
-            return None
-        known = self._around.known
-        if len(known) != self._known:
-            self._known = len(known)
-            self._symbols = known.meant_by(self.key.symbols)
-        return self._symbols
+    def symbols_among(self, known: KnownSymbols) -> tuple[str, ...] | None:
+        """Return the names of its symbols, in order, as if only these were known; None for all."""
+        if self.patterns is None or not self.has_beginnings:
+            return self.patterns
+        return known.meant_by(self.patterns)
 
     def join(self, subscriber: S) -> None:
         """Put a subscriber on; nothing happens if it is."""
@@ -228,7 +230,8 @@ class StreamTable(Generic[S]):
             return
         self._idle_since_ms[stream] = now_ms
         self._idle_since_ms.move_to_end(stream)
-        if len(self._idle_since_ms) > self._around.history.limits.idle_streams:
+        most = self._around.history.limits.idle_streams_of(stream.key.period_ms)
+        if len(self._idle_since_ms) > most:
             self._end_idle(next(iter(self._idle_since_ms)))
 
     def expire(self, now_ms: int) -> None:
@@ -237,6 +240,11 @@ class StreamTable(Generic[S]):
         for stream, since_ms in list(self._idle_since_ms.items()):
             if since_ms > last_ms:
                 return
+            self._end_idle(stream)
+
+    def end_idle(self) -> None:
+        """Forget the streams that nobody listens to."""
+        for stream in list(self._idle_since_ms):
             self._end_idle(stream)
 
     def _begin(self, key: StreamKey, first_sequence: int, epoch: str, now_ms: int) -> Stream[S]:

@@ -61,12 +61,16 @@ def _is_covered(pattern: str, patterns: frozenset[str]) -> bool:
 
 
 class KnownSymbols:
-    """The symbols that there are, in order, so that those with one beginning stand together."""
+    """Some symbols, in order, so that those with one beginning stand together.
+
+    Args:
+        names: theirs, each once.
+    """
 
     __slots__ = ("_names",)
 
-    def __init__(self) -> None:
-        self._names: list[str] = []
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self._names = sorted(names)
 
     def __len__(self) -> int:
         return len(self._names)

@@ -6,7 +6,7 @@ it costs nothing, and can be given up at no cost.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import NamedTuple
 
@@ -29,11 +29,11 @@ class Wanted(NamedTuple):
 
     Attributes:
         subscription: without what is no matter to the parent.
-        slot: of the hub's slots.
+        slot: of the hub's slots; None for the worker's next one, if the parent knows no better.
     """
 
     subscription: Subscription
-    slot: int
+    slot: int | None
 
     @property
     def weight(self) -> int:
@@ -43,7 +43,7 @@ class Wanted(NamedTuple):
         return BACKFILLS_UNDER_WAY if self.subscription.symbols is None else 1
 
 
-def wanted(subscription: Subscription, slot: int) -> Wanted:
+def wanted(subscription: Subscription, slot: int | None) -> Wanted:
     """Return what is to be asked for."""
     return Wanted(subscription._replace(metadata=NO_METADATA, overload=None), slot)
 
@@ -76,10 +76,12 @@ class Joins:
 
     Args:
         send: sends a message to the parent.
+        slots: those that the worker's subscribers take in turn.
     """
 
-    def __init__(self, send: Callable[[Join], object]) -> None:
+    def __init__(self, send: Callable[[Join], object], slots: Iterator[int]) -> None:
         self._send = send
+        self._slots = slots
         self._requests = count(1)
         self._shared: dict[Wanted, Waiting] = {}
         self._unasked: OrderedDict[Waiting, None] = OrderedDict()
@@ -135,7 +137,8 @@ class Joins:
         request = next(self._requests)
         self._asked[request] = waiting
         self._under_way += waiting.wanted.weight
-        self._send(Join(request, *waiting.wanted))
+        subscription, slot = waiting.wanted
+        self._send(Join(request, subscription, next(self._slots) if slot is None else slot))
 
     def _give_up(self, waiting: Waiting, subscriber: Outlet) -> None:
         del waiting.joins[subscriber]

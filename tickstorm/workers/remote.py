@@ -76,7 +76,7 @@ class RemoteFeed:
         self._slots_of_period = slots_of_period
         self._send = send
         self._broadcast = Broadcast(clock, self.metrics)
-        self._joins = Joins(send)
+        self._joins = Joins(send, self._slots)
         self._publish_requests = count(1)
         self._publishing: dict[int, Deferred[Accepted]] = {}
         self._placements: dict[int, _Placement] = {}
@@ -94,7 +94,7 @@ class RemoteFeed:
     def join(self, subscription: Subscription, subscriber: Outlet) -> Joined | Deferred[Joined]:
         """Put a subscriber on the stream that serves it, once the parent has this worker on it."""
         slot = self._slot(subscription)
-        stream = None if subscription.has_past else self._present(subscription, slot)
+        stream = self._present(subscription, slot)
         if stream is not None:
             stream.join(subscriber)
             return Joined(subscription, stream, Backfill(stream.next_sequence))
@@ -164,16 +164,17 @@ class RemoteFeed:
             else:
                 joined.callback(Joined(subscription, stream, backfill))
 
-    def _slot(self, subscription: Subscription) -> int:
-        # Who resumes gets the slot that it had, which the parent knows.
-        if subscription.mode is Mode.TICK or subscription.resume is not None:
+    def _slot(self, subscription: Subscription) -> int | None:
+        if subscription.mode is Mode.TICK:
             return 0
-        return next(self._slots)
+        # Who resumes gets the slot that it had, if the parent knows it; all who had the same one of
+        # a server that is gone get the same new one, by one answer.
+        return next(self._slots) if subscription.resume is None else None
 
-    def _present(self, subscription: Subscription, slot: int) -> Stream[Outlet] | None:
+    def _present(self, subscription: Subscription, slot: int | None) -> Stream[Outlet] | None:
         period_ms = subscription.period_ms
         streams = self.streams.get(period_ms)
-        if streams is None:
+        if streams is None or slot is None or subscription.has_past:
             return None
         own = slot_of(slot, period_ms, self._slots_of_period)
         return streams.get(StreamKey(subscription.symbols, own, period_ms))

@@ -90,7 +90,8 @@ class Backlog:
 
     Args:
         queue: keeps the frames, by the connection's policy.
-        max_bytes: beyond it the connection is to end, whatever the queue makes of it.
+        max_bytes: beyond it the connection is to end, whatever the queue makes of it; what is of
+            the past is not in that.
         write_deadline: seconds that the socket may take for a piece.
         budget: counts what is queued; `clear` gives back what is left.
         now: in seconds of a monotonic clock.
@@ -141,7 +142,7 @@ class Backlog:
             self._queue.push(frame)
         finally:
             self._recount()
-        if self.bytes > self._max_bytes:
+        if self.bytes - self._past.length > self._max_bytes:
             raise SlowConsumer(f"more than {self._max_bytes} bytes are waiting")
 
     def push_rest(self, rest: bytes) -> None:

@@ -67,7 +67,7 @@ def test_within_the_bound_everything_comes_as_it_is(make):
 @pytest.mark.parametrize("make", KINDS)
 def test_what_is_cleared_is_forgotten(make):
     queue = make()
-    push(queue, SNAPSHOT, *numbered(5, 6))
+    push(queue, *numbered(5, 6))
     queue.clear()
     assert (len(queue), queue.queued_bytes, queue.unsent(), queue.fill) == (0, 0, None, 0.0)
     assert queue.take(100) == b""
@@ -151,16 +151,6 @@ def test_a_loss_over_the_wrap_of_the_numbers():
     push(queue, *(batch(number, ("A", 1.0)) for number in (LAST - 1, LAST, 0, 1)))
     assert queue.unsent() == (LAST - 1, 1)
     assert all_of(queue) == [(LAST - 1, 0, 3, "dropped"), (1, {"A": 1.0})]
-
-
-@pytest.mark.parametrize("make", [newest_batches, newest_of_each])
-def test_a_snapshot_is_kept_and_comes_first(make):
-    queue, _ = make(2, 10 * len(SNAPSHOT))
-    push(queue, SNAPSHOT, *numbered(5, 9))
-    assert queue.queued_bytes > len(SNAPSHOT)
-    snapshot, gap, *_, newest = all_of(queue)
-    assert snapshot == ("snapshot", {"A": 0.5, "B": 0.5})
-    assert (gap[0], newest) == (5, (9, {"A": 9.0}))
 
 
 # CONFLATE.
@@ -278,6 +268,7 @@ def test_a_fifo_knows_how_long_it_is():
     for item in (b"a", b"bb", b"ccc"):
         fifo.append(item)
     assert (len(fifo), fifo.length, list(reversed(fifo))) == (3, 6, [b"ccc", b"bb", b"a"])
+    assert (fifo.first, fifo.last) == (b"a", b"ccc")
     assert (fifo.popleft(), fifo.take(4), fifo.length) == (b"a", [b"bb"], 3)
     fifo.clear()
     assert (list(fifo), fifo.length, fifo.take(9)) == ([], 0, [])

@@ -10,7 +10,8 @@ from math import inf
 from typing import NamedTuple, TypeVar
 
 from tickstorm.errors import SlowConsumer
-from tickstorm.queues import Bound, Fifo, Queue, numbers_of
+from tickstorm.fifo import Fifo
+from tickstorm.queues import Bound, Queue, numbers_of
 
 LEFT_BY_SHEDDING = 0.9
 """What part of a budget may still be used once those with the most have gone."""

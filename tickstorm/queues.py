@@ -5,13 +5,14 @@ before the next batch that comes. Only the batches that a stream emits wait here
 gets of the past is ahead of them, in `tickstorm.overload.Backlog`.
 """
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sized
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol
 
 from tickstorm.batches import Batch, shared_batch
 from tickstorm.conflation import Conflation, NewestTicks
 from tickstorm.errors import SlowConsumer
+from tickstorm.fifo import Fifo
 from tickstorm.messages import Gap, gap_frame
 
 DROPPED = "dropped"
@@ -22,8 +23,6 @@ ACTING = 1.0
 
 Losses = Counter[str]
 """How many ticks were lost, by the reason that the GAP gave."""
-
-_Item = TypeVar("_Item", bound=Sized)
 
 
 class Bound(NamedTuple):
@@ -71,64 +70,6 @@ class Queue(Protocol):
 
     def unsent(self) -> tuple[int, int] | None:
         """Return the numbers of the first and last batch not told of yet; None if there is none."""
-
-
-class Fifo(Generic[_Item]):
-    """Things of some length, oldest first.
-
-    Attributes:
-        length: of all of them together.
-    """
-
-    __slots__ = ("_items", "length")
-
-    def __init__(self) -> None:
-        self._items: deque[_Item] = deque()
-        self.length = 0
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __iter__(self) -> Iterator[_Item]:
-        return iter(self._items)
-
-    def __reversed__(self) -> Iterator[_Item]:
-        return reversed(self._items)
-
-    @property
-    def first(self) -> _Item:
-        """The oldest."""
-        return self._items[0]
-
-    @property
-    def last(self) -> _Item:
-        """The newest."""
-        return self._items[-1]
-
-    def append(self, item: _Item) -> None:
-        """Add the newest."""
-        self._items.append(item)
-        self.length += len(item)
-
-    def popleft(self) -> _Item:
-        """Remove the oldest, and return it."""
-        item = self._items.popleft()
-        self.length -= len(item)
-        return item
-
-    def clear(self) -> None:
-        """Remove all."""
-        self._items.clear()
-        self.length = 0
-
-    def take(self, at_most: int) -> list[_Item]:
-        """Remove the oldest: one if there is any, and more as long as they are no longer."""
-        taken: list[_Item] = []
-        left = at_most
-        while self._items and (not taken or len(self._items[0]) <= left):
-            taken.append(self.popleft())
-            left -= len(taken[-1])
-        return taken
 
 
 class EveryFrame:
@@ -256,13 +197,14 @@ class NewestOfEach:
         losses: counts the ticks that were replaced, when that is told.
     """
 
-    __slots__ = ("_bound", "_conflation", "_losses", "_newest", "_ready")
+    __slots__ = ("_bound", "_conflation", "_gaps", "_losses", "_newest", "_ready")
 
     def __init__(self, bound: Bound, newest: Callable[[], NewestTicks], losses: Losses) -> None:
         self._bound = bound
         self._newest = newest
         self._losses = losses
         self._ready: Fifo[Batch] = Fifo()
+        self._gaps: dict[int, Gap] = {}
         self._conflation: Conflation | None = None
 
     def __len__(self) -> int:
@@ -294,31 +236,44 @@ class NewestOfEach:
             self._ready.clear()
 
     def take(self, at_most_bytes: int) -> bytes:
-        """Give the oldest batches out, behind the GAP if there is one."""
-        gap = None if self._ready else self._end_conflation()
-        return _told(gap, self._losses) + _frames(self._ready.take(at_most_bytes))
+        """Give the oldest batches out, each behind its GAP if there is one."""
+        if not self._ready:
+            self._end_conflation()
+        taken = self._ready.take(at_most_bytes)
+        return b"".join(self._with_gap(batch) for batch in taken)
 
     def clear(self) -> None:
         """Forget everything."""
         self._ready.clear()
+        self._gaps.clear()
         self._conflation = None
 
     def unsent(self) -> tuple[int, int] | None:
         """Return the numbers of the first and last batch that wait, or that ticks wait of."""
-        found = _range(self._ready)
+        found = self._unsent_ready()
         waiting = self._conflation.range if self._conflation is not None else None
         if found is None or waiting is None:
             return found or waiting
         return found[0], waiting[1]
 
-    def _end_conflation(self) -> Gap | None:
-        if not self._conflation:
+    def _unsent_ready(self) -> tuple[int, int] | None:
+        found = _range(self._ready)
+        if found is None:
             return None
-        gap, batches = self._conflation.close()
-        for batch in batches:
+        gap = self._gaps.get(found[0])
+        return found if gap is None else (gap.first_sequence, found[1])
+
+    def _end_conflation(self) -> None:
+        if self._conflation is None:
+            return
+        for gap, batch in self._conflation.close():
             self._ready.append(batch)
+            if gap is not None:
+                self._gaps[batch.sequence] = gap
         self._conflation = Conflation(self._conflation.newest)
-        return gap
+
+    def _with_gap(self, batch: Batch) -> bytes:
+        return _told(self._gaps.pop(batch.sequence, None), self._losses) + batch.frame
 
 
 def _told(gap: Gap | None, losses: Losses) -> bytes:

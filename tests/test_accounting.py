@@ -7,7 +7,6 @@ from conversation import SECOND, TICK, Server, WireClient, auth, heartbeat
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    Bundle,
     RuleBasedStateMachine,
     initialize,
     invariant,
@@ -34,11 +33,12 @@ LIMITS = BacklogLimits(
     lossy_write_deadline=20.0,
 )
 BUDGET = 400_000
+FOLLOWERS = 4
 STEP = 0.25
 """Seconds: both periods are so many of these."""
 
 ENOUGH = HistoryLimits(3600.0, 10**9, 10**9, 1000)
-TOO_LITTLE = HistoryLimits(2.0, 30_000, 60_000, 2)
+TOO_LITTLE = HistoryLimits(2.0, 20_000, 30_000, 1)
 
 KINDS = {0: {"mode": TICK}, 1000: {"mode": SECOND}, 500: {"mode": 0, "interval_ms": 500}}
 """What a subscription says of its period, by that in ms."""
@@ -60,8 +60,8 @@ streams = st.builds(
     st.sampled_from(sorted(KINDS)),
     st.sampled_from(SETS),
 )
-rooms = st.sampled_from([None, 0, 1000])
-"""What the socket of a connection takes from its beginning on."""
+rooms = st.sampled_from([None, 0, 1000])  # in the socket of a connection at its beginning
+anybody = st.integers(0, FOLLOWERS - 1)
 
 
 class Books:
@@ -218,10 +218,16 @@ class Accounting(RuleBasedStateMachine):
     """Everything, with a history that has all that anybody missed."""
 
     history = ENOUGH
-    followers = Bundle("followers")
 
-    @initialize(sequence=st.sampled_from([1, 2**32 - 5]))
-    def begin(self, sequence):
+    @initialize(
+        sequence=st.sampled_from([1, 2**32 - 5]),
+        kinds=st.lists(
+            st.tuples(st.sampled_from(Overload), st.booleans(), streams, st.booleans(), rooms),
+            min_size=FOLLOWERS,
+            max_size=FOLLOWERS,
+        ),
+    )
+    def begin(self, sequence, kinds):
         self.server = Server(
             batch_window=0,
             hub_limits=(HubLimits(history=self.history),),
@@ -232,43 +238,43 @@ class Accounting(RuleBasedStateMachine):
         self.server.hub.ticks._next_sequence = sequence
         self.books = Books(self.server)
         self.everybody = []
+        for policy, wrapped, stream, snapshot, room in kinds:
+            follower = Follower(self.books, policy, wrapped)
+            self.everybody.append(follower)
+            follower.arrive(room)
+            follower.subscribe(stream, snapshot)
 
     # Who comes and goes.
 
-    @rule(
-        target=followers,
-        stream=streams,
-        policy=st.sampled_from(Overload),
-        snapshot=st.booleans(),
-        wrapped=st.booleans(),
-        room=rooms,
-    )
-    def join(self, stream, policy, snapshot, wrapped, room):
-        follower = Follower(self.books, policy, wrapped)
-        self.everybody.append(follower)
-        follower.arrive(room)
-        follower.subscribe(stream, snapshot)
-        return follower
+    @rule(who=anybody, part=st.floats(0, 1))
+    def cut(self, who, part):
+        if self.everybody[who].is_here:
+            self.everybody[who].leave(part)
 
-    @rule(follower=followers, part=st.floats(0, 1))
-    def cut(self, follower, part):
-        if follower.is_here:
-            follower.leave(part)
+    @rule(room=rooms)
+    def come_back(self, room):
+        """All who are gone do."""
+        for follower in self.everybody:
+            if not follower.is_here:
+                follower.arrive(room)
+                follower.go_on()
 
-    @rule(follower=followers, room=rooms)
-    def come_back(self, follower, room):
-        if not follower.is_here:
-            follower.arrive(room)
-            follower.go_on()
+    @rule(who=anybody, part=st.floats(0, 1), batch=batches, times=st.integers(1, 20), room=rooms)
+    def miss(self, who, part, batch, times, room):
+        self.cut(who, part)
+        self.publish(batch, times)
+        self.come_back(room)
 
-    @rule(follower=followers, stream=streams, snapshot=st.booleans())
-    def change(self, follower, stream, snapshot):
+    @rule(who=anybody, stream=streams, snapshot=st.booleans())
+    def change(self, who, stream, snapshot):
+        follower = self.everybody[who]
         if follower.is_served:
             follower.unsubscribe()
             follower.subscribe(stream, snapshot)
 
-    @rule(follower=followers, stream=streams, seconds=st.floats(0, 5))
-    def ask_for_the_past(self, follower, stream, seconds):
+    @rule(who=anybody, stream=streams, seconds=st.floats(0, 5))
+    def ask_for_the_past(self, who, stream, seconds):
+        follower = self.everybody[who]
         if follower.is_served:
             follower.unsubscribe()
             now = self.server.reactor.seconds()
@@ -281,20 +287,16 @@ class Accounting(RuleBasedStateMachine):
         for _ in range(times):
             self.books.publish(batch)
 
-    @rule(follower=followers, room=st.integers(0, 60_000))
-    def take(self, follower, room):
-        if follower.is_here:
-            follower.take(room)
+    @rule(who=anybody, room=st.none() | st.integers(0, 60_000))
+    def take(self, who, room):
+        if self.everybody[who].is_here:
+            self.everybody[who].take(room)
 
-    @rule(follower=followers)
-    def catch_up(self, follower):
-        if follower.is_here:
-            follower.take(None)
-
-    @rule(follower=followers)
-    def ask(self, follower):
-        if follower.is_here:
-            follower.client.send(heartbeat())
+    @rule()
+    def ask(self):
+        for follower in self.everybody:
+            if follower.is_here:
+                follower.client.send(heartbeat())
 
     @rule(steps=st.integers(1, 8))
     def wait(self, steps):

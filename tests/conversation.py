@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 from twisted.internet import tcp
 from twisted.internet.address import IPv4Address
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.protocols.policies import WrappingFactory
 from twisted.python.failure import Failure
@@ -294,13 +294,21 @@ class Wire:
         self.socket.taken.clear()
         return read(data)
 
+    def cut(self):
+        """Lose the connection, if it is there, as a reactor notices it."""
+        if self.socket.open:
+            self._lose(ConnectionLost())
+
     def _do(self, ready, call):
         reason = getattr(self.transport, call)() if ready else None
         if reason:
-            self.reactor.removeReader(self.transport)
-            self.reactor.removeWriter(self.transport)
-            self.lost += 1
-            self.transport.connectionLost(Failure(reason))
+            self._lose(reason)
+
+    def _lose(self, reason):
+        self.reactor.removeReader(self.transport)
+        self.reactor.removeWriter(self.transport)
+        self.lost += 1
+        self.transport.connectionLost(Failure(reason))
 
 
 class WireClient(Client):

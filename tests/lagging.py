@@ -47,21 +47,6 @@ def _told(frame):
     return ("snapshot" if found.is_snapshot else found.batch_sequence, prices)
 
 
-class ChoosingFeed:
-    """A feed whose subscriptions have the policy that the test wants."""
-
-    def __init__(self, feed):
-        self._feed = feed
-        self.policy = None
-
-    def join(self, subscription, subscriber):
-        wanted = subscription._replace(overload=self.policy)
-        return self._feed.join(wanted, subscriber)
-
-    def __getattr__(self, name):
-        return getattr(self._feed, name)
-
-
 class Account:
     """What a client makes of what it reads: every number is a batch, or told of as missing."""
 
@@ -110,18 +95,16 @@ class Lagging:
 
     Args:
         server: in memory.
-        feed: the server's.
         policy: its own.
         snapshot: whether it wants one.
         stuck: whether it reads nothing from its login on; else from its first batch on.
     """
 
-    def __init__(self, server, feed, policy, snapshot=False, stuck=False):
+    def __init__(self, server, policy, snapshot=False, stuck=False):
         self.policy = policy
-        feed.policy = policy
         self.client = WireClient(server, room=0 if stuck else None)
         self.client.send(auth())
-        self.client.send(subscribe(TICK, snapshot=snapshot))
+        self.client.send(subscribe(TICK, snapshot=snapshot, overload=policy))
         self.connection = self.client.connection
         self._decoder = FrameDecoder(2**20)
         self.stream = self.connection.stream

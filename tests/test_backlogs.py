@@ -100,7 +100,7 @@ def test_the_bound_in_bytes_is_for_all_policies(policy):
 def test_the_next_number_is_the_first_that_was_not_told_of(policy):
     backlog = Several().backlogs.new(policy, EUR, 0.0)
     assert backlog.next_sequence() is None
-    backlog.push(batch(6, ("A", 1.0), is_snapshot=True))
+    backlog.push_past([batch(6, ("A", 1.0), is_snapshot=True)])
     assert (backlog.next_sequence(), backlog.unsent()) == (None, "")
     push(backlog, 7, 9)
     assert backlog.next_sequence() == 7

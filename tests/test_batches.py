@@ -37,7 +37,7 @@ def test_what_was_put_in(ticks, mode, trailer):
     records = [tick_record(tick, mode) for tick in ticks]
     waiting = Batch(batch_frame(records, **trailer._asdict()))
     symbols = [tick.symbol.encode() for tick in ticks]
-    assert waiting.records == list(zip(symbols, records, strict=True))
+    assert waiting.records() == list(zip(symbols, records, strict=True))
     assert waiting.trailer == trailer
     assert (waiting.ticks, waiting.sequence) == (len(ticks), trailer.sequence)
     assert waiting.records_bytes == sum(map(len, records))

@@ -2,7 +2,7 @@
 
 import pytest
 from conversation import Server, heartbeat
-from lagging import ChoosingFeed, Lagging
+from lagging import Lagging
 from twisted.logger import LogLevel, globalLogPublisher
 
 from tickstorm.congestion import MAX_LINES
@@ -18,12 +18,11 @@ class Crowd:
 
     def __init__(self, **options):
         self.server = Server(batch_window=0, **{"backlog_limits": LIMITS, **options})
-        self.feed = self.server.factory.feed = ChoosingFeed(self.server.factory.feed)
         self.congestion = self.server.factory.congestion
         self.price = 0
 
     def join(self, policy=Overload.DISCONNECT):
-        return Lagging(self.server, self.feed, policy)
+        return Lagging(self.server, policy)
 
     def publish(self, batches):
         for _ in range(batches):
@@ -176,7 +175,7 @@ def test_who_takes_nothing_for_too_long_is_told_what_is_missing(policy, first_mi
 
 def test_the_policy_is_that_of_the_subscription_also_if_it_fell_behind_before():
     crowd = Crowd()
-    client = Lagging(crowd.server, crowd.feed, Overload.CONFLATE, stuck=True)
+    client = Lagging(crowd.server, Overload.CONFLATE, stuck=True)
     assert client.connection in crowd.congestion.connections  # by the ACK of its login
     crowd.publish(40)
     client.drain()

@@ -4,7 +4,7 @@ from conversation import Server, heartbeat
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
-from lagging import FAT, ChoosingFeed, Lagging
+from lagging import FAT, Lagging
 
 from tickstorm.messages import Overload
 from tickstorm.overload import BacklogLimits
@@ -36,7 +36,6 @@ class Overloaded(RuleBasedStateMachine):
             session_limits=SessionLimits(heartbeat_timeout=1e9),
         )
         self.server.hub.ticks._next_sequence = sequence
-        self.feed = self.server.factory.feed = ChoosingFeed(self.server.factory.feed)
         self.everybody = []
         self.published = []
         self.price = 0
@@ -48,7 +47,7 @@ class Overloaded(RuleBasedStateMachine):
         stuck=st.booleans(),
     )
     def subscribe(self, policy, snapshot, stuck):
-        client = Lagging(self.server, self.feed, policy, snapshot, stuck)
+        client = Lagging(self.server, policy, snapshot, stuck)
         client.since = len(self.published)
         self.everybody.append(client)
         return client

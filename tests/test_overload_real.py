@@ -5,7 +5,7 @@ import pytest_twisted
 from certificates import authority
 from conversation import TICK, auth, subscribe
 from dial import NOTHING, Server, ask, client_context, dial, listening, until
-from lagging import Account, ChoosingFeed
+from lagging import Account
 from twisted.internet.threads import deferToThread
 
 from tickstorm.frames import FrameDecoder
@@ -46,15 +46,13 @@ def read_on(caller, account, last):
 async def test_who_reads_late_has_or_is_told_of_everything(policy, tls, files):
     limits = BacklogLimits(max_frames=10**6, soft_bytes=100_000)
     server = Server(backlog_limits=limits)
-    server.factory.feed = ChoosingFeed(server.factory.feed)
-    server.factory.feed.policy = policy
     description = "tcp:0:interface=127.0.0.1"
     if tls:
         certificate, key = files[1]
         description = f"tls:0:interface=127.0.0.1:cert={certificate}:key={key}"
     async with listening(description, server.factory) as port:
         caller = await dial(port, client_context(files[0]) if tls else None)
-        assert await ask(caller, 2, auth(), subscribe(TICK)) == ["ACK", "ACK"]
+        assert await ask(caller, 2, auth(), subscribe(TICK, overload=policy)) == ["ACK", "ACK"]
         account = Account(1)
         while not server.factory.congestion.warned:
             publish(server, 100)

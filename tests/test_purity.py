@@ -8,6 +8,7 @@ import pytest
 PURE = [
     "checksum",
     "errors",
+    "fifo",
     "frames",
     "messages",
     "ticks",

@@ -52,9 +52,8 @@ class Batch:
         """Its number."""
         return self.trailer.sequence
 
-    @cached_property
     def records(self) -> list[tuple[bytes, bytes]]:
-        """The symbol of each tick, with the tick as it stands in the frame."""
+        """Return the symbol of each tick, with the tick as it stands in the frame."""
         frame = self.frame
         found = []
         for start, body, end in self._spans():

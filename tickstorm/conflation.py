@@ -3,9 +3,13 @@
 What a stalled connection costs at each batch is the same however many ticks that has: they are
 taken in once for all who do not keep up with the stream, and each of those only remembers where it
 stopped.
+
+Batches are melted together in runs, each of which becomes one batch with the number of its last.
+Behind that nothing of the run is missing, so that whoever is cut off between two of them goes on
+behind the first as behind any batch.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from tickstorm.batches import Batch
@@ -13,12 +17,10 @@ from tickstorm.frames import OVERHEAD_BYTES
 from tickstorm.messages import (
     MAX_TICKS_PER_BATCH,
     MAX_TRAILER_BYTES,
-    BatchTrailer,
     Gap,
     batch_frame,
-    split_records,
 )
-from tickstorm.sequences import SEQUENCE_MODULUS
+from tickstorm.sequences import SEQUENCE_MODULUS, later
 
 LEAST_PAYLOAD_BYTES = 32_768
 """What a batch of a stream may have at least, wherever it was made: `hub.MIN_PAYLOAD_BYTES`."""
@@ -27,10 +29,98 @@ LEAST_PAYLOAD_BYTES = 32_768
 CONFLATED = "conflated"
 """Why a GAP says that ticks were lost: newer ones of their symbols came instead."""
 
+Conflated = tuple[Gap | None, Batch]
+"""A batch, and what is to be told before it."""
+
 
 class _Newest(NamedTuple):
     sequence: int
     record: bytes
+
+
+class Run:
+    """Successive batches whose ticks that are still the newest of their symbols fit into one.
+
+    Args:
+        batch: the first.
+
+    Attributes:
+        first, last: the numbers of its batches.
+        ticks: how many all of them had.
+        records_bytes: how long what is left of them is.
+        batch: the only one, whole; None if there are several.
+    """
+
+    __slots__ = ("_newest", "_trailer", "batch", "first", "last", "records_bytes", "ticks")
+
+    def __init__(self, batch: Batch) -> None:
+        self.first = self.last = batch.sequence
+        self.ticks = batch.ticks
+        self.batch: Batch | None = batch
+        self.records_bytes = 0
+        self._trailer = batch.trailer
+        self._newest: dict[bytes, _Newest] = {}  # in the order of their batches
+        for symbol, record in batch.records():
+            self.give_up(symbol)
+            self._newest[symbol] = _Newest(batch.sequence, record)
+            self.records_bytes += len(record)
+
+    def __len__(self) -> int:
+        """How many ticks are left."""
+        return len(self._newest)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the symbols of these."""
+        return iter(self._newest)
+
+    @property
+    def queued_bytes(self) -> int:
+        """How long the batch is that it becomes, at most."""
+        if self.batch is not None:
+            return len(self.batch)
+        return self.records_bytes + OVERHEAD_BYTES + MAX_TRAILER_BYTES
+
+    def give_up(self, symbol: bytes) -> None:
+        """Leave the tick of a symbol out, if there is one: a newer one has come."""
+        replaced = self._newest.pop(symbol, None)
+        if replaced is not None:
+            self.records_bytes -= len(replaced.record)
+
+    def fits(self, following: "Run", room: int) -> bool:
+        """Say whether what is left of both is one batch, whose ticks may have so many bytes."""
+        return (
+            len(self) + len(following) <= MAX_TICKS_PER_BATCH
+            and self.records_bytes + following.records_bytes <= room
+        )
+
+    def append(self, following: "Run") -> None:
+        """Take in the run that follows, which has no symbol of this one."""
+        self._newest.update(following._newest)
+        self._trailer = following._trailer
+        self.last = following.last
+        self.ticks += following.ticks
+        self.records_bytes += following.records_bytes
+        self.batch = None
+
+    def since(self, first: int, ticks: int) -> Conflated:
+        """Return what it becomes for who has taken some of its batches, but not the last two.
+
+        Args:
+            first: the number of the first that was not taken.
+            ticks: in those that were not.
+        """
+        records = [
+            record for number, record in self._newest.values() if not _is_before(number, first)
+        ]
+        gap = Gap(first, later(self.last, -1), ticks - len(records), CONFLATED)
+        return gap, Batch(
+            batch_frame(
+                records,
+                timestamp_ms=self._trailer.timestamp_ms,
+                sequence=self.last,
+                publish_time_ns=self._trailer.publish_time_ns,
+            )
+        )
 
 
 class NewestTicks:
@@ -38,26 +128,25 @@ class NewestTicks:
 
     Everybody who conflates the stream adds each batch; whoever comes first is the one that counts.
 
+    Two runs that are neighbours are more than one batch together. So there are no more of them than
+    twice the batches that all symbols take, and one.
+
     Attributes:
-        most_batches: no more than this come of any of them.
-        queued_bytes: how long the batches of all of them would be together, at most.
+        runs: of all the batches, in order.
+        queued_bytes: how long what they become is together, at most.
     """
 
     def __init__(self) -> None:
-        self._newest: dict[bytes, _Newest] = {}  # in the order of their batches
-        self._first: int | None = None
-        self._last = 0
-        self._largest = 0
-        self._records_bytes = 0
-        self._payload_bytes = LEAST_PAYLOAD_BYTES
-        self.most_batches = 1
+        self.runs: list[Run] = []
         self.queued_bytes = 0
+        self._run_of: dict[bytes, Run] = {}
+        self._payload_bytes = LEAST_PAYLOAD_BYTES
 
     def include(self, batches: Iterable[Batch]) -> None:
         """Take in the batches that one connection has waiting, some of which may be known."""
         batches = tuple(batches)
-        first = self._first
-        if first is not None:
+        if self.runs:
+            first = self.runs[0].first
             older = [batch for batch in batches if _is_before(batch.sequence, first)]
             if older:
                 self._begin_with(older)
@@ -66,98 +155,78 @@ class NewestTicks:
 
     def add(self, batch: Batch) -> None:
         """Take in the stream's next batch; nothing happens if it is known."""
-        if self._first is None:
-            self._first = batch.sequence
-        elif not _is_before(self._last, batch.sequence):
+        if self.runs and not _is_before(self.runs[-1].last, batch.sequence):
             return
-        self._last = batch.sequence
         self._take_in(batch)
-        self._measure()
+        self._join_runs()
 
-    def since(self, first: int) -> list[bytes]:
-        """Return the newest tick of each symbol in the batches from this number on, in order."""
-        span = (self._last - first) % SEQUENCE_MODULUS
-        records = []
-        for sequence, record in reversed(self._newest.values()):
-            if (self._last - sequence) % SEQUENCE_MODULUS > span:
-                break
-            records.append(record)
-        records.reverse()
-        return records
-
-    def batches(self, records: list[bytes]) -> list[list[bytes]]:
-        """Cut records into as few batches as they fit in, in order."""
-        return [list(run) for run in split_records(records, self._payload_bytes)]
+    def since(self, first: int) -> list[Run]:
+        """Return the runs of the batches from this number on."""
+        return [run for run in self.runs if not _is_before(run.last, first)]
 
     def _begin_with(self, older: list[Batch]) -> None:
-        known, self._newest, self._records_bytes = self._newest, {}, 0
-        self._first = older[0].sequence
+        known, self.runs, self._run_of = self.runs, [], {}
         for batch in older:
             self._take_in(batch)
-        for symbol, newest in known.items():
-            self._put(symbol, newest)
-        self._measure()
+        for run in known:
+            self._append(run)
+        self._join_runs()
 
     def _take_in(self, batch: Batch) -> None:
         # As long as a batch of the stream was, ours may be: its readers take that much.
         self._payload_bytes = max(self._payload_bytes, batch.records_bytes + MAX_TRAILER_BYTES)
-        sequence = batch.sequence
-        for symbol, record in batch.records:
-            self._put(symbol, _Newest(sequence, record))
+        self._append(Run(batch))
 
-    def _put(self, symbol: bytes, newest: _Newest) -> None:
-        replaced = self._newest.pop(symbol, None)
-        if replaced is not None:
-            self._records_bytes -= len(replaced.record)
-        self._newest[symbol] = newest
-        self._records_bytes += len(newest.record)
-        self._largest = max(self._largest, len(newest.record))
+    def _append(self, run: Run) -> None:
+        for symbol in run:
+            before = self._run_of.get(symbol)
+            if before is not None:
+                before.give_up(symbol)
+            self._run_of[symbol] = run
+        self.runs.append(run)
 
-    def _measure(self) -> None:
-        # Each batch but the last is full: it has all the ticks that it may, or no room for the
-        # largest one.
-        room = self._payload_bytes - MAX_TRAILER_BYTES - self._largest + 1
-        full = len(self._newest) // MAX_TICKS_PER_BATCH + self._records_bytes // room
-        self.most_batches = 1 + full
-        overhead = OVERHEAD_BYTES + MAX_TRAILER_BYTES
-        self.queued_bytes = self._records_bytes + self.most_batches * overhead
+    def _join_runs(self) -> None:
+        room = self._payload_bytes - MAX_TRAILER_BYTES
+        joined: list[Run] = []
+        for run in self.runs:
+            if joined and joined[-1].fits(run, room):
+                joined[-1].append(run)
+                self._run_of.update(dict.fromkeys(run, joined[-1]))
+            else:
+                joined.append(run)
+        self.runs = joined
+        self.queued_bytes = sum(run.queued_bytes for run in joined)
 
 
 class Conflation:
     """What is left of the successive batches that one connection did not take.
 
-    It becomes fewer batches than they were, so that a number is free for each that comes, and those
-    before them can be told of as missing. As long as it would not, nothing is replaced.
-
-    A batch more makes it at most one batch more: the ticks are in the order of their batches, so
-    what is left of one fits into one. What could be fewer once can be so ever after.
-
     Attributes:
         newest: of the stream. Every batch that comes from the beginning on is to be added.
     """
 
-    __slots__ = ("_bytes", "_count", "_first", "_last", "_ticks", "_whole", "newest")
+    __slots__ = ("_bytes", "_count", "_first", "_last", "_only", "_ticks", "newest")
 
     def __init__(self, newest: NewestTicks) -> None:
         self.newest = newest
-        self._whole: list[Batch] = []
-        self._first = 0
-        self._last: Batch | None = None
+        self._only: Batch | None = None
+        self._first = self._last = 0
         self._count = self._ticks = self._bytes = 0
 
     def __len__(self) -> int:
         """How many batches it becomes, at most."""
-        return len(self._whole) or min(self._count, self.newest.most_batches)
+        return min(self._count, len(self.newest.runs))
 
     @property
     def queued_bytes(self) -> int:
         """How long those are together, at most."""
-        return self._bytes if self._whole else min(self._bytes, self.newest.queued_bytes)
+        held = len(self._only) if self._only is not None else 0
+        return min(self._bytes, self.newest.queued_bytes + held)
 
     @property
     def range(self) -> tuple[int, int] | None:
         """The numbers of the first and the last batch that it stands for; None if it is empty."""
-        return None if self._last is None else (self._first, self._last.sequence)
+        return (self._first, self._last) if self._count else None
 
     def begin(self, batches: Iterable[Batch]) -> None:
         """Take in those that have waited so far."""
@@ -171,36 +240,28 @@ class Conflation:
         self.newest.add(batch)
         if not self._count:
             self._first = batch.sequence
-        if self._whole or not self._count:
-            self._whole.append(batch)
-        self._last = batch
+            self._only = batch
+        self._last = batch.sequence
         self._count += 1
         self._ticks += batch.ticks
         self._bytes += len(batch)
-        if self._whole and self._count > self.newest.most_batches:
-            self._whole = []
+        if self._only is not None and self.newest.since(self._first)[0].last != self._first:
+            self._only = None  # it is in a run with others for good
 
-    def close(self) -> tuple[Gap | None, list[Batch]]:
-        """Return the batches that it becomes, and what they leave out; nothing is added later."""
-        if self._last is None or self._whole:
-            return None, self._whole
-        runs = self.newest.batches(self.newest.since(self._first))
-        last = self._last.trailer
-        first_kept = last.sequence - len(runs) + 1
-        lost = self._ticks - sum(map(len, runs))
-        gap = Gap(self._first, (first_kept - 1) % SEQUENCE_MODULUS, lost, CONFLATED)
-        return gap, [_batch(run, first_kept + at, last) for at, run in enumerate(runs)]
+    def close(self) -> list[Conflated]:
+        """Return the batches that it becomes, in order; nothing is added later."""
+        if not self._count:
+            return []
+        begun, *others = self.newest.since(self._first)
+        ticks = self._ticks - sum(run.ticks for run in others)
+        first: Conflated = begun.since(self._first, ticks)
+        if self._only is not None:
+            first = None, self._only
+        return [first, *map(_whole, others)]
 
 
-def _batch(records: list[bytes], sequence: int, like: BatchTrailer) -> Batch:
-    return Batch(
-        batch_frame(
-            records,
-            timestamp_ms=like.timestamp_ms,
-            sequence=sequence % SEQUENCE_MODULUS,
-            publish_time_ns=like.publish_time_ns,
-        )
-    )
+def _whole(run: Run) -> Conflated:
+    return run.since(run.first, run.ticks) if run.batch is None else (None, run.batch)
 
 
 def _is_before(sequence: int, other: int) -> bool:

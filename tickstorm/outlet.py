@@ -34,7 +34,7 @@ class Owner(Protocol):
         """Return a new backlog: the socket is full."""
 
     def queued(self, backlog: Backlog) -> None:
-        """Take note that more is queued, which may close the outlet, or less, which does not."""
+        """Take note that more is queued, or less, which may close the outlet."""
 
     def relieved(self) -> None:
         """Take note that nothing is queued any more."""
@@ -226,7 +226,7 @@ class Outlet:
             return
         while self._backlog and not self._paused:
             self._hand_on(self._backlog)
-        if not self._paused:
+        if self._state is _CONGESTED and not self._paused:
             self._relieve()
 
     def stopProducing(self) -> None:

@@ -10,7 +10,8 @@ from math import inf
 from typing import NamedTuple, TypeVar
 
 from tickstorm.errors import SlowConsumer
-from tickstorm.queues import Bound, Fifo, Queue, numbers_of
+from tickstorm.fifo import Fifo
+from tickstorm.queues import Bound, Queue, numbers_of
 
 LEFT_BY_SHEDDING = 0.9
 """What part of a budget may still be used once those with the most have gone."""
@@ -90,7 +91,8 @@ class Backlog:
 
     Args:
         queue: keeps the frames, by the connection's policy.
-        max_bytes: beyond it the connection is to end, whatever the queue makes of it.
+        max_bytes: beyond it the connection is to end, whatever the queue makes of it; what is of
+            the past is not in that.
         write_deadline: seconds that the socket may take for a piece.
         budget: counts what is queued; `clear` gives back what is left.
         now: in seconds of a monotonic clock.
@@ -141,7 +143,7 @@ class Backlog:
             self._queue.push(frame)
         finally:
             self._recount()
-        if self.bytes > self._max_bytes:
+        if self.bytes - self._past.length > self._max_bytes:
             raise SlowConsumer(f"more than {self._max_bytes} bytes are waiting")
 
     def push_rest(self, rest: bytes) -> None:

@@ -1,16 +1,18 @@
 """What waits for a congested connection, by its policy. Pure.
 
 What is lost is always whole batches, or ticks that newer ones replace, and is told by a GAP right
-before the next batch that comes. A snapshot is never lost: what follows builds upon it.
+before the next batch that comes. Only the batches that a stream emits wait here: what a subscriber
+gets of the past is ahead of them, in `tickstorm.overload.Backlog`.
 """
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sized
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol
 
 from tickstorm.batches import Batch, shared_batch
 from tickstorm.conflation import Conflation, NewestTicks
 from tickstorm.errors import SlowConsumer
+from tickstorm.fifo import Fifo
 from tickstorm.messages import Gap, gap_frame
 
 DROPPED = "dropped"
@@ -21,8 +23,6 @@ ACTING = 1.0
 
 Losses = Counter[str]
 """How many ticks were lost, by the reason that the GAP gave."""
-
-_Item = TypeVar("_Item", bound=Sized)
 
 
 class Bound(NamedTuple):
@@ -70,54 +70,6 @@ class Queue(Protocol):
 
     def unsent(self) -> tuple[int, int] | None:
         """Return the numbers of the first and last batch not told of yet; None if there is none."""
-
-
-class Fifo(Generic[_Item]):
-    """Things of some length, oldest first.
-
-    Attributes:
-        length: of all of them together.
-    """
-
-    __slots__ = ("_items", "length")
-
-    def __init__(self) -> None:
-        self._items: deque[_Item] = deque()
-        self.length = 0
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __iter__(self) -> Iterator[_Item]:
-        return iter(self._items)
-
-    def __reversed__(self) -> Iterator[_Item]:
-        return reversed(self._items)
-
-    def append(self, item: _Item) -> None:
-        """Add the newest."""
-        self._items.append(item)
-        self.length += len(item)
-
-    def popleft(self) -> _Item:
-        """Remove the oldest, and return it."""
-        item = self._items.popleft()
-        self.length -= len(item)
-        return item
-
-    def clear(self) -> None:
-        """Remove all."""
-        self._items.clear()
-        self.length = 0
-
-    def take(self, at_most: int) -> list[_Item]:
-        """Remove the oldest: one if there is any, and more as long as they are no longer."""
-        taken: list[_Item] = []
-        left = at_most
-        while self._items and (not taken or len(self._items[0]) <= left):
-            taken.append(self.popleft())
-            left -= len(taken[-1])
-        return taken
 
 
 class EveryFrame:
@@ -180,22 +132,21 @@ class NewestBatches:
         losses: counts the ticks that were dropped, when that is told.
     """
 
-    __slots__ = ("_ahead", "_batches", "_bound", "_gap", "_losses")
+    __slots__ = ("_batches", "_bound", "_gap", "_losses")
 
     def __init__(self, bound: Bound, losses: Losses) -> None:
         self._bound = bound
         self._losses = losses
-        self._ahead: Fifo[bytes] = Fifo()
         self._batches: Fifo[Batch] = Fifo()
         self._gap: Gap | None = None
 
     def __len__(self) -> int:
-        return len(self._ahead) + len(self._batches)
+        return len(self._batches)
 
     @property
     def queued_bytes(self) -> int:
         """How many bytes wait."""
-        return self._ahead.length + self._batches.length
+        return self._batches.length
 
     @property
     def fill(self) -> float:
@@ -203,31 +154,24 @@ class NewestBatches:
         return self._bound.used(len(self._batches), self._batches.length)
 
     def push(self, frame: bytes) -> None:
-        """Add a frame, and drop the oldest batches that are too many."""
-        batch = shared_batch(frame)
-        if not batch.is_numbered:
-            self._ahead.append(frame)
-            return
-        self._batches.append(batch)
+        """Add a batch, and drop the oldest that are too many."""
+        self._batches.append(shared_batch(frame))
         while self.fill > ACTING and len(self._batches) > 1:
             self._drop(self._batches.popleft())
 
     def take(self, at_most_bytes: int) -> bytes:
-        """Give the oldest frames out, behind the GAP if there is one."""
-        if self._ahead:
-            return b"".join(self._ahead.take(at_most_bytes))
+        """Give the oldest batches out, behind the GAP if there is one."""
         gap, self._gap = self._gap, None
         return _told(gap, self._losses) + _frames(self._batches.take(at_most_bytes))
 
     def clear(self) -> None:
         """Forget everything."""
-        self._ahead.clear()
         self._batches.clear()
         self._gap = None
 
     def unsent(self) -> tuple[int, int] | None:
         """Return the numbers of the first batch not told of yet, dropped or not, and the last."""
-        found = _range(self._batches, reversed(self._batches))
+        found = _range(self._batches)
         if found is None or self._gap is None:
             return found
         return self._gap.first_sequence, found[1]
@@ -253,24 +197,24 @@ class NewestOfEach:
         losses: counts the ticks that were replaced, when that is told.
     """
 
-    __slots__ = ("_ahead", "_bound", "_conflation", "_losses", "_newest", "_ready")
+    __slots__ = ("_bound", "_conflation", "_gaps", "_losses", "_newest", "_ready")
 
     def __init__(self, bound: Bound, newest: Callable[[], NewestTicks], losses: Losses) -> None:
         self._bound = bound
         self._newest = newest
         self._losses = losses
-        self._ahead: Fifo[bytes] = Fifo()
         self._ready: Fifo[Batch] = Fifo()
+        self._gaps: dict[int, Gap] = {}
         self._conflation: Conflation | None = None
 
     def __len__(self) -> int:
-        return len(self._ahead) + len(self._ready) + len(self._conflation or ())
+        return len(self._ready) + len(self._conflation or ())
 
     @property
     def queued_bytes(self) -> int:
         """How many bytes wait, at most."""
         conflated = self._conflation.queued_bytes if self._conflation is not None else 0
-        return self._ahead.length + self._ready.length + conflated
+        return self._ready.length + conflated
 
     @property
     def fill(self) -> float:
@@ -280,48 +224,56 @@ class NewestOfEach:
         return self._bound.used(len(self._ready), self._ready.length)
 
     def push(self, frame: bytes) -> None:
-        """Add a frame, and conflate if that is too much."""
+        """Add a batch, and conflate if that is too much."""
         batch = shared_batch(frame)
-        if not batch.is_numbered:
-            self._ahead.append(frame)
-        elif self._conflation is not None:
+        if self._conflation is not None:
             self._conflation.add(batch)
-        else:
-            self._ready.append(batch)
-            if self.fill > ACTING:
-                self._conflation = Conflation(self._newest())
-                self._conflation.begin(self._ready)
-                self._ready.clear()
+            return
+        self._ready.append(batch)
+        if self.fill > ACTING:
+            self._conflation = Conflation(self._newest())
+            self._conflation.begin(self._ready)
+            self._ready.clear()
 
     def take(self, at_most_bytes: int) -> bytes:
-        """Give the oldest frames out, behind the GAP if there is one."""
-        if self._ahead:
-            return b"".join(self._ahead.take(at_most_bytes))
-        gap = None if self._ready else self._end_conflation()
-        return _told(gap, self._losses) + _frames(self._ready.take(at_most_bytes))
+        """Give the oldest batches out, each behind its GAP if there is one."""
+        if not self._ready:
+            self._end_conflation()
+        taken = self._ready.take(at_most_bytes)
+        return b"".join(self._with_gap(batch) for batch in taken)
 
     def clear(self) -> None:
         """Forget everything."""
-        self._ahead.clear()
         self._ready.clear()
+        self._gaps.clear()
         self._conflation = None
 
     def unsent(self) -> tuple[int, int] | None:
         """Return the numbers of the first and last batch that wait, or that ticks wait of."""
-        found = _range(self._ready, reversed(self._ready))
+        found = self._unsent_ready()
         waiting = self._conflation.range if self._conflation is not None else None
         if found is None or waiting is None:
             return found or waiting
         return found[0], waiting[1]
 
-    def _end_conflation(self) -> Gap | None:
-        if not self._conflation:
+    def _unsent_ready(self) -> tuple[int, int] | None:
+        found = _range(self._ready)
+        if found is None:
             return None
-        gap, batches = self._conflation.close()
-        for batch in batches:
+        gap = self._gaps.get(found[0])
+        return found if gap is None else (gap.first_sequence, found[1])
+
+    def _end_conflation(self) -> None:
+        if self._conflation is None:
+            return
+        for gap, batch in self._conflation.close():
             self._ready.append(batch)
+            if gap is not None:
+                self._gaps[batch.sequence] = gap
         self._conflation = Conflation(self._conflation.newest)
-        return gap
+
+    def _with_gap(self, batch: Batch) -> bytes:
+        return _told(self._gaps.pop(batch.sequence, None), self._losses) + batch.frame
 
 
 def _told(gap: Gap | None, losses: Losses) -> bytes:
@@ -337,10 +289,14 @@ def _frames(batches: list[Batch]) -> bytes:
 
 def numbers_of(frames: Fifo[bytes]) -> tuple[int, int] | None:
     """Return the numbers of the first and last batch among frames; None if there is none."""
-    return _range(map(Batch, frames), map(Batch, reversed(frames)))
-
-
-def _range(forward: Iterable[Batch], backward: Iterable[Batch]) -> tuple[int, int] | None:
-    first = next((batch.sequence for batch in forward if batch.is_numbered), None)
-    last = next((batch.sequence for batch in backward if batch.is_numbered), None)
+    first = _first_number(map(Batch, frames))
+    last = _first_number(map(Batch, reversed(frames)))
     return None if first is None or last is None else (first, last)
+
+
+def _first_number(batches: Iterable[Batch]) -> int | None:
+    return next((batch.sequence for batch in batches if batch.is_numbered), None)
+
+
+def _range(batches: Fifo[Batch]) -> tuple[int, int] | None:
+    return (batches.first.sequence, batches.last.sequence) if batches else None

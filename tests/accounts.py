@@ -161,6 +161,7 @@ class Reader:
         self.stretch = None
         self.finished = []
         self.recovered = self.not_recovered = 0
+        self._given_up = None
         self.connected()
 
     def connected(self):
@@ -177,9 +178,15 @@ class Reader:
     def position(self, stream):
         """The fields of a SUBSCRIBE that goes on with a stream; none if it can only begin anew."""
         stretch = self.stretch
+        if stretch is self._given_up:
+            return {}
         if stretch is None or stretch.stream != stream or not stretch.can_go_on:
             return {}
         return {"resume_epoch": stretch.epoch, "resume_after_sequence": later(stretch.next, -1)}
+
+    def gives_up(self):
+        """Take note of an UNSUBSCRIBE: what comes of its stream is kept for others alone."""
+        self._given_up = self.stretch
 
     def feed(self, data):
         self._decoder.feed(bytes(data))

@@ -178,6 +178,7 @@ class Follower:
         self._ask(snapshot=not position, **position)
 
     def unsubscribe(self):
+        self.reader.gives_up()
         self.client.send(UNSUBSCRIBE)
 
     def take(self, room):
@@ -212,6 +213,7 @@ class Follower:
         symbols = sorted(self.stream.symbols or ())
         request = pb.SubscribeRequest(symbols=symbols, overload=self.policy, **period, **fields)
         self.client.send(encode_frame(FrameType.SUBSCRIBE, request.SerializeToString()))
+        self.books.server.reactor.advance(0)  # a past that is asked for anew has its own turn
 
 
 class Accounting(RuleBasedStateMachine):

@@ -63,12 +63,11 @@ def test_another_mode_may_follow(in_one_segment):
     requests = unsubscribe(), subscribe(SECOND, "GBPUSD", snapshot=True), heartbeat()
     for segment in [b"".join(requests)] if in_one_segment else requests:
         client.send(segment)
+    assert client.names() == ["ACK"]
+    server.advance(0)
     answers = client.read()
-    assert names(answers) == ["ACK", "ACK", [], "PONG"]
-    assert [answer.ack_type for answer in answers[:2]] == [
-        pb.MESSAGE_TYPE_UNSUBSCRIBE,
-        pb.MESSAGE_TYPE_SUBSCRIBE,
-    ]
+    assert names(answers) == ["ACK", [], "PONG"]
+    assert answers[0].ack_type == pb.MESSAGE_TYPE_SUBSCRIBE
     server.publish(1.0)
     server.publish(2.0, symbol="GBPUSD")
     server.advance(1)
@@ -76,17 +75,45 @@ def test_another_mode_may_follow(in_one_segment):
     assert [len(table) for table in server.hub.streams.values()] == [1, 0, 0]
 
 
-def test_the_same_subscription_goes_on_with_its_numbers():
+@pytest.mark.parametrize(("another_was_lost", "recovered"), [(False, "false"), (True, "true")])
+def test_nothing_is_kept_for_who_gave_it_up(another_was_lost, recovered):
     server = Server(hub_limits=KEEPS, batch_window=0)
     client = server.subscribed(TICK)
+    if another_was_lost:
+        server.subscribed(TICK).vanish()
     server.publish(1.0)
     client.send(unsubscribe())
     server.publish(2.0)
     client.send(subscribe(TICK, resume_epoch="epoch-1", resume_after_sequence=1))
+    server.advance(0)
     server.publish(3.0)
     messages = client.read()
     assert names(messages) == [[1.0], "ACK", "ACK", [2.0], [3.0]]
-    assert [each.batch_sequence for each in messages if isinstance(each, pb.DataBatch)] == [1, 2, 3]
+    assert (messages[2].metadata["recovered"], messages[3].is_snapshot) == (
+        recovered,
+        not another_was_lost,
+    )
+
+
+def test_a_past_that_is_asked_for_again_and_again_leaves_the_others_their_turn():
+    server = Server(batch_window=0)
+    server.publish(1.0)
+    client = server.connect()
+    client.send(auth(), *[subscribe(TICK, snapshot=True), unsubscribe()] * 100)
+    answers = client.names()
+    assert answers == ["ACK", "ACK", [1.0], "ACK"]
+    for _ in range(99):
+        server.advance(0)
+        assert client.names() == ["ACK", [1.0], "ACK"]
+
+
+def test_a_connection_that_is_lost_while_its_next_past_is_due_leaves_nothing():
+    server = Server(batch_window=0)
+    client = server.subscribed(TICK)
+    client.send(unsubscribe(), subscribe(TICK, snapshot=True))
+    client.vanish()
+    server.advance(0)
+    assert server.left_behind() == {}
 
 
 def test_without_a_subscription_it_is_refused_and_the_connection_stays():
@@ -205,6 +232,7 @@ class AnyOrder(RuleBasedStateMachine):
                 **fields,
             )
         )
+        self.server.advance(0)
         if not self.subscribed:
             self.request = request
         self.subscribed = True

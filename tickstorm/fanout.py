@@ -146,9 +146,9 @@ class FanOut:
         """
         return self._intake.take(publication, self._clock.monotonic())
 
-    def leave(self, stream: Stream[Outlet], subscriber: Outlet) -> None:
-        """Take a subscriber off its stream."""
-        self._hub.leave(stream, subscriber)
+    def leave(self, stream: Stream[Outlet], subscriber: Outlet, kept: bool = True) -> None:
+        """Take a subscriber off its stream; what it misses is kept if it may come back."""
+        self._hub.leave(stream, subscriber, kept)
         self._follow_cadences()
 
     def send_past(self, subscriber: Outlet, frames: Sequence[bytes]) -> None:

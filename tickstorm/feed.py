@@ -99,8 +99,14 @@ class Feed(Protocol):
             ProtocolError: as `Intake.take` does; the Deferred fails likewise.
         """
 
-    def leave(self, stream: Stream[Outlet], subscriber: Outlet) -> None:
-        """Take a subscriber off its stream."""
+    def leave(self, stream: Stream[Outlet], subscriber: Outlet, kept: bool = True) -> None:
+        """Take a subscriber off its stream.
+
+        Args:
+            stream: that it is on.
+            subscriber: who leaves.
+            kept: whether it may come back, and what it misses is to be kept for it.
+        """
 
     def send_past(self, subscriber: Outlet, frames: Sequence[bytes]) -> None:
         """Send one subscriber what comes before the next batch of its stream."""

@@ -1,7 +1,8 @@
 """History: the batches that each stream sent lately, for those who come back. Pure.
 
 It is bounded in time, in bytes for each stream, and in bytes for all of them together. Whatever is
-beyond a bound, the oldest goes first; so what is kept of a stream is the end of it, without a hole.
+beyond a bound, the oldest goes first, of streams that nobody listens to before others; so what is
+kept of a stream is the end of it, without a hole.
 """
 
 from collections import OrderedDict, deque
@@ -153,6 +154,7 @@ class History:
         self.bytes = 0
         self._serials = count()
         self._order: OrderedDict[int, Ring] = OrderedDict()
+        self._idle: OrderedDict[Ring, None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._order)
@@ -177,10 +179,20 @@ class History:
         while ring.bytes > self.limits.stream_bytes:
             self._drop_of(ring)
         while self.bytes > self.limits.total_bytes:
-            self._drop_of(self._first())
+            self._drop_of(self._first_idle() or self._first())
+
+    def note_idle(self, ring: Ring) -> None:
+        """Take note that nobody listens to a stream: its batches go before those of others."""
+        self._idle[ring] = None
+        self._idle.move_to_end(ring)
+
+    def note_listened(self, ring: Ring) -> None:
+        """Take note that somebody listens to a stream again."""
+        self._idle.pop(ring, None)
 
     def forget(self, ring: Ring) -> None:
         """Drop all batches of a stream."""
+        self._idle.pop(ring, None)
         while ring:
             self._drop_of(ring)
 
@@ -193,6 +205,9 @@ class History:
         last_ms = now_ms - self.limits.seconds * 1000
         while self._order and self._first().oldest_ms < last_ms:
             self._drop_of(self._first())
+
+    def _first_idle(self) -> Ring | None:
+        return next(filter(None, self._idle), None)
 
     def _first(self) -> Ring:
         return next(iter(self._order.values()))

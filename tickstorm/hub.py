@@ -11,6 +11,7 @@ from tickstorm.errors import InvalidTick, TooManyIntervals
 from tickstorm.frames import MAX_PAYLOAD_BYTES
 from tickstorm.history import NO_HISTORY, History, HistoryLimits, Replay
 from tickstorm.messages import (
+    MAX_TICKS_PER_BATCH,
     PERIOD_MS,
     Mode,
     Subscription,
@@ -139,9 +140,16 @@ class Hub(Generic[S]):
             self.ticks.add(kept)
         self.ticks_published += len(ticks)
         self.last_publish_ns = now_ns
-        if self.ticks.pending and self.on_ticks_pending is not None:
-            self.on_ticks_pending()
+        if self.ticks.pending:
+            self._tell_pending()
         return len(ticks)
+
+    def _tell_pending(self) -> None:
+        if self.on_ticks_pending is not None:
+            self.on_ticks_pending()
+        elif self.ticks.pending >= MAX_TICKS_PER_BATCH:
+            for _ in self.ticks.flush():  # numbered and kept, though nobody sends them
+                pass
 
     def open(self, subscription: Subscription, slot: int = 0) -> Stream[S]:
         """Return the stream that serves a subscription; add the subscriber to it right away.
@@ -161,12 +169,12 @@ class Hub(Generic[S]):
         own = had if had is not None else slot_of(slot, period_ms, self.slots)
         return cadence.open(subscription.symbols, own)
 
-    def leave(self, stream: Stream[S], subscriber: S) -> None:
-        """Take a subscriber off its stream."""
+    def leave(self, stream: Stream[S], subscriber: S, kept: bool = True) -> None:
+        """Take a subscriber off its stream; what it misses is kept if it may come back."""
         period_ms = stream.key.period_ms
         if period_ms not in self.streams:
             return
-        self.streams[period_ms].leave(stream, subscriber, self._wall_ns() // 1_000_000)
+        self.streams[period_ms].leave(stream, subscriber, self._wall_ns() // 1_000_000, kept)
         self._end_if_unused(period_ms)
 
     def expire(self) -> None:

@@ -138,12 +138,15 @@ class Outlet:
 
         Call it when a subscription begins: it is ahead of whatever is delivered later.
         """
-        for at, frame in enumerate(frames):
-            if self._state is not _CLEAR:
-                self._queue_past(frames[at:])
-                return
-            self.own_bytes += len(frame)
-            self.deliver(frame)
+        at = 0
+        while at < len(frames) and self._state is _CLEAR:
+            piece = _piece(frames, at)
+            at += len(piece)
+            data = b"".join(piece)
+            self.own_bytes += len(data)
+            self.deliver(data)
+        if at < len(frames):
+            self._queue_past(frames[at:])
 
     def answer(self, frames: bytes) -> None:
         """Write what answers the client, ahead of anything queued."""
@@ -294,3 +297,12 @@ class Outlet:
 
     def _write_through(self, data: bytes) -> None:
         self._transport.write(data)
+
+
+def _piece(frames: Sequence[bytes], at: int) -> Sequence[bytes]:
+    """Return the frames from this one on that fit into a piece together: one at least."""
+    end, size = at + 1, len(frames[at])
+    while end < len(frames) and size + len(frames[end]) <= PIECE_BYTES:
+        size += len(frames[end])
+        end += 1
+    return frames[at:end]

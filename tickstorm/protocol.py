@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHandshakeListener, IProtocol, ITransport
 from twisted.internet.protocol import connectionDone
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -88,6 +89,7 @@ class Connection:
         "_awaited",
         "_cut_at",
         "_outlet",
+        "_resubscribes",
         "_server",
         "_session",
         "_stream",
@@ -109,6 +111,7 @@ class Connection:
         self._server = server
         self._cut_at = inf
         self._awaited: Deferred[Any] | None = None
+        self._resubscribes = False
         self._stream: Stream[Outlet] | None = None
         self.id = id
         self.address = PROXIED
@@ -299,6 +302,7 @@ class Connection:
         if isinstance(event, LoginRequested):
             self._log_in(event.login)
         elif isinstance(event, PublicationRequested):
+            self._say()  # what it publishes may come back to it, and is not to overtake a PONG
             self._server.publications.ask(self, event.request)
         elif isinstance(event, Failed):
             self._end(event.error)
@@ -341,6 +345,9 @@ class Connection:
         return Peer(self.address, self.certificate_name)
 
     def _subscribe(self, subscription: Subscription) -> None:
+        if self._resubscribes and subscription.has_past:
+            self._subscribe_later(subscription)
+            return
         try:
             joined = self._server.feed.join(subscription, self._outlet)
         except ProtocolError as error:
@@ -350,6 +357,13 @@ class Connection:
             self._await(joined, self._joined_later, self._join_failed)
         else:
             self._joined(joined)
+
+    def _subscribe_later(self, subscription: Subscription) -> None:
+        # A client may ask for a past as often as it likes, and all in one segment: the others have
+        # their turn in between.
+        scheduler, join = self._server.clock.scheduler, self._server.feed.join
+        later: Deferred[Any] = deferLater(scheduler, 0, join, subscription, self._outlet)
+        self._await(later, self._joined_later, self._join_failed)
 
     def _joined(self, joined: Joined) -> None:
         backfill = joined.backfill
@@ -382,8 +396,9 @@ class Connection:
             self._read_on()
 
     def _unsubscribe(self) -> None:
-        self._leave_stream()
+        self._leave_stream(kept=False)
         self.subscription = None
+        self._resubscribes = True
         self._outlet.drop_stream()
 
     # What takes time: the client is not read until the answer is there.
@@ -451,8 +466,8 @@ class Connection:
             self._awaited.cancel()
         self._server.congestion.forget(self)
 
-    def _leave_stream(self) -> None:
+    def _leave_stream(self, kept: bool = True) -> None:
         stream, self._stream = self._stream, None
         if stream is not None:
             self._outlet.own_bytes += stream.sent_to(self._outlet)
-            self._server.feed.leave(stream, self._outlet)
+            self._server.feed.leave(stream, self._outlet, kept)

@@ -289,8 +289,9 @@ def _frames(batches: list[Batch]) -> bytes:
 
 def numbers_of(frames: Fifo[bytes]) -> tuple[int, int] | None:
     """Return the numbers of the first and last batch among frames; None if there is none."""
-    first = _first_number(map(Batch, frames))
-    last = _first_number(map(Batch, reversed(frames)))
+    # Shared, as a client may ask for it as often as it sends a heartbeat.
+    first = _first_number(map(shared_batch, frames))
+    last = _first_number(map(shared_batch, reversed(frames)))
     return None if first is None or last is None else (first, last)
 
 

@@ -9,6 +9,7 @@ can also come of what others were sent meanwhile.
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from math import inf
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from tickstorm.history import NO_HISTORY, History, Ring
@@ -88,6 +89,7 @@ class Stream(Generic[S]):
         "epoch",
         "has_beginnings",
         "key",
+        "left_ms",
         "next_round",
         "next_sequence",
         "patterns",
@@ -113,6 +115,8 @@ class Stream(Generic[S]):
         """Of the frames so far: what a subscriber has that was there for all of them."""
         self.subscribers: dict[S, int] = {}
         """With what `bytes_sent` was when each joined."""
+        self.left_ms: float = -inf
+        """When one left it last that may come back, in milliseconds since the Unix epoch."""
         self.patterns = None if key.symbols is None else tuple(sorted(key.symbols))
         self.has_beginnings = any(pattern.endswith("*") for pattern in self.patterns or ())
         self._around = around
@@ -130,6 +134,8 @@ class Stream(Generic[S]):
 
     def join(self, subscriber: S) -> None:
         """Put a subscriber on; nothing happens if it is."""
+        if self.ring is not None and not self.subscribers:
+            self._around.history.note_listened(self.ring)
         self.subscribers.setdefault(subscriber, self.bytes_sent)
 
     def sent_to(self, subscriber: S) -> int:
@@ -176,7 +182,7 @@ class StreamTable(Generic[S]):
         marks: Callable[[StreamKey], Iterable[Hashable]] = lambda _: (),
     ) -> None:
         self._streams: dict[StreamKey, Stream[S]] = {}
-        self._idle_since_ms: OrderedDict[Stream[S], int] = OrderedDict()
+        self._idle_since_ms: OrderedDict[Stream[S], float] = OrderedDict()
         self._marked: dict[Hashable, dict[Stream[S], None]] = {}
         self._marks = marks
         self._around = around
@@ -217,18 +223,28 @@ class StreamTable(Generic[S]):
                 self._marked.setdefault(mark, {})[stream] = None
         return stream
 
-    def leave(self, stream: Stream[S], subscriber: S, now_ms: int = 0) -> None:
+    def leave(self, stream: Stream[S], subscriber: S, now_ms: int = 0, kept: bool = True) -> None:
         """Take a subscriber off.
 
-        The last one takes the stream with it, or leaves it idle if what it sends is kept.
+        The last one takes the stream with it, or leaves it idle if somebody may come back to it.
+
+        Args:
+            stream: that it is on.
+            subscriber: who leaves.
+            now_ms: milliseconds since the Unix epoch.
+            kept: whether it may come back.
         """
         stream.subscribers.pop(subscriber, None)
+        if kept:
+            stream.left_ms = now_ms
         if stream.subscribers or self._streams.get(stream.key) is not stream:
             return
-        if stream.ring is None:
+        history = self._around.history
+        if stream.ring is None or stream.left_ms <= now_ms - history.limits.seconds * 1000:
             self._forget(stream)
             return
-        self._idle_since_ms[stream] = now_ms
+        history.note_idle(stream.ring)
+        self._idle_since_ms[stream] = stream.left_ms
         self._idle_since_ms.move_to_end(stream)
         most = self._around.history.limits.idle_streams_of(stream.key.period_ms)
         if len(self._idle_since_ms) > most:
@@ -253,11 +269,12 @@ class StreamTable(Generic[S]):
         return Stream(key, first_sequence, self._around, epoch, ring)
 
     def _end_idle(self, stream: Stream[S]) -> None:
-        del self._idle_since_ms[stream]
+        self._idle_since_ms.pop(stream, None)
         if not stream.subscribers:
             self._forget(stream)
 
     def _forget(self, stream: Stream[S]) -> None:
+        self._idle_since_ms.pop(stream, None)
         del self._streams[stream.key]
         if stream.ring is not None:
             self._around.history.forget(stream.ring)

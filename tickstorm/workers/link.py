@@ -67,10 +67,12 @@ class Leave(NamedTuple):
         number: the stream's.
         placed: how many Placed it gives up by this. If there were more, which it has not read yet,
             it stays on the stream.
+        kept: whether one of its subscribers may come back.
     """
 
     number: int
     placed: int
+    kept: bool = True
 
 
 class LoginAsked(NamedTuple):

@@ -80,7 +80,7 @@ class Relay:
         """Take a worker off a stream, unless it is placed there once more."""
         worker.placed[leave.number] -= leave.placed
         if worker.placed[leave.number] <= 0:
-            self._take_off(feed, leave.number, worker)
+            self._take_off(feed, leave.number, worker, leave.kept)
 
     def leave_all(self, feed: FanOut, worker: Placements) -> None:
         """Take a worker off every stream: it is gone."""
@@ -103,10 +103,10 @@ class Relay:
         )
         return [*(each._replace(more=True) for each in before), last]
 
-    def _take_off(self, feed: FanOut, number: int, worker: Placements) -> None:
+    def _take_off(self, feed: FanOut, number: int, worker: Placements, kept: bool = True) -> None:
         del worker.placed[number]
         stream = self._numbered[number]
-        feed.leave(stream, worker.link)
+        feed.leave(stream, worker.link, kept)
         if not stream.subscribers:
             del self._numbered[number]
             del self._numbers[stream]

@@ -39,11 +39,12 @@ Send = Callable[[tuple[Any, ...]], None]
 class _Placement:
     """A stream that the parent sends here, and how often it said so."""
 
-    __slots__ = ("placed", "stream")
+    __slots__ = ("kept", "placed", "stream")
 
     def __init__(self, stream: Stream[Outlet]) -> None:
         self.stream = stream
         self.placed = 0
+        self.kept = False
 
 
 class RemoteFeed:
@@ -100,8 +101,9 @@ class RemoteFeed:
             return Joined(subscription, stream, Backfill(stream.next_sequence))
         return self._joins.wait(wanted(subscription, slot), subscription, subscriber)
 
-    def leave(self, stream: Stream[Outlet], subscriber: Outlet) -> None:
+    def leave(self, stream: Stream[Outlet], subscriber: Outlet, kept: bool = True) -> None:
         """Take a subscriber off its stream; with the last one the worker leaves it too."""
+        self._placements[self._numbers[stream]].kept |= kept
         period_ms = stream.key.period_ms
         self.streams[period_ms].leave(stream, subscriber)
         if stream.subscribers:
@@ -191,7 +193,7 @@ class RemoteFeed:
     def _leave(self, number: int) -> None:
         placement = self._placements.pop(number)
         del self._numbers[placement.stream]
-        self._send(Leave(number, placement.placed))
+        self._send(Leave(number, placement.placed, placement.kept))
 
 
 def _refuse(waiting: Waiting, error: ProtocolError) -> None:

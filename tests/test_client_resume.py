@@ -145,6 +145,20 @@ class TestResume:
         assert desk.batches == [7, 7]
         assert desk.client.position is None
 
+    def test_a_snapshot_that_was_to_come_behind_the_past_comes_and_what_it_replaces_is_told(self):
+        desk = Desk(snapshot=True, start_time_ms=5)
+        desk.consume()
+        server, _ = log_in(desk)
+        server.say(subscription_ack(7, recovered="false"), batch(7))
+        lose(desk, server)
+        server, request = log_in(desk)
+        assert request == request_of(ALL._replace(snapshot=True))
+        server.say(subscription_ack(10), snapshot(9), batch(10))
+        lose(desk, server)
+        assert log_in(desk)[1] == behind(10)
+        assert desk.batches == [7, 9, 10]
+        assert [event for event in desk.events if isinstance(event, Gap)] == [Gap(8, 9)]
+
 
 class TestPosition:
     def test_it_is_that_of_the_batch_handed_out_last(self):

@@ -436,6 +436,34 @@ class TestChange:
         server.lose()
         assert [str(result(each)) for each in (changed, ended)] == ["mine"] * 2
 
+    def test_what_on_event_raises_when_it_streams_comes_out_of_it(self):
+        def fail(event):
+            if isinstance(event, Subscribed) and event.next_sequence == 5:
+                raise TickstormError("mine")
+
+        desk = Desk(on_event=fail)
+        ended = desk.consume()
+        server = desk.connect()
+        server.heard()
+        changed = self.change(desk)
+        server.heard()
+        self.acknowledge(server)
+        assert [str(result(each)) for each in (changed, ended)] == ["mine"] * 2
+
+    def test_a_client_that_on_event_closes_when_it_streams_has_not_changed(self):
+        def close(event):
+            if isinstance(event, Subscribed) and event.next_sequence == 5:
+                desk.client.close()
+
+        desk = Desk(on_event=close)
+        desk.consume()
+        server = desk.connect()
+        server.heard()
+        changed = self.change(desk)
+        server.heard()
+        self.acknowledge(server)
+        assert str(result(changed)) == "the client was closed"
+
     def test_one_that_gives_up_waiting_stops_nothing(self):
         desk = Desk()
         desk.consume()

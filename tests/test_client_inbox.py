@@ -1,6 +1,7 @@
 """The queue in front of the consumer, on both kinds of futures."""
 
 import asyncio
+from traceback import extract_tb
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
@@ -61,6 +62,22 @@ def test_the_end_comes_behind_the_batches_and_stays(inbox, take):
     inbox.end(TickstormError("second"))
     assert result(take()) == batch(1)
     assert [str(result(take()).value) for _ in range(2)] == ["first"] * 2
+
+
+def test_an_end_that_is_raised_often_keeps_the_traceback_that_it_had(inbox):
+    def broken():
+        raise LookupError("mine")
+
+    with pytest.raises(LookupError) as raised:
+        broken()
+    inbox.end(raised.value)
+    tracebacks = []
+    for _ in range(3):
+        with pytest.raises(LookupError) as raised:
+            inbox.take().send(None)
+        tracebacks.append([entry.name for entry in extract_tb(raised.value.__traceback__)])
+    assert tracebacks[0][-1] == "broken"
+    assert tracebacks == tracebacks[:1] * 3
 
 
 def test_the_end_wakes_the_consumer(inbox, take):

@@ -12,6 +12,7 @@ from tickstorm.errors import (
     MayNotPublish,
     PublicationFailed,
     PublisherClosed,
+    TickstormError,
 )
 from tickstorm.frames import MAX_PAYLOAD_BYTES
 from tickstorm.messages import MAX_TICKS_PER_BATCH, decode_publication
@@ -154,6 +155,23 @@ def test_what_the_ticks_raise_comes_out_with_a_note():
     with pytest.raises(OSError, match=r"^the feed is gone") as raised:
         call.result()
     assert raised.value.__notes__ == ["the first tick was published"]
+
+
+def test_what_ends_several_says_of_each_what_is_its_own():
+    reason, calls = LookupError("mine"), [Call(ticks(1500)), Call(ticks(1))]
+    carry_out(calls[0], calls[0].request(1, MAX_PAYLOAD_BYTES))
+    for call in calls:
+        call.give_up(reason)
+    raised = []
+    for call in calls:
+        with pytest.raises(TickstormError) as caught:
+            call.result()
+        assert caught.value.__cause__ is reason
+        raised.append(str(caught.value))
+    assert raised == [
+        "LookupError('mine'); the first 1,000 ticks were published",
+        "LookupError('mine'); no tick was published",
+    ]
 
 
 def test_a_refusal_names_the_tick_of_the_call():

@@ -1,5 +1,7 @@
 """The whole publisher on Twisted, in memory: a scripted server, and a real one through iosim."""
 
+from traceback import extract_tb
+
 import pytest
 from conversation import PASSWORD, TICK, USER, Server
 from scripted import ScriptedEndpoint, result
@@ -28,6 +30,7 @@ from tickstorm.errors import (
     PublisherClosed,
     PublishingTooFast,
     ShuttingDown,
+    TickstormError,
 )
 from tickstorm.frames import FrameType
 from tickstorm.hub import HubLimits
@@ -245,11 +248,27 @@ def test_what_on_event_raises_ends_it():
         raise LookupError("mine")
 
     desk = Desk(broken)
-    call = desk.publish(ACME)
+    first, second = desk.publish(ACME), desk.publish(ACME)
     server = desk.connect()
-    assert type(result(call)) is LookupError
-    assert type(result(desk.publish(ACME))) is LookupError
+    errors = [result(first), result(second)]
+    assert [(type(error), str(error)) for error in errors] == [
+        (TickstormError, "on_event raised LookupError('mine'); no tick was published")
+    ] * 2
+    assert errors[0] is not errors[1]
+    assert type(errors[0].__cause__.__cause__) is LookupError
+    assert failure(desk.publish(ACME), TickstormError) == "on_event raised LookupError('mine')"
     assert server.transport.disconnecting
+
+
+def test_an_end_that_is_raised_often_has_no_longer_traceback_each_time():
+    desk = Desk()
+    desk.close()
+    tracebacks = []
+    for _ in range(3):
+        with pytest.raises(PublisherClosed) as raised:
+            desk.publisher.publish([ACME]).send(None)
+        tracebacks.append(len(extract_tb(raised.value.__traceback__)))
+    assert tracebacks == tracebacks[:1] * 3
 
 
 def test_an_idle_publisher_stays_alive():

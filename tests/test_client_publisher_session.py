@@ -58,10 +58,10 @@ ACME = Tick("ACME", 101.25, 5.0)
 class Desk:
     """A session and its window."""
 
-    def __init__(self, window=None):
+    def __init__(self, window=None, now=0.0):
         self.window = window or Window(4, MAX_PAYLOAD_BYTES, 7)
         self.session = PublisherSession(
-            LOGIN, self.window, random=lambda: 0.0, limits=SessionLimits(), now=0.0
+            LOGIN, self.window, random=lambda: 0.0, limits=SessionLimits(), now=now
         )
 
     def publish(self, *ticks):
@@ -183,6 +183,19 @@ def test_who_is_too_fast_is_woken_when_the_time_is_over():
     assert (desk.types(), desk.session.deadline) == ([], 4.0)
     assert desk.session.wake(4.0, 0) is None
     assert desk.types() == [FrameType.PUBLISH]
+
+
+def test_a_wait_that_ends_before_the_next_login_wakes_nobody_until_then():
+    desk = admitted()
+    desk.publish(ACME)
+    desk.sent()
+    desk.hear(refused(7, PublishingTooFast("", retry_after_ms=3000)), 1.0)
+    desk.session.close()
+    again = Desk(desk.window, now=10.0)
+    assert (again.session.deadline, again.types()) == (20.0, [FrameType.AUTH])
+    assert again.hear(LOGIN_ACK, 10.5) == [Admitted("e", 10.0, 16.0)]
+    assert again.types() == [FrameType.PUBLISH]
+    assert again.session.deadline == 20.5
 
 
 def test_who_is_out_of_turn_asks_again_without_a_word():

@@ -145,6 +145,20 @@ class TestResume:
         assert desk.batches == [7, 7]
         assert desk.client.position is None
 
+    def test_a_snapshot_that_was_to_come_behind_the_past_comes_and_what_it_replaces_is_told(self):
+        desk = Desk(snapshot=True, start_time_ms=5)
+        desk.consume()
+        server, _ = log_in(desk)
+        server.say(subscription_ack(7, recovered="false"), batch(7))
+        lose(desk, server)
+        server, request = log_in(desk)
+        assert request == request_of(ALL._replace(snapshot=True))
+        server.say(subscription_ack(10), snapshot(9), batch(10))
+        lose(desk, server)
+        assert log_in(desk)[1] == behind(10)
+        assert desk.batches == [7, 9, 10]
+        assert [event for event in desk.events if isinstance(event, Gap)] == [Gap(8, 9)]
+
 
 class TestPosition:
     def test_it_is_that_of_the_batch_handed_out_last(self):
@@ -421,6 +435,34 @@ class TestChange:
         changed = self.change(desk)
         server.lose()
         assert [str(result(each)) for each in (changed, ended)] == ["mine"] * 2
+
+    def test_what_on_event_raises_when_it_streams_comes_out_of_it(self):
+        def fail(event):
+            if isinstance(event, Subscribed) and event.next_sequence == 5:
+                raise TickstormError("mine")
+
+        desk = Desk(on_event=fail)
+        ended = desk.consume()
+        server = desk.connect()
+        server.heard()
+        changed = self.change(desk)
+        server.heard()
+        self.acknowledge(server)
+        assert [str(result(each)) for each in (changed, ended)] == ["mine"] * 2
+
+    def test_a_client_that_on_event_closes_when_it_streams_has_not_changed(self):
+        def close(event):
+            if isinstance(event, Subscribed) and event.next_sequence == 5:
+                desk.client.close()
+
+        desk = Desk(on_event=close)
+        desk.consume()
+        server = desk.connect()
+        server.heard()
+        changed = self.change(desk)
+        server.heard()
+        self.acknowledge(server)
+        assert str(result(changed)) == "the client was closed"
 
     def test_one_that_gives_up_waiting_stops_nothing(self):
         desk = Desk()

@@ -66,6 +66,31 @@ def test_the_past_is_asked_for_until_there_is_a_batch_of_it():
     assert course.got(7).asks == behind("e", 7)
 
 
+def test_the_past_without_a_snapshot_is_gone_on_with():
+    course = Course(AGO._replace(snapshot=False))
+    assert course.acked("e", 7, False).got(7).asks == behind("e", 7)
+
+
+def test_a_snapshot_behind_the_past_is_due_until_the_batch_behind_it():
+    course = Course(AGO).acked("e", 7, False)
+    assert course.got(7).got(8).asks == SNAPSHOT
+    assert course.got(8, is_snapshot=True).got(8, is_snapshot=True).asks == SNAPSHOT
+    assert course.got(9).asks == behind("e", 9)
+
+
+def test_a_snapshot_that_was_cut_off_behind_the_past_is_the_next_connection_s_beginning():
+    course = Course(AGO).acked("e", 7, False).got(7)
+    assert course.acked("e", 20).asks == SNAPSHOT
+    assert course.got(19, is_snapshot=True).asks == SNAPSHOT
+    assert course.got(20).asks == behind("e", 20)
+
+
+def test_the_past_may_come_on_the_connection_behind_one_that_had_none():
+    course = Course(AGO).acked("e", 7, True).got(6, is_snapshot=True)
+    assert course.acked("e", 7, True).got(7).asks == SNAPSHOT
+    assert course.got(7, is_snapshot=True).got(8).asks == behind("e", 8)
+
+
 @pytest.mark.parametrize("subscription", [PLAIN, SNAPSHOT])
 def test_a_snapshot_that_may_not_have_come_whole_is_asked_for_again(subscription):
     course = Course(subscription)

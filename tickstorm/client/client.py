@@ -204,9 +204,17 @@ class Client:
         changes, self._changes = self._changes, []
         self._resumption.subscribed(event)
         self._tell(event)
+        if self._phase is Phase.ENDED:
+            self._reject(changes)
+            return
         for changed in changes:
             if not self._framework.futures.is_called(changed):
                 self._framework.futures.resolve(changed)
+
+    def _reject(self, changes: list[Any]) -> None:
+        for changed in changes:
+            if not self._framework.futures.is_called(changed):
+                self._framework.futures.reject(changed, _reason(self._inbox.ending))
 
     def _replace_subscription(self, wanted: Subscription) -> None:
         before = self._request.subscription
@@ -266,9 +274,7 @@ class Client:
         self._phase = Phase.ENDED
         self._inbox.end(error)
         changes, self._changes = self._changes, []
-        for changed in changes:
-            if not self._framework.futures.is_called(changed):
-                self._framework.futures.reject(changed, _reason(error))
+        self._reject(changes)
 
 
 def _reason(ending: Exception | None) -> Exception:

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from tickstorm.client.interfaces import Futures
@@ -25,6 +26,7 @@ class Inbox(Generic[Item]):
         self._batches: deque[Item] = deque()
         self._waiter: Any = None
         self._end: Exception | None = None
+        self._traceback: TracebackType | None = None
 
     def __len__(self) -> int:
         return len(self._batches)
@@ -36,8 +38,11 @@ class Inbox(Generic[Item]):
 
     @property
     def ending(self) -> Exception | None:
-        """What `take` raises once the queue is empty; None as long as there is no end."""
-        return self._end
+        """What `take` raises once the queue is empty; None as long as there is no end.
+
+        It comes with the traceback that it was given with: each raise would make that longer.
+        """
+        return None if self._end is None else self._end.with_traceback(self._traceback)
 
     def put(self, batch: Item) -> None:
         """Add a batch."""
@@ -47,7 +52,7 @@ class Inbox(Generic[Item]):
     def end(self, error: Exception) -> None:
         """Let `take` raise this once the queue is empty. The first end stands."""
         if self._end is None:
-            self._end = error
+            self._end, self._traceback = error, error.__traceback__
             self._wake()
 
     def clear(self) -> None:
@@ -62,8 +67,9 @@ class Inbox(Generic[Item]):
             Exception: the end that was given, once the queue is empty; each time again.
         """
         while not self._batches:
-            if self._end is not None:
-                raise self._end
+            ending = self.ending
+            if ending is not None:
+                raise ending
             await self._wait()
         batch = self._batches.popleft()
         if len(self._batches) == self._max_batches // 2:

@@ -143,10 +143,11 @@ class Call:
         """Return what came of it, once it is over.
 
         Raises:
-            Exception: what ended it; the message says how many ticks were published. What ended it
-                without that is the error's cause.
+            TickstormError: what ended it; the message says how many ticks were published. What
+                ended it without that, and perhaps other calls, is the error's cause.
+            Exception: what the ticks raised, with how many were published as a note.
         """
-        if isinstance(self._error, TickstormError):
+        if self._error is not None and (self.given_up or isinstance(self._error, TickstormError)):
             raise _telling(self._error, self._progress()) from self._error
         if self._error is not None:
             self._error.add_note(self._progress())
@@ -198,7 +199,9 @@ def _extent(ticks: int) -> str:
     return f"the first {ticks:,} ticks were published"
 
 
-def _telling(error: TickstormError, progress: str) -> TickstormError:
+def _telling(error: Exception, progress: str) -> TickstormError:
     if isinstance(error, ProtocolError):
         return type(error)(f"{error.message}; {progress}", error.details, error.retry_after_ms)
-    return type(error)(f"{error}; {progress}")
+    if isinstance(error, TickstormError):
+        return type(error)(f"{error}; {progress}")
+    return TickstormError(f"{error!r}; {progress}")

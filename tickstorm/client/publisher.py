@@ -18,7 +18,7 @@ from tickstorm.client.publication import Call, Published
 from tickstorm.client.publisher_session import CallEnded, PublisherSession, SessionEvent
 from tickstorm.client.session import SessionLimits
 from tickstorm.client.window import Totals, Window
-from tickstorm.errors import PublisherClosed
+from tickstorm.errors import PublisherClosed, TickstormError
 from tickstorm.messages import Login
 from tickstorm.ticks import Tick
 
@@ -112,14 +112,15 @@ class Publisher:
             PublicationFailed: whether some of them were published is not known.
             PublisherClosed: the publisher was closed.
             ProtocolError: the server will not let it in; every later call raises the same.
-            Exception: what `ticks` or `on_event` raised.
+            TickstormError: `on_event` raised something, which is at the end of its causes.
+            Exception: what `ticks` raised.
 
         Whatever is raised, what was published are the first ticks of the call: the message says how
         many, and begins with the index of the tick that was wrong, `tick 3: `. Nothing else ends a
         call: it waits until there is a server.
         """
         if self._error is not None:
-            raise self._error
+            raise self._error.with_traceback(None)  # each raise makes that longer
         call = Call(ticks)
         if call.over:
             return call.result()
@@ -195,7 +196,9 @@ class Publisher:
         try:
             self._on_event(event)
         except Exception as error:
-            self._end(error)
+            failure = TickstormError(f"on_event raised {error!r}")
+            failure.__cause__ = error
+            self._end(failure)
             self._line.close()
 
     def _answer(self, call: Call) -> None:

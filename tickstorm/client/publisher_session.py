@@ -131,6 +131,9 @@ class PublisherSession:
         """When to `wake` it; infinity once it is over."""
         if self._state is State.CLOSED:
             return inf
+        if self._state is State.AUTHENTICATING:
+            # Nothing is sent yet of what the window holds, however long that has been due.
+            return self._pulse.deadline
         return min(self._pulse.deadline, self._window.deadline)
 
     def take_output(self) -> bytes:

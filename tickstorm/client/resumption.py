@@ -18,10 +18,19 @@ class Stage(Enum):
 
     NEW = auto()
     """Nothing yet."""
+    SNAPSHOT_FIRST = auto()
+    """A snapshot, perhaps not whole, and nothing of the past before it."""
+    PAST = auto()
+    """A batch of the past: behind those a snapshot is due."""
+    SNAPSHOT_DUE = auto()
+    """The word that something is missing, or a snapshot behind the past, perhaps not whole: until a
+    batch has come, one is due."""
     STREAMING = auto()
     """A batch; a snapshot that was due lies before it."""
-    NOT_RECOVERED = auto()
-    """The word that something is missing: until a batch has come, a snapshot is due."""
+
+
+_AT_SUBSCRIPTION = {Stage.SNAPSHOT_FIRST: Stage.NEW, Stage.PAST: Stage.SNAPSHOT_DUE}
+_AT_SNAPSHOT = {Stage.NEW: Stage.SNAPSHOT_FIRST, Stage.PAST: Stage.SNAPSHOT_DUE}
 
 
 class Resumption:
@@ -49,7 +58,7 @@ class Resumption:
 
     def next_subscription(self) -> Subscription:
         """Return what a connection that begins now is to ask for."""
-        if self._begins_in_the_past or (self._stage is Stage.NEW and not self._resumes):
+        if self._begins_in_the_past or (self._begins and not self._resumes):
             return self._wanted
         anew = self._wanted._replace(start_time_ms=0, resume=None)
         if not self._resumes or self.position is None:
@@ -61,19 +70,29 @@ class Resumption:
     def subscribed(self, event: Subscribed) -> None:
         """Take in what the server says at the beginning of a connection."""
         if event.recovered is False and not self._begins_in_the_past:
-            self._stage = Stage.NOT_RECOVERED
+            self._stage = Stage.SNAPSHOT_DUE
+        else:
+            self._stage = _AT_SUBSCRIPTION.get(self._stage, self._stage)
 
     def received(self, batch: Batch) -> None:
         """Take in a batch."""
-        if not batch.is_snapshot:
+        if batch.is_snapshot:
+            self._stage = _AT_SNAPSHOT.get(self._stage, self._stage)
+        elif self._stage is Stage.NEW and self._wanted.snapshot and self._begins_in_the_past:
+            self._stage = Stage.PAST
+        elif self._stage is not Stage.PAST:
             self._stage = Stage.STREAMING
 
     @property
     def _snapshot_is_due(self) -> bool:
         # One may not have come whole, and who resumes gets none unless something is missing.
         begins_with_one = self._wanted.snapshot and self._wanted.resume is None
-        return self._stage is Stage.NOT_RECOVERED or (self._stage is Stage.NEW and begins_with_one)
+        return self._stage in (Stage.PAST, Stage.SNAPSHOT_DUE) or (self._begins and begins_with_one)
+
+    @property
+    def _begins(self) -> bool:
+        return self._stage in (Stage.NEW, Stage.SNAPSHOT_FIRST)
 
     @property
     def _begins_in_the_past(self) -> bool:
-        return self._stage is Stage.NEW and self._wanted.start_time_ms > 0
+        return self._begins and self._wanted.start_time_ms > 0

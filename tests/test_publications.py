@@ -276,6 +276,16 @@ def test_without_a_client_id_a_request_is_known_on_its_own_connection_only():
     ]
 
 
+@pytest.mark.parametrize("text", ["{}", "connection {}"])
+def test_no_client_id_is_that_of_a_connection_without_one(text):
+    server = serving()
+    nameless = publishing(server, "")
+    nameless.send(publish(1.0, request_id=7))
+    named = publishing(server, text.format(nameless.connection.id))
+    named.send(publish(1.0, 2.0, request_id=7))
+    assert [*nameless.read(), *named.read()] == [ack(1, request_id=7), ack(2, request_id=7)]
+
+
 # A feed that answers later.
 
 

@@ -72,7 +72,7 @@ class Publications:
         """
         if user.name not in self.rights:
             return None
-        return Publisher(user.name, client_id or f"connection {connection}")
+        return Publisher(user.name, client_id or connection)
 
     def is_full(self, connection: Asking) -> bool:
         """Whether a connection has as many unanswered requests as it may."""

@@ -134,6 +134,30 @@ def test_who_may_not_publish(publishers, message):
 
 
 @pytest.mark.parametrize(
+    "frame",
+    [
+        publish(request_id=9),
+        publish(*[1.0] * 1001, request_id=9),
+        publish(1.0, timestamp_ms=-1, request_id=9),
+    ],
+)
+def test_of_who_may_not_publish_no_tick_is_looked_at(frame):
+    server = serving([])
+    answer = refused(server, frame)
+    message = "this user may not publish"
+    assert answer == error(pb.ERROR_CODE_NOT_PERMITTED, message, details="request 9")
+    assert server.metrics.publications == {"NOT_PERMITTED": 1}
+    assert server.metrics.protocol_errors == {"NOT_PERMITTED": 1}
+
+
+def test_who_may_not_publish_is_told_of_a_payload_that_is_none_too():
+    server = serving([])
+    client = publishing(server)
+    client.send(encode_frame(FrameType.PUBLISH, b"\xff"))
+    assert (client.names(), client.closed) == (["INVALID_MESSAGE"], True)
+
+
+@pytest.mark.parametrize(
     ("frame", "message"),
     [
         (publish(request_id=9), "0 ticks are not 1 to 1000"),

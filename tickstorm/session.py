@@ -18,6 +18,7 @@ from tickstorm.errors import (
     InternalError,
     InvalidMessage,
     InvalidSubscription,
+    MayNotPublish,
     NotSubscribed,
     ProtocolError,
 )
@@ -31,9 +32,11 @@ from tickstorm.messages import (
     decode_heartbeat,
     decode_login,
     decode_publication,
+    decode_request_id,
     decode_subscription,
     error_frame,
     pong_frame,
+    request_details,
 )
 from tickstorm.ticks import NO_METADATA
 
@@ -145,7 +148,7 @@ class SubscriptionRequested(NamedTuple):
 
 
 class PublicationRequested(NamedTuple):
-    """The client sent a valid PUBLISH, to be answered by `answer_publication`.
+    """The client, which may publish, sent a valid PUBLISH, to be answered by `answer_publication`.
 
     The conversation goes on meanwhile.
     """
@@ -389,10 +392,16 @@ class Session:
         if frame.type is FrameType.AUTH:
             return LoginRequested(decode_login(frame.payload))
         if frame.type is FrameType.PUBLISH:
-            return PublicationRequested(decode_publication(frame.payload, wall_ms))
+            return self._publication_requested(frame.payload, wall_ms)
         if frame.type is FrameType.UNSUBSCRIBE:
             return self._unsubscribed(wall_ms)
         return self._subscription_requested(decode_subscription(frame.payload))
+
+    def _publication_requested(self, payload: bytes, wall_ms: int) -> PublicationRequested:
+        if self._publishing is None:
+            details = request_details(decode_request_id(payload))
+            raise MayNotPublish("this user may not publish", details)
+        return PublicationRequested(decode_publication(payload, wall_ms))
 
     def _subscription_requested(self, subscription: Subscription) -> SubscriptionRequested:
         present = self._subscription

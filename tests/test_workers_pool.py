@@ -611,6 +611,48 @@ def test_a_drain_sees_everybody_off_and_is_over_when_the_last_worker_is(pool):
     assert (one.reactor.getDelayedCalls(), one.reactor.readers) == ([], set())
 
 
+def test_whoever_drains_it_hears_of_its_end(pool):
+    one = pool()
+    first, second = one.begin_all()
+    over = [one.drain(), one.drain()]
+    first.die()
+    assert over == [[], []]
+    second.die()
+    assert over == [[None], [None]]
+    assert (one.reactor.getDelayedCalls(), one.reactor.readers) == ([], set())
+
+
+def test_who_hears_of_its_end_may_start_it_again(pool):
+    one = pool()
+    one.begin_all()
+    one.pool.stop_accepting()
+    over = one.pool.drain(GRACE, 0.0)
+    over.addCallback(lambda _: one.pool.accept_from([one.port]))
+    also = one.drain()
+    for worker in one.hired[:2]:
+        worker.die()
+    assert (also, one.nurseries[0].closed, one.nursery.closed) == ([None], True, False)
+    assert one.asked_for() == [1, 2, 1, 2]
+
+
+def test_a_hub_that_breaks_down_at_its_end_keeps_nobody_waiting(pool, failures):
+    one = pool()
+    for worker in one.begin_all():
+        worker.say(Join(1, wants(), 0))
+    over = one.drain()
+    one.hub.leave = one.hub.ticks.flush = broken
+    for worker in one.hired:
+        worker.die()
+    assert (over, one.nursery.closed) == ([None], True)
+    assert [str(failure) for failure in failures] == ["broken"] * 3
+    del one.hub.leave, one.hub.ticks.flush
+    failures.clear()
+
+
+def broken(*_):
+    raise ValueError("broken")
+
+
 def test_what_was_collected_goes_out_before_it(pool):
     one = pool(batch_window=0.005)
     worker, _ = one.begin_all()

@@ -53,6 +53,25 @@ def restarts(one):
     return [worker.restarts for worker in one.pool.workers()]
 
 
+def test_one_whose_streams_cannot_be_left_is_replaced_all_the_same(pool, logged, failures):
+    one = pool()
+    first, second = one.begin_all()
+    first.say(Join(1, wants(), 0), AtAddress("10.0.0.1", 2))
+    second.heard()
+
+    def leave(*_):
+        raise ValueError("broken")
+
+    one.hub.leave = leave
+    first.die()
+    assert [str(failure) for failure in failures] == ["broken"]
+    failures.clear()
+    assert second.heard() == [AtAddresses({"10.0.0.1": -2})]
+    one.reactor.advance(FIRST_WAIT)
+    assert (one.asked_for(), restarts(one)) == ([1, 2, 1], [1, 0])
+    assert logged()[0] == ("critical", "something is left of worker 1")
+
+
 # How a loss is told.
 
 

@@ -132,7 +132,7 @@ class WorkerPool:
             make_nursery=make_nursery,
         )
         self._retired = NOTHING
-        self._all_ended: Deferred[None] | None = None
+        self._all_ended: list[Deferred[None]] = []
         self._given_up_at: list[IDelayedCall] = []
         self._sweeper = Sweeper(clock, DeadlineWheel(), self._fanout.metrics, self._look_after)
 
@@ -173,14 +173,13 @@ class WorkerPool:
                 place.let_go()
         self._give_up_after(seconds)
         all_ended: Deferred[None] = Deferred()
-        all_ended.addCallback(lambda _: self._close())
-        self._all_ended = all_ended
+        self._all_ended.append(all_ended)
         self._note_ended()
         return all_ended
 
     def hasten(self) -> None:
         """Have every worker that sees its clients off end at once."""
-        if self._all_ended is None:
+        if not self._all_ended:
             return
         for place in self._places:
             if place.link is not None:
@@ -229,18 +228,31 @@ class WorkerPool:
         )
 
     def _lost(self, place: Place, reason: str) -> None:
-        if place.placements is not None:
-            self._relay.leave_all(self._fanout, place.placements)
-        if place.by_address:
-            gone = {key: -connections for key, connections in place.by_address.items()}
-            self._tell_others(place, AtAddresses(gone))
-        self._questions.forget(place.number)
-        self._logins.forget(place.number)
-        self._retired = together([self._retired, place.reading.retired()])
+        for forget in (self._leave_streams, self._uncount, self._ask_no_more, self._retire):
+            try:
+                forget(place)
+            except Exception:  # another worker is to come, whatever is left of this one
+                self._log.failure("something is left of worker {worker}", worker=place.number)
         self._hiring.lost(place, reason)
         place.empty()
         self._dealer.offer()
         self._note_ended()
+
+    def _leave_streams(self, place: Place) -> None:
+        if place.placements is not None:
+            self._relay.leave_all(self._fanout, place.placements)
+
+    def _uncount(self, place: Place) -> None:
+        if place.by_address:
+            gone = {key: -connections for key, connections in place.by_address.items()}
+            self._tell_others(place, AtAddresses(gone))
+
+    def _ask_no_more(self, place: Place) -> None:
+        self._questions.forget(place.number)
+        self._logins.forget(place.number)
+
+    def _retire(self, place: Place) -> None:
+        self._retired = together([self._retired, place.reading.retired()])
 
     def _give_up_after(self, seconds: float) -> None:
         late = self._clock.scheduler.callLater(seconds + LAST_GRACE, self._end_all)
@@ -274,18 +286,24 @@ class WorkerPool:
             self._dealer.offer()
 
     def _note_ended(self) -> None:
-        if self._all_ended is not None and all(place.link is None for place in self._places):
-            all_ended, self._all_ended = self._all_ended, None
-            for late in self._given_up_at:
-                if late.active():
-                    late.cancel()
-            self._given_up_at.clear()
-            all_ended.callback(None)
+        if not self._all_ended or any(place.link is not None for place in self._places):
+            return
+        for late in self._given_up_at:
+            if late.active():
+                late.cancel()
+        self._given_up_at.clear()
+        self._close()
+        # Who hears of it may begin anew, and drain that: it is no business of this list.
+        all_ended, self._all_ended = self._all_ended, []
+        for each in all_ended:
+            each.callback(None)
 
     def _close(self) -> None:
-        self._fanout.stop()
-        self._sweeper.stop()
-        self._hiring.close()
+        for close in (self._fanout.stop, self._sweeper.stop, self._hiring.close):
+            try:
+                close()
+            except Exception:
+                self._log.failure("the workers are gone, but not all of their pool is")
 
     # What workers say.
 

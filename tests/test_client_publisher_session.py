@@ -2,6 +2,7 @@
 
 from itertools import product
 from math import inf
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -111,6 +112,13 @@ def test_the_whole_table(state, step):
         next_state(state, step)
 
 
+class Unlimited(NamedTuple):
+    """Requests to publish, of which there may be any number."""
+
+    publishing_epoch: str
+    is_full: bool = False
+
+
 def test_both_cores_see_the_same_conversation():
     desk = Desk()
     call = desk.publish(ACME, ACME)
@@ -118,7 +126,7 @@ def test_both_cores_see_the_same_conversation():
     seen = []
     for event in server.receive(desk.session.take_output(), 0.0, 5):
         seen.append(event)
-        server.accept_login(0.0, 5, {"epoch": "e"})
+        server.accept_login(0.0, 5, Unlimited("e"))
     assert seen == [LoginRequested(LOGIN)]
     assert desk.hear(server.take_output()) == [Admitted("e", 10.0, 16.0)]
     (asked,) = server.receive(desk.session.take_output(), 1.0, 5)

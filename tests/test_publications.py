@@ -12,6 +12,7 @@ from conversation import (
     heartbeat,
     publish,
     subscribe,
+    unsubscribe,
 )
 from twisted.internet.defer import Deferred
 
@@ -22,6 +23,7 @@ from tickstorm.frames import FrameType, encode_frame
 from tickstorm.publications import MAX_UNANSWERED
 from tickstorm.publishing import Accepted
 from tickstorm.rates import Rate
+from tickstorm.session import MAX_HELD_BYTES
 
 EVERYTHING = [f"{USER}:*"]
 PUBLISH = pb.MESSAGE_TYPE_PUBLISH
@@ -129,6 +131,30 @@ def refused(server, *frames, client_id="desk-1"):
 def test_who_may_not_publish(publishers, message):
     answer = refused(serving(publishers), publish(1.0, request_id=9))
     assert answer == error(pb.ERROR_CODE_NOT_PERMITTED, message, details="request 9")
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        publish(request_id=9),
+        publish(*[1.0] * 1001, request_id=9),
+        publish(1.0, timestamp_ms=-1, request_id=9),
+    ],
+)
+def test_of_who_may_not_publish_no_tick_is_looked_at(frame):
+    server = serving([])
+    answer = refused(server, frame)
+    message = "this user may not publish"
+    assert answer == error(pb.ERROR_CODE_NOT_PERMITTED, message, details="request 9")
+    assert server.metrics.publications == {"NOT_PERMITTED": 1}
+    assert server.metrics.protocol_errors == {"NOT_PERMITTED": 1}
+
+
+def test_who_may_not_publish_is_told_of_a_payload_that_is_none_too():
+    server = serving([])
+    client = publishing(server)
+    client.send(encode_frame(FrameType.PUBLISH, b"\xff"))
+    assert (client.names(), client.closed) == (["INVALID_MESSAGE"], True)
 
 
 @pytest.mark.parametrize(
@@ -274,6 +300,16 @@ def test_without_a_client_id_a_request_is_known_on_its_own_connection_only():
     ]
 
 
+@pytest.mark.parametrize("text", ["{}", "connection {}"])
+def test_no_client_id_is_that_of_a_connection_without_one(text):
+    server = serving()
+    nameless = publishing(server, "")
+    nameless.send(publish(1.0, request_id=7))
+    named = publishing(server, text.format(nameless.connection.id))
+    named.send(publish(1.0, 2.0, request_id=7))
+    assert [*nameless.read(), *named.read()] == [ack(1, request_id=7), ack(2, request_id=7)]
+
+
 # A feed that answers later.
 
 
@@ -323,6 +359,114 @@ def test_who_asks_for_much_is_not_read_until_some_of_it_is_answered():
         feed.carry_out()
     assert publisher.names() == ["ACK"] * MAX_UNANSWERED
     assert len(server.factory.publications) == 0
+
+
+def state_of(client):
+    """What the transport does."""
+    return client.transport.producerState
+
+
+def test_what_one_read_brings_beyond_that_is_held_until_there_is_room():
+    server = serving()
+    feed, publisher = slowly(server), publishing(server)
+    count = 65536 // len(publish(1.0, request_id=1))
+    publisher.send(*(publish(1.0, request_id=1 + n % 100) for n in range(count)))
+    most = []
+    for _ in range(count):
+        most.append((len(feed.waiting), len(server.factory.publications)))
+        feed.carry_out()
+    expected = [min(MAX_UNANSWERED, left) for left in range(count, 0, -1)]
+    assert most == [(left, left) for left in expected]
+    assert publisher.read() == [ack(1, request_id=1 + n % 100) for n in range(count)]
+    assert (state_of(publisher), len(server.factory.publications)) == ("producing", 0)
+
+
+def test_what_is_held_is_read_in_its_order_and_behind_the_answer_that_makes_room():
+    server = serving()
+    feed, client = slowly(server), publishing(server)
+    requests = [publish(1.0, request_id=n) for n in range(1, MAX_UNANSWERED + 2)]
+    client.send(*requests, heartbeat(), subscribe(TICK))
+    assert client.names() == []
+    client.send(heartbeat(sequence=5))
+    assert client.names() == []
+    feed.carry_out()
+    assert (client.names(), state_of(client)) == (["ACK"], "paused")
+    feed.carry_out()
+    assert (client.names(), state_of(client)) == (["ACK", "PONG", "ACK", "PONG"], "producing")
+
+
+class SlowJoins(SlowFeed):
+    """A feed whose subscriptions wait, too."""
+
+    def __init__(self, feed):
+        super().__init__(feed)
+        self.joins = []
+
+    def join(self, subscription, subscriber):
+        joined = Deferred()
+        self.joins.append((joined, self.feed.join(subscription, subscriber)))
+        return joined
+
+    def place(self):
+        joined, place = self.joins.pop(0)
+        joined.callback(place)
+
+
+def test_an_answered_subscription_has_nobody_read_on_who_has_asked_for_much():
+    server = serving()
+    feed = SlowJoins(server.factory.feed)
+    server.factory.feed = server.factory.publications._feed = feed
+    client = publishing(server)
+    before, behind = [publish(1.0)] * (MAX_UNANSWERED - 1), [publish(2.0)] * 30
+    client.send(*before, subscribe(TICK), *behind)
+    assert (len(feed.joins), len(feed.waiting), state_of(client)) == (1, 15, "paused")
+    feed.carry_out()
+    assert (len(feed.waiting), state_of(client)) == (14, "paused")
+    feed.place()
+    assert (len(feed.waiting), state_of(client)) == (MAX_UNANSWERED, "paused")
+    while feed.waiting:
+        assert len(feed.waiting) <= MAX_UNANSWERED
+        feed.carry_out()
+    assert (client.names(), state_of(client)) == (["ACK"] * 46, "producing")
+
+
+def test_a_subscription_that_waits_is_not_read_past_when_there_is_room():
+    server = serving()
+    feed = SlowJoins(server.factory.feed)
+    server.factory.feed = server.factory.publications._feed = feed
+    client = publishing(server)
+    client.send(*[publish(1.0)] * MAX_UNANSWERED, subscribe(TICK), unsubscribe())
+    assert (len(feed.joins), state_of(client)) == (0, "paused")
+    feed.carry_out()
+    feed.carry_out()
+    assert (len(feed.joins), state_of(client)) == (1, "paused")
+    feed.place()
+    assert (client.names(), state_of(client)) == (["ACK"] * 4, "producing")
+
+
+def test_who_sends_much_though_it_is_not_read_is_ended():
+    server = serving()
+    _, publisher = slowly(server), publishing(server)
+    publisher.send(*[publish(1.0)] * MAX_UNANSWERED)
+    publisher.send(bytes(MAX_HELD_BYTES))
+    assert (publisher.names(), publisher.closed) == ([], False)
+    publisher.send(b"\0")
+    assert (publisher.names(), publisher.closed) == (["INVALID_MESSAGE"], True)
+
+
+def test_what_breaks_down_behind_an_answer_ends_its_connection(failures):
+    server = serving()
+    feed, publisher = slowly(server), publishing(server)
+    publisher.send(*[publish(1.0)] * MAX_UNANSWERED, heartbeat(), publish(1.0))
+
+    def publish_no_more(publication):
+        raise ValueError("broken")
+
+    feed.publish = publish_no_more
+    feed.carry_out()
+    assert (publisher.names(), publisher.transport.disconnected) == (["ACK"], True)
+    assert [str(failure) for failure in failures] == ["broken"]
+    failures.clear()
 
 
 @pytest.mark.parametrize("how", ["vanish", "abort"])

@@ -646,6 +646,12 @@ def test_a_hub_that_breaks_down_at_its_end_keeps_nobody_waiting(pool, failures):
         worker.die()
     assert (over, one.nursery.closed) == ([None], True)
     assert {str(failure) for failure in failures} == {"broken"}
+    one.hub.leave = one.hub.ticks.flush = broken
+    for worker in one.hired:
+        worker.die()
+    assert (over, one.nursery.closed) == ([None], True)
+    assert [str(failure) for failure in failures] == ["broken"] * 3
+    del one.hub.leave, one.hub.ticks.flush
     failures.clear()
 
 

@@ -27,6 +27,7 @@ from tickstorm.errors import (
     InternalError,
     InvalidAuth,
     InvalidPublication,
+    MayNotPublish,
     NotPermitted,
     ProtocolError,
     RateLimited,
@@ -203,7 +204,7 @@ class TickstormFactory(Factory):
     def refused(self, error: ProtocolError) -> None:
         """Count a request that was answered with an error."""
         self.metrics.protocol_errors[error.code.name] += 1
-        if isinstance(error, InvalidPublication):
+        if isinstance(error, InvalidPublication | MayNotPublish):
             self.metrics.publications[error.code.name] += 1
 
     def ended(self, connection: Connection, error: ProtocolError) -> None:

@@ -335,6 +335,15 @@ def decode_publication(payload: bytes, wall_ms: int) -> PublishRequest:
     return PublishRequest(request.request_id, ticks, request.after_request_id)
 
 
+def decode_request_id(payload: bytes) -> int:
+    """Read of a PUBLISH payload only which request it is: that takes little beside its ticks.
+
+    Raises:
+        InvalidMessage: it is no PublishRequest.
+    """
+    return parse(pb.PublishRequest, payload).request_id
+
+
 def request_details(request_id: int) -> str:
     """Return how the details of an ERROR name the request that it answers."""
     return f"request {request_id}"

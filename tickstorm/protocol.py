@@ -236,6 +236,16 @@ class Connection:
         return self._outlet.next_sequence(stream.next_sequence) if stream is not None else 0
 
     @property
+    def publishing_epoch(self) -> str:
+        """Names the run of the server."""
+        return self._server.feed.epoch
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many of its requests to publish are unanswered as may be."""
+        return self._server.publications.is_full(self)
+
+    @property
     def pending_bytes(self) -> int:
         """What is queued."""
         return self._outlet.pending_bytes
@@ -281,9 +291,13 @@ class Connection:
         self._transport.pauseProducing()
 
     def resume_reading(self) -> None:
-        """Read on, unless something else is waited for."""
-        if self._awaited is None and self._session.state is not State.CLOSED:
-            self._transport.resumeProducing()
+        """Read on, unless something else is waited for, and first what the session holds back."""
+        if self._awaited is not None or self._session.state is State.CLOSED:
+            return
+        try:
+            self._read_on()
+        except Exception:
+            self._broke_down(Failure())
 
     # The conversation.
 
@@ -328,7 +342,7 @@ class Connection:
         self.user = user
         self.publisher = self._server.publications.publisher(user, client_id, self.id)
         self._server.metrics.logins["accepted"] += 1
-        publishing = None if self.publisher is None else {"epoch": self._server.feed.epoch}
+        publishing = None if self.publisher is None else self
         self._session.accept_login(self.now(), self._server.clock.wall_ms(), publishing)
 
     def _logged_in_later(self, client_id: str, user: User) -> None:
@@ -420,6 +434,8 @@ class Connection:
         return answer
 
     def _read_on(self) -> None:
+        if self.is_full:
+            return
         self._transport.resumeProducing()
         self._receive(b"")
 

@@ -22,7 +22,7 @@ from tickstorm.publishing import Accepted, Publication, Publisher
 from tickstorm.symbols import SymbolSet
 
 MAX_UNANSWERED = 16
-"""Requests of one connection; with as many it is not read."""
+"""Requests of one connection; with as many no more of what it sends is read."""
 
 
 class Asking(Protocol):
@@ -39,7 +39,7 @@ class Asking(Protocol):
         """Read nothing for now; nothing happens if that is so."""
 
     def resume_reading(self) -> None:
-        """Read on."""
+        """Read on, and first what was read already and is held back."""
 
 
 class Publications:
@@ -72,7 +72,11 @@ class Publications:
         """
         if user.name not in self.rights:
             return None
-        return Publisher(user.name, client_id or f"connection {connection}")
+        return Publisher(user.name, client_id or connection)
+
+    def is_full(self, connection: Asking) -> bool:
+        """Whether a connection has as many unanswered requests as it may."""
+        return self._unanswered.get(connection, 0) >= MAX_UNANSWERED
 
     def ask(self, connection: Asking, request: PublishRequest) -> None:
         """Publish, and answer, at once or later."""
@@ -94,21 +98,21 @@ class Publications:
         self, connection: Asking, request: PublishRequest, answer: Deferred[Accepted]
     ) -> None:
         self._unanswered[connection] += 1
-        if self._unanswered[connection] >= MAX_UNANSWERED:
+        if self.is_full(connection):
             connection.pause_reading()
-        answer.addBoth(self._answered, connection)
         answer.addCallbacks(
             partial(self._accept, connection, request), partial(self._fail, connection, request)
         )
         answer.addErrback(lambda failure: self._log.failure("a publisher has no answer", failure))
+        answer.addCallback(lambda _: self._answered(connection))
 
-    def _answered(self, answer: object, connection: Asking) -> object:
-        if self._unanswered[connection] == MAX_UNANSWERED:
-            connection.resume_reading()
+    def _answered(self, connection: Asking) -> None:
+        was_full = self.is_full(connection)
         self._unanswered[connection] -= 1
         if not self._unanswered[connection]:
             del self._unanswered[connection]
-        return answer
+        if was_full:
+            connection.resume_reading()
 
     def _accept(self, connection: Asking, request: PublishRequest, accepted: Accepted) -> None:
         self._feed.metrics.publications["repeated" if accepted.repeated else "accepted"] += 1

@@ -66,11 +66,12 @@ class Publisher(NamedTuple):
 
     Attributes:
         user: who has logged in.
-        client: what tells the publishers of one user apart, over all their connections.
+        client: what tells the publishers of one user apart, over all their connections: their
+            client_id, or without one the number of the only connection.
     """
 
     user: str
-    client: str
+    client: str | int
 
 
 class Publication(NamedTuple):

@@ -18,6 +18,7 @@ from tickstorm.errors import (
     InternalError,
     InvalidMessage,
     InvalidSubscription,
+    MayNotPublish,
     NotSubscribed,
     ProtocolError,
 )
@@ -31,9 +32,11 @@ from tickstorm.messages import (
     decode_heartbeat,
     decode_login,
     decode_publication,
+    decode_request_id,
     decode_subscription,
     error_frame,
     pong_frame,
+    request_details,
 )
 from tickstorm.ticks import NO_METADATA
 
@@ -145,7 +148,7 @@ class SubscriptionRequested(NamedTuple):
 
 
 class PublicationRequested(NamedTuple):
-    """The client sent a valid PUBLISH, to be answered by `answer_publication`.
+    """The client, which may publish, sent a valid PUBLISH, to be answered by `answer_publication`.
 
     The conversation goes on meanwhile.
     """
@@ -186,6 +189,18 @@ class Place(Protocol):
         """The number of the batch that comes next."""
 
 
+class Publishing(Protocol):
+    """The requests to publish of a client that may publish."""
+
+    @property
+    def publishing_epoch(self) -> str:
+        """Names the run of the server, in which they are remembered."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many are unanswered that nothing is read until one of them is."""
+
+
 class Session:
     """The server's side of one conversation.
 
@@ -194,7 +209,16 @@ class Session:
         now: the present, in seconds of any monotonic clock.
     """
 
-    __slots__ = ("_alive_at", "_decoder", "_limits", "_out", "_place", "_state", "_subscription")
+    __slots__ = (
+        "_alive_at",
+        "_decoder",
+        "_limits",
+        "_out",
+        "_place",
+        "_publishing",
+        "_state",
+        "_subscription",
+    )
 
     def __init__(self, limits: SessionLimits, now: float) -> None:
         self._limits = limits
@@ -204,6 +228,7 @@ class Session:
         self._out: list[bytes] | None = None
         self._subscription: Subscription | None = None
         self._place: Place | None = None
+        self._publishing: Publishing | None = None
 
     @property
     def state(self) -> State:
@@ -231,25 +256,27 @@ class Session:
 
         Act on each event before taking the next: the frames behind it are judged by the state
         that the answer leaves. Call again with no data after an answer that came later, for the
-        frames that the client sent behind its request.
+        frames that the client sent behind its request, and when there is room for requests to
+        publish once more.
         """
         if self._is_mere_heartbeat(data, now, wall_ms):
             return ()
         return self._read(data, now, wall_ms)
 
-    def accept_login(
-        self, now: float, wall_ms: int, publishing: Mapping[str, str] | None = None
-    ) -> None:
+    def accept_login(self, now: float, wall_ms: int, publishing: Publishing | None = None) -> None:
         """Answer LoginRequested: the client is who it says.
 
         Args:
             now: the present.
             wall_ms: the same on the wall clock.
-            publishing: what who may publish is to know; None for who may not, whose ACK is bare.
+            publishing: knows of the client's requests; None if it may not publish: its ACK is bare.
         """
         self._state = next_state(self._state, Step.LOGIN_ACCEPTED)
         self._alive_at = now
-        metadata = NO_METADATA if publishing is None else {**self._intervals(), **publishing}
+        self._publishing = publishing
+        metadata = NO_METADATA
+        if publishing is not None:
+            metadata = {**self._intervals(), "epoch": publishing.publishing_epoch}
         self._put(ack_frame(FrameType.AUTH, "authenticated", wall_ms, metadata))
 
     def accept_subscription(
@@ -284,7 +311,7 @@ class Session:
         """End the conversation without a word: there is nobody left to tell."""
         self._state = next_state(self._state, Step.LOST)
         self._out = None
-        self._place = None
+        self._place = self._publishing = None
 
     def expire(self, now: float, wall_ms: int) -> Failed | None:
         """End the conversation if its deadline has passed."""
@@ -327,11 +354,12 @@ class Session:
             return
         decoder = self._decoder = self._decoder or FrameDecoder(self._limits.max_payload_bytes)
         decoder.feed(data)
-        if self._state in _WAITING and decoder.pending_bytes > MAX_HELD_BYTES:
+        waits = self._state in _WAITING or self._is_full
+        if waits and decoder.pending_bytes > MAX_HELD_BYTES:
             yield self.answer(
                 InvalidMessage(f"{MAX_HELD_BYTES} bytes came behind an unanswered request"), wall_ms
             )
-        while self._state not in _UNREAD:
+        while self._state not in _UNREAD and not self._is_full:
             try:
                 frame = decoder.next_frame()
                 if frame is None:
@@ -344,6 +372,10 @@ class Session:
                     yield event
         if self.state is State.CLOSED or not decoder.pending_bytes:
             self._decoder = None
+
+    @property
+    def _is_full(self) -> bool:
+        return self._publishing is not None and self._publishing.is_full
 
     def _put(self, frame: bytes) -> None:
         if self._out is None:
@@ -360,10 +392,16 @@ class Session:
         if frame.type is FrameType.AUTH:
             return LoginRequested(decode_login(frame.payload))
         if frame.type is FrameType.PUBLISH:
-            return PublicationRequested(decode_publication(frame.payload, wall_ms))
+            return self._publication_requested(frame.payload, wall_ms)
         if frame.type is FrameType.UNSUBSCRIBE:
             return self._unsubscribed(wall_ms)
         return self._subscription_requested(decode_subscription(frame.payload))
+
+    def _publication_requested(self, payload: bytes, wall_ms: int) -> PublicationRequested:
+        if self._publishing is None:
+            details = request_details(decode_request_id(payload))
+            raise MayNotPublish("this user may not publish", details)
+        return PublicationRequested(decode_publication(payload, wall_ms))
 
     def _subscription_requested(self, subscription: Subscription) -> SubscriptionRequested:
         present = self._subscription

@@ -464,7 +464,7 @@ def test_what_breaks_down_behind_an_answer_ends_its_connection(failures):
 
     feed.publish = publish_no_more
     feed.carry_out()
-    assert (publisher.names(), publisher.transport.disconnected) == (["ACK"], True)
+    assert (publisher.names(), publisher.transport.disconnected) == (["ACK", "PONG"], True)
     assert [str(failure) for failure in failures] == ["broken"]
     failures.clear()
 

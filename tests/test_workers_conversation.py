@@ -29,6 +29,10 @@ from tickstorm.ticks import Tick
 LIMITS = HubLimits(history=AMPLE._replace(seconds=5.0), max_intervals=1)
 
 
+MAX_PASTS = 8
+"""Subscriptions with a past that are made in one go, each in a turn of its own."""
+
+
 class Here:
     """A server in one process."""
 
@@ -40,7 +44,8 @@ class Here:
         return self.server.connect()
 
     def arrive(self):
-        """Nothing is on its way."""
+        """Nothing is on its way, but what has a turn of its own."""
+        self.server.reactor.advance(0)
 
     def advance(self, seconds):
         self.server.advance(seconds, step=0.125)
@@ -65,6 +70,9 @@ class There:
 
     def arrive(self):
         self.worker.pump()
+        for _ in range(MAX_PASTS):
+            self.parent.reactor.advance(0)
+            self.worker.pump()
 
     def advance(self, seconds):
         while seconds > 0:

@@ -198,8 +198,9 @@ class TickstormFactory(Factory):
         self._wheel.add(connection)
 
     def closing(self, connection: Connection) -> None:
-        """Look at a connection when its new deadline has come."""
+        """Look at a connection when its new deadline has come, and not at the one before."""
         self._wheel.add(connection)
+        self._wheel.note_gone()
 
     def refused(self, error: ProtocolError) -> None:
         """Count a request that was answered with an error."""

@@ -103,12 +103,16 @@ class Subscriber:
 class Crowd:
     """Clients, until the end of the block.
 
+    Args:
+        kind: makes a client of its socket and of what it says first.
+
     Attributes:
         clients: those that have joined, the gone ones too.
     """
 
-    def __init__(self):
+    def __init__(self, kind=Subscriber):
         self.clients = []
+        self._kind = kind
         self._selector = selectors.DefaultSelector()
         self._sources = cycle(SOURCES)
 
@@ -122,7 +126,7 @@ class Crowd:
     def add(self, connection, *frames):
         """A client on a socket that is connected, or about to be."""
         connection.setblocking(False)
-        client = Subscriber(connection, b"".join(frames))
+        client = self._kind(connection, b"".join(frames))
         self.clients.append(client)
         self._selector.register(connection, selectors.EVENT_READ | selectors.EVENT_WRITE, client)
         return client

@@ -103,12 +103,16 @@ class Subscriber:
 class Crowd:
     """Clients, until the end of the block.
 
+    Args:
+        kind: makes a client of its socket and of what it says first.
+
     Attributes:
         clients: those that have joined, the gone ones too.
     """
 
-    def __init__(self):
+    def __init__(self, kind=Subscriber):
         self.clients = []
+        self._kind = kind
         self._selector = selectors.DefaultSelector()
         self._sources = cycle(SOURCES)
 
@@ -122,14 +126,22 @@ class Crowd:
     def add(self, connection, *frames):
         """A client on a socket that is connected, or about to be."""
         connection.setblocking(False)
-        client = Subscriber(connection, b"".join(frames))
+        client = self._kind(connection, b"".join(frames))
         self.clients.append(client)
         self._selector.register(connection, selectors.EVENT_READ | selectors.EVENT_WRITE, client)
         return client
 
-    def join(self, port, count=1, *frames, source=None):
-        """So many clients over TCP, who say this as soon as they are connected."""
-        return [self._dial(port, frames or (EVERY_TICK,), source) for _ in range(count)]
+    def join(self, port, count=1, *frames, source=None, room=None):
+        """So many clients over TCP, who say this as soon as they are connected.
+
+        Args:
+            port: where to.
+            count: how many.
+            frames: what they say.
+            source: the address that they come from; None for one after the other.
+            room: about how much the kernel keeps for each that is not read; None for as it is.
+        """
+        return [self._dial(port, frames or (EVERY_TICK,), source, room) for _ in range(count)]
 
     def leave(self, clients):
         """Close clients."""
@@ -199,9 +211,11 @@ class Crowd:
         ends = [(client.end, tuple(client.answers)) for client in self.clients]
         return {each: ends.count(each) for each in set(ends)}
 
-    def _dial(self, port, frames, source):
+    def _dial(self, port, frames, source, room):
         connection = socket.socket()
         connection.setblocking(False)
+        if room is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
         connection.setsockopt(socket.IPPROTO_IP, socket.IP_BIND_ADDRESS_NO_PORT, 1)
         connection.bind((source or next(self._sources), 0))
         error = connection.connect_ex(("127.0.0.1", port))

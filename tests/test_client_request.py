@@ -45,6 +45,12 @@ def test_with_a_beginning_in_the_past():
     )
 
 
+@pytest.mark.parametrize("pair", [("e", 5), ["e", 5], Position("e", 5)])
+def test_any_pair_is_a_position(pair):
+    resume = make_request("ann", "", resume_from=pair).subscription.resume
+    assert (type(resume), resume) == (Position, Position("e", 5))
+
+
 @pytest.mark.parametrize(
     ("interval", "interval_ms"), [(0.01, 10), (0.29, 290), (1, 1000), (3600.0, 3_600_000)]
 )
@@ -56,6 +62,21 @@ def test_intervals_are_whole_milliseconds(interval, interval_ms):
     ("arguments", "error", "text"),
     [
         ({"symbols": "ACME"}, TypeError, "symbols is the string 'ACME'"),
+        ({"mode": "tick"}, TypeError, "mode is 'tick': give a Mode, such as Mode.TICK"),
+        ({"mode": 7}, TypeError, "mode is 7: give a Mode"),
+        ({"mode": None}, TypeError, "mode is None: give a Mode"),
+        ({"overload": "conflate"}, TypeError, "overload is 'conflate': give an Overload, such as"),
+        ({"overload": 9}, TypeError, "overload is 9: give an Overload"),
+        ({"start_time_ms": 1.5}, TypeError, "start_time_ms is 1.5: give a whole number"),
+        ({"resume_from": "x"}, TypeError, "resume_from is 'x': give a Position"),
+        ({"resume_from": 5}, TypeError, "resume_from is 5: give a Position"),
+        ({"resume_from": ("x", 5, 6)}, TypeError, r"resume_from is \('x', 5, 6\): give a Position"),
+        ({"resume_from": (5, "x")}, TypeError, r"resume_from is \(5, 'x'\): give a Position"),
+        (
+            {"resume_from": ("x", "5")},
+            TypeError,
+            "the sequence of resume_from is '5': give a whole",
+        ),
         ({"symbols": []}, ValueError, "symbols is empty"),
         ({"symbols": map(str, range(101))}, ValueError, "symbols is 101 of them, over 100"),
         ({"symbols": ["A", "b"]}, ValueError, "symbols has 'b', neither"),

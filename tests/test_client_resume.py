@@ -250,6 +250,16 @@ class TestChange:
         server.say(subscription_ack(next_sequence), *frames)
         return request
 
+    @pytest.mark.parametrize("mode", ["tick", 7])
+    def test_to_what_is_no_mode_changes_nothing(self, mode):
+        desk = Desk()
+        desk.consume()
+        server = desk.connect(batch(1))
+        server.heard()
+        self.change(desk, mode).addErrback(lambda failure: failure.trap(TypeError))
+        server.say(batch(2))
+        assert (server.heard(), desk.batches) == ([], [1, 2])
+
     def test_on_the_same_connection(self):
         desk = Desk(snapshot=True, overload=Overload.DROP_OLDEST)
         desk.consume()

@@ -554,6 +554,16 @@ def test_a_bad_value_counts_even_where_it_does_not_win(from_toml, tmp_path):
             "max_message_bytes, which is 16777216 (MAX_MSG_SIZE in the environment)",
         ),
         (
+            {"TICKSTORM_SOFT_WRITE_QUEUE_BYTES": "4194305"},
+            "TICKSTORM_SOFT_WRITE_QUEUE_BYTES in the environment: 4194305 must be at most "
+            "max_write_queue_bytes, which is 4194304 (the default)",
+        ),
+        (
+            {"TICKSTORM_MAX_WRITE_QUEUE_BYTES": "1048575", "MAX_MSG_SIZE": "65536"},
+            "soft_write_queue_bytes: 1048576 must be at most max_write_queue_bytes, which is "
+            "1048575 (TICKSTORM_MAX_WRITE_QUEUE_BYTES in the environment)",
+        ),
+        (
             {"AUTH_USERNAME": "ada"},
             'AUTH_USERNAME in the environment: "ada" needs password, '
             "which is not set (the default)",

@@ -375,13 +375,28 @@ def test_so_is_one_that_is_in_the_middle_of_its_drain():
     assert stopped.called
 
 
-def test_there_is_nothing_to_hasten_unless_it_stops():
+@pytest.mark.parametrize(
+    ("clients", "words"), [(0, "0 connections"), (1, "1 connection"), (2, "2 connections")]
+)
+def test_who_hastens_a_stop_is_told_that_it_is_heard(said, clients, words):
+    service = started(serve(drain_timeout=60.0))
+    for _ in range(clients):
+        Client(service.factory)
+    service.stopService()
+    service.hasten()
+    seen_off = [("info", f"seeing off {words}, in 60 s at most")] if clients else []
+    heard = [line for line in said() if "connection" in line[1]]
+    assert heard == [*seen_off, ("info", f"told again to stop: closing {words} at once")]
+
+
+def test_there_is_nothing_to_hasten_unless_it_stops(said):
     reactor = Reactor()
     service = started(serve(reactor))
     client = Client(service.factory)
     service.hasten()
     reactor.advance(HASTE)
     assert not client.closed
+    assert [text for _, text in said() if "again" in text] == []
     service.stopService()
     reactor.advance(HASTE)
     assert not client.cut

@@ -13,7 +13,7 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 from twisted.python.log import LogPublisher as LegacyPublisher
 
-from tickstorm.log import Threshold, json_line
+from tickstorm.log import SAID_FORMAT, Threshold, json_line, text_line
 from tickstorm.workers.link import LinkDecoder, Said, control
 from tickstorm.workers.said import said_observer, say
 
@@ -65,7 +65,12 @@ def written(event):
 def test_it_is_said_with_its_level_and_place_and_worker():
     event = emitted(LogLevel.warn, "{count} of {what}", count=3, what="them")
     assert said_by(event) == [
-        Said("warn", "tickstorm.somewhere", "3 of them", {"count": 3, "what": "them"})
+        Said(
+            "warn",
+            "tickstorm.somewhere",
+            "3 of them",
+            {"count": 3, "what": "them", SAID_FORMAT: "{count} of {what}"},
+        )
     ]
     assert written(event) == {
         "level": "warn",
@@ -76,6 +81,17 @@ def test_it_is_said_with_its_level_and_place_and_worker():
         "text": "3 of them",
         "worker": 3,
     }
+
+
+def test_as_text_only_what_it_did_not_show_stands_behind_it():
+    event = emitted(
+        LogLevel.warn, "{code} of {peer!r}", code="SLOW", peer="::1", connection=7, empty=""
+    )
+    of_one_process = text_line(event).partition(" ")[2]
+    assert of_one_process == "warn     tickstorm.somewhere: SLOW of '::1' connection=7 empty="
+    assert sorted(text_line(passed(event)).split()[1:]) == sorted(
+        [*of_one_process.split(), "worker=3"]
+    )
 
 
 @pytest.mark.parametrize("level", ["debug", "info", "warn", "error", "critical"])
@@ -103,6 +119,7 @@ def test_only_plain_values_cross():
         object_=object(),
     )
     (said,) = said_by(event)
+    del said.fields[SAID_FORMAT]
     assert said.fields == {"text_": "a", "whole": 1, "part": 0.5, "truth": True, "none": None}
 
 
@@ -140,7 +157,7 @@ def test_a_failure_is_said_with_its_traceback():
     traceback = said.fields.pop("traceback")
     assert "ZeroDivisionError: division by zero" in traceback
     assert "test_workers_said.py" in traceback
-    assert said.fields == {}
+    assert said.fields == {SAID_FORMAT: "it failed"}
     assert written(event)["traceback"] == traceback
 
 

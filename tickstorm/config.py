@@ -81,6 +81,12 @@ _RULES = (
         f"must be at least {OVERHEAD_BYTES} more than",
         "max_message_bytes",
     ),
+    _Rule(
+        "soft_write_queue_bytes",
+        lambda s: s.soft_write_queue_bytes <= s.max_write_queue_bytes,
+        "must be at most",
+        "max_write_queue_bytes",
+    ),
     _Rule("username", lambda s: bool(s.password) or not s.username, "needs", "password"),
     _Rule("password", lambda s: bool(s.username) or not s.password, "needs", "username"),
     _Rule("tls_cert", lambda s: bool(s.tls_key) or not s.tls_cert, "needs", "tls_key"),

@@ -30,6 +30,9 @@ MASK = "***"
 MAX_DEPTH = 4
 """How deep lists and dictionaries inside a field are written."""
 
+SAID_FORMAT = "log_said_format"
+"""The key of the format that a text was made of before it came to this log."""
+
 _SECRET = re.compile(r"pass(w|phrase|$)|token|secret|credential|private_?key", re.IGNORECASE)
 _OF_LEGACY_EVENTS = frozenset({"format", "isError", "logLevel", "printed", "system", "why"})
 _OURS = frozenset({"time", "level", "logger", "message", "failure"})
@@ -204,8 +207,8 @@ def _fields(event: LogEvent) -> dict[str, Any]:
 
 
 def _unshown(event: LogEvent) -> dict[str, Any]:
-    format = str(event.get("log_format"))
-    return {name: value for name, value in _fields(event).items() if f"{{{name}" not in format}
+    formats = f"{event.get('log_format')}{event.get(SAID_FORMAT, '')}"
+    return {name: value for name, value in _fields(event).items() if f"{{{name}" not in formats}
 
 
 # A subclass of a container has its own say in how it is shown, so only these are looked into.

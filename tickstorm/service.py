@@ -181,6 +181,10 @@ class TickstormService(MultiService):
 
     def hasten(self) -> None:
         """Have a stop that is under way wait for nothing any more; it is over within moments."""
+        if self._health.stopping:
+            count = self._serving.read().connections
+            text = f"told again to stop: closing {{connections}} {_noun(count)} at once"
+            self._log.info(text, connections=count)
         self._patience.lose()
         self._serving.hasten()
 
@@ -283,7 +287,8 @@ class TickstormService(MultiService):
     async def _see_off(self, seconds: float) -> None:
         connections = self._serving.read().connections
         if connections:
-            text = "seeing off {connections} connections, in {seconds:g} s at most"
+            noun = _noun(connections)
+            text = f"seeing off {{connections}} {noun}, in {{seconds:g}} s at most"
             self._log.info(text, connections=connections, seconds=seconds)
         await self._serving.drain(seconds, window_of(seconds))
 
@@ -298,6 +303,10 @@ class TickstormService(MultiService):
 
 def _health_limits(settings: Settings) -> HealthLimits:
     return HealthLimits(feed_timeout=settings.feed_timeout)
+
+
+def _noun(connections: int) -> str:
+    return "connection" if connections == 1 else "connections"
 
 
 def _processors() -> int:

@@ -104,11 +104,13 @@ def next_state(state: State, input: Input) -> State:
     """Return where `input` leads from `state`.
 
     Raises:
-        ProtocolError: TRANSITIONS has no such step; the error names both.
+        ProtocolError: TRANSITIONS has no such step; the error names both, or what is missing.
     """
     following = TRANSITIONS.get((state, input))
     if following is None:
         refusal = _REFUSALS.get((state, input), InvalidMessage)
+        if refusal is NotSubscribed:
+            raise NotSubscribed("there is no subscription")
         raise refusal(f"{input.name} is not allowed while {state.name}")
     return following
 

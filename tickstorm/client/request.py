@@ -66,26 +66,28 @@ def make_request(
         start_time_ms: to begin with what the server has kept since then, in milliseconds since the
             Unix epoch; 0 begins with the next batch.
         resume: whether a connection goes on where the one before ended.
-        resume_from: to begin behind this batch, as another client of the same subscription had it.
+        resume_from: to begin behind this batch, as another client of the same subscription had it;
+            any pair of an epoch and a sequence will do.
         client_id: told to the server, at most 64 characters.
 
     Raises:
-        TypeError: `symbols` is one string.
+        TypeError: `symbols` is one string, or another argument is not what it has to be.
         ValueError: an argument is outside its limits, or two exclude each other.
     """
+    if overload is not None and not isinstance(overload, Overload):
+        raise TypeError(f"overload is {overload!r}: give an Overload, such as Overload.CONFLATE")
     if start_time_ms and resume_from is not None:
         raise ValueError("start_time_ms and resume_from are two beginnings: give one")
+    _check_whole("start_time_ms", start_time_ms)
     if not 0 <= start_time_ms <= MAX_WHOLE:
         raise ValueError(f"start_time_ms {start_time_ms} is not 0 to 2^63 - 1")
-    if resume_from is not None:
-        _check_position(resume_from)
     return Request(
         Login(username, password, client_id, tickstorm.__version__),
         make_subscription(mode, symbols, interval)._replace(
             snapshot=snapshot,
             start_time_ms=start_time_ms,
             overload=overload,
-            resume=resume_from,
+            resume=None if resume_from is None else _position(resume_from),
         ),
         resume,
     )
@@ -97,10 +99,12 @@ def make_subscription(
     """Return a subscription to what is to come; the arguments are those of `make_request`.
 
     Raises:
-        TypeError: `symbols` is one string.
+        TypeError: `symbols` is one string, or `mode` is no Mode.
         ValueError: `symbols` is empty or too many, or one of them is no symbol; or the interval is
             none, or goes with TICK, or is missing.
     """
+    if not isinstance(mode, Mode):
+        raise TypeError(f"mode is {mode!r}: give a Mode, such as Mode.TICK")
     if mode is Mode.INTERVAL and interval is None:
         raise ValueError("interval is missing: INTERVAL leaves it to that")
     return Subscription(
@@ -138,8 +142,25 @@ def _milliseconds(interval: float, mode: Mode) -> int:
     return whole
 
 
-def _check_position(position: Position) -> None:
-    if not 1 <= len(position.epoch) <= MAX_EPOCH:
+def _position(given: Position | tuple[str, int]) -> Position:
+    try:
+        epoch, sequence = given
+    except (TypeError, ValueError):
+        raise _no_position(given) from None
+    if not isinstance(epoch, str):
+        raise _no_position(given)
+    _check_whole("the sequence of resume_from", sequence)
+    if not 1 <= len(epoch) <= MAX_EPOCH:
         raise ValueError(f"resume_from has an epoch that is not 1 to {MAX_EPOCH} characters")
-    if not 0 <= position.sequence < SEQUENCE_MODULUS:
-        raise ValueError(f"resume_from has the sequence {position.sequence}, not 0 to 2^32 - 1")
+    if not 0 <= sequence < SEQUENCE_MODULUS:
+        raise ValueError(f"resume_from has the sequence {sequence}, not 0 to 2^32 - 1")
+    return Position(epoch, sequence)
+
+
+def _no_position(given: object) -> TypeError:
+    return TypeError(f"resume_from is {given!r}: give a Position, an epoch and a sequence")
+
+
+def _check_whole(name: str, value: object) -> None:
+    if not isinstance(value, int):
+        raise TypeError(f"{name} is {value!r}: give a whole number")

@@ -14,7 +14,7 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from tickstorm.log import Threshold, without_secrets
+from tickstorm.log import SAID_FORMAT, Threshold, without_secrets
 from tickstorm.workers.link import Said
 
 _TAKEN = frozenset({"text", "worker", "level", "format"})
@@ -52,6 +52,7 @@ def _fields(event: LogEvent) -> dict[str, Any]:
         and name not in _TAKEN
         and type(value) in (str, int, float, bool, type(None))
     }
+    fields[SAID_FORMAT] = str(event.get("log_format"))
     failure = event.get("log_failure")
     if isinstance(failure, Failure):
         fields["traceback"] = failure.getTraceback()

@@ -551,6 +551,26 @@ def test_mistakes_are_one_line(arguments, code, words):
     assert words in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("127.0.0.1", "Unknown endpoint type: '127.0.0.1'"),
+        ("foo:bar", "Unknown endpoint type: 'foo'"),
+        ("localhost:", "Unknown endpoint type: 'localhost'"),
+        ("localhost:99999", "port '99999' is not 1 to 65535"),
+    ],
+)
+def test_an_address_that_is_none_is_one_line(tmp_path, address, why):
+    file = tmp_path / "day.csv"
+    file.write_bytes(lines(1))
+    done = CliRunner().invoke(main, ["publish", address, str(file)], env=LOGIN)
+    assert (done.exit_code, done.stdout, done.stderr) == (
+        1,
+        "",
+        f"tickstorm: address {address!r}: {why}\n",
+    )
+
+
 def test_the_summary():
     assert summary(Totals(1_500_000, 1501, 1), 12.0) == (
         "1,500,000 ticks, 1,501 requests, 12.0 s, 125,000 ticks/s, 1 repeated"

@@ -128,8 +128,10 @@ def _run(request: Request, given: Input, source: TickInput) -> int:
     from rich.console import Console
     from twisted.internet import reactor
 
+    from tickstorm.commands.event_text import error_line
     from tickstorm.commands.publish_progress import showing, summary
     from tickstorm.commands.running import Run
+    from tickstorm.errors import ConfigError
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -138,7 +140,11 @@ def _run(request: Request, given: Input, source: TickInput) -> int:
 
     began = time.monotonic()
     with showing(console, given.size) as show:
-        publishing = _publishing(reactor, request, given, source, show=show, say=say)
+        try:
+            publishing = _publishing(reactor, request, given, source, show=show, say=say)
+        except ConfigError as error:
+            say(f"tickstorm: {error_line(error)}")
+            return FAILED
         code = _told(Run(reactor, publishing).code, lambda: publishing.totals, say)
     if code != FAILED:
         say(f"tickstorm: published {summary(publishing.totals, time.monotonic() - began)}")

@@ -281,12 +281,14 @@ class Session:
     def __init__(self, limits=PublisherLimits()):
         self.desk = Desk(limits=limits)
         self.shown = []
+        self.waits = []
         self.publishing = Publishing(
             self.desk.publisher,
             TickInput("in", None),
             "in",
             read=self._reader,
             confirmed=lambda read, totals: self.shown.append((read, totals.ticks)),
+            waiting=lambda: self.waits.append(self.publishing.totals.ticks),
         )
         self.ended = Deferred.fromCoroutine(self.publishing.run())
         self._first = FIRST_ID
@@ -465,11 +467,22 @@ def test_an_input_that_cannot_be_read():
 def test_who_is_interrupted_waits_for_the_answers_to_what_is_under_way():
     session = Session()
     session.begin(lines(MAX_CALLS * 1000 + 500))
+    session.confirm(1)
     session.publishing.stop()
     assert session.reader.stopped
+    assert session.waits == [1000]
     session.confirm(MAX_CALLS)
     assert session.close() is None
-    assert session.publishing.totals.ticks == MAX_CALLS * 1000
+    assert session.publishing.totals.ticks == MAX_CALLS * 1000 + 500
+
+
+def test_who_is_interrupted_with_nothing_under_way_is_told_of_no_wait():
+    session = Session()
+    session.begin(lines(1))
+    session.confirm()
+    session.publishing.stop()
+    assert session.close() is None
+    assert session.waits == []
 
 
 def test_who_is_interrupted_does_not_wait_for_ever():

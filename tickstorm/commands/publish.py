@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 FAILED = 1
+WAITING = "waiting at most 5 s for the answers to what is under way; Ctrl-C ends it at once"
 
 
 class Request(NamedTuple):
@@ -121,6 +122,7 @@ def _publishing(
         given.name,
         read=lambda take, failed: FileReader(reactor, given.descriptor, take, failed),
         confirmed=show,
+        waiting=lambda: say(f"tickstorm: {WAITING}"),
     )
 
 
@@ -183,7 +185,8 @@ def _told(
     published once. On a terminal it is shown how far it came.
 
     The exit code is 0 when all is published; 1 after an error: a line that cannot be used, or that
-    the server refuses, ends it, and what stands above it is published; and 130 after Ctrl-C.
+    the server refuses, ends it, and what stands above it is published; and 130 after Ctrl-C,
+    which waits some seconds for the answers to what is under way: a second one does not.
     """,
 )
 @click.argument("arguments", nargs=-1, metavar="[ADDRESS] [FILE]")

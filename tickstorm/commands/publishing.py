@@ -47,6 +47,7 @@ class Publishing:
         name: of the input, for errors.
         read: makes the reader, given what gets each piece and what gets its error.
         confirmed: called with how many bytes were read and what is published, when either changes.
+        waiting: called by a `stop` that waits for answers.
     """
 
     def __init__(
@@ -57,12 +58,14 @@ class Publishing:
         *,
         read: Callable[[Callable[[bytes], None], Callable[[OSError], None]], Reader],
         confirmed: Callable[[int, Totals], object],
+        waiting: Callable[[], object],
     ) -> None:
         self._publisher = publisher
         self._source = source
         self._name = name
         self._reader = read(self._take, self._unreadable)
         self._confirmed = confirmed
+        self._waiting = waiting
         self._bytes = 0
         self._answered_ticks = 0  # of calls that were carried out
         self._rows: Iterator[Row] | None = None
@@ -93,6 +96,8 @@ class Publishing:
 
     def stop(self) -> None:
         """Read no more, and wait for the answers to what is under way."""
+        if self._calls:
+            self._waiting()
         self._end(None)
 
     def _take(self, data: bytes) -> None:

@@ -17,7 +17,8 @@ from twisted.internet.testing import MemoryReactor
 from twisted.python.failure import Failure
 
 from tickstorm.cli import main
-from tickstorm.client import Totals
+from tickstorm.client import PublisherLimits, Totals
+from tickstorm.client.session import SessionLimits
 from tickstorm.commands.file_reader import FileReader
 from tickstorm.commands.publish import _arguments
 from tickstorm.commands.publish_progress import showing, summary
@@ -34,6 +35,7 @@ from tickstorm.commands.tick_lines import (
 )
 from tickstorm.errors import (
     InvalidAuth,
+    InvalidPublication,
     InvalidTick,
     MayNotPublish,
     OutOfTurn,
@@ -276,15 +278,17 @@ class ScriptedReader:
 class Session:
     """A publishing, and the server that it publishes to."""
 
-    def __init__(self):
-        self.desk = Desk()
+    def __init__(self, limits=PublisherLimits()):
+        self.desk = Desk(limits=limits)
         self.shown = []
+        self.waits = []
         self.publishing = Publishing(
             self.desk.publisher,
             TickInput("in", None),
             "in",
             read=self._reader,
             confirmed=lambda read, totals: self.shown.append((read, totals.ticks)),
+            waiting=lambda: self.waits.append(self.publishing.totals.ticks),
         )
         self.ended = Deferred.fromCoroutine(self.publishing.run())
         self._first = FIRST_ID
@@ -359,21 +363,66 @@ def refuse(session, number, error):
     session.server.say(error_frame(error, 5))
 
 
-def test_a_line_that_the_server_refuses_ends_it_and_nothing_behind_it_is_published():
+def test_a_line_that_the_server_refuses_ends_it_when_what_stands_above_is_published():
     session = Session()
     session.begin(lines(2500))
     assert session.sizes() == [1000, 1000, 500]
     session.confirm()
     refuse(session, 1, MayNotPublish("tick 7: not this one"))
     assert not session.ended.called  # the one behind it has no answer yet
+    assert session.sizes() == []
     refuse(session, 2, OutOfTurn("not now"))
+    (request,) = requests(session.server)
+    assert [tick.price for tick in request.ticks] == [1001.0 + n for n in range(7)]
+    session.server.say(published(FIRST_ID + 3))
     session.server.lose()
     error = result(session.ended)
     assert (type(error), str(error)) == (
         NotPublished,
         "in, line 1009: NOT_PERMITTED: not this one",
     )
-    assert (session.sizes(), session.publishing.totals.ticks) == ([], 1000)
+    assert (session.sizes(), session.publishing.totals.ticks) == ([], 1007)
+    assert session.reader.stopped
+
+
+def test_a_first_line_that_the_server_refuses_leaves_nothing_to_publish():
+    session = Session()
+    session.begin(lines(2))
+    refuse(session, 0, InvalidPublication("tick 0: too old"))
+    session.server.lose()
+    assert str(result(session.ended)) == "in, line 2: INVALID_MESSAGE: too old"
+    assert session.publishing.totals.ticks == 0
+
+
+def test_a_refusal_of_what_stands_above_a_refused_line_is_the_one_that_is_told():
+    session = Session()
+    session.begin(lines(9))
+    session.reader.give(b"")
+    refuse(session, 0, InvalidPublication("tick 7: too old"))
+    assert session.sizes() == [9, 7]
+    refuse(session, 1, InvalidPublication("tick 3: too many symbols"))
+    assert session.sizes() == [3]
+    assert not session.ended.called
+    session.server.say(published(FIRST_ID + 2))
+    session.server.lose()
+    assert str(result(session.ended)) == "in, line 5: INVALID_MESSAGE: too many symbols"
+    assert session.publishing.totals.ticks == 3
+
+
+def test_what_is_published_of_the_refused_call_is_not_published_again():
+    session = Session(PublisherLimits(session=SessionLimits(max_payload_bytes=400)))
+    session.begin(lines(60))
+    first, *others = session.sizes()
+    assert len(others) == 2
+    session.confirm()
+    refuse(session, 1, InvalidPublication("tick 2: too old"))
+    refuse(session, 2, OutOfTurn("not now"))
+    (request,) = requests(session.server)
+    assert [tick.price for tick in request.ticks] == [first + 1.0, first + 2.0]
+    session.server.say(published(FIRST_ID + 3))
+    session.server.lose()
+    assert str(result(session.ended)) == f"in, line {first + 4}: INVALID_MESSAGE: too old"
+    assert session.publishing.totals.ticks == first + 2
 
 
 def test_a_refusal_of_no_line():
@@ -418,11 +467,22 @@ def test_an_input_that_cannot_be_read():
 def test_who_is_interrupted_waits_for_the_answers_to_what_is_under_way():
     session = Session()
     session.begin(lines(MAX_CALLS * 1000 + 500))
+    session.confirm(1)
     session.publishing.stop()
     assert session.reader.stopped
+    assert session.waits == [1000]
     session.confirm(MAX_CALLS)
     assert session.close() is None
-    assert session.publishing.totals.ticks == MAX_CALLS * 1000
+    assert session.publishing.totals.ticks == MAX_CALLS * 1000 + 500
+
+
+def test_who_is_interrupted_with_nothing_under_way_is_told_of_no_wait():
+    session = Session()
+    session.begin(lines(1))
+    session.confirm()
+    session.publishing.stop()
+    assert session.close() is None
+    assert session.waits == []
 
 
 def test_who_is_interrupted_does_not_wait_for_ever():
@@ -502,6 +562,26 @@ def test_mistakes_are_one_line(arguments, code, words):
     done = CliRunner().invoke(main, ["publish", *arguments], env=LOGIN)
     assert (done.exit_code, done.stdout) == (code, "")
     assert words in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("127.0.0.1", "Unknown endpoint type: '127.0.0.1'"),
+        ("foo:bar", "Unknown endpoint type: 'foo'"),
+        ("localhost:", "Unknown endpoint type: 'localhost'"),
+        ("localhost:99999", "port '99999' is not 1 to 65535"),
+    ],
+)
+def test_an_address_that_is_none_is_one_line(tmp_path, address, why):
+    file = tmp_path / "day.csv"
+    file.write_bytes(lines(1))
+    done = CliRunner().invoke(main, ["publish", address, str(file)], env=LOGIN)
+    assert (done.exit_code, done.stdout, done.stderr) == (
+        1,
+        "",
+        f"tickstorm: address {address!r}: {why}\n",
+    )
 
 
 def test_the_summary():

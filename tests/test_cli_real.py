@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from tickstorm.commands.publish import WAITING
 from tickstorm.sources.recording_file import read_recording
 
 pytestmark = pytest.mark.real
@@ -127,6 +128,23 @@ def test_a_signal_ends_it_quietly(address, number, code):
         _, errors = process.communicate(timeout=SECONDS)
         assert process.returncode == code
         assert len(errors.splitlines()) == 2  # logged in, and subscribed
+
+
+def test_a_second_interrupt_waits_for_nothing(tmp_path):
+    path = tmp_path / "day.csv"
+    path.write_text("symbol,price\nA,1\n")
+    with started("publish", "127.0.0.1:1", str(path), stderr=subprocess.PIPE, text=True) as process:
+        assert "disconnected, again in" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        line = process.stderr.readline()
+        while "disconnected" in line:
+            line = process.stderr.readline()
+        assert line == f"tickstorm: {WAITING}\n"
+        process.send_signal(signal.SIGINT)
+        (*_, last) = process.stderr.read().splitlines()
+        assert last.startswith("tickstorm: published 0 ticks, 0 requests, ")
+        assert float(last.split()[6]) < 5.0
+        assert process.wait(SECONDS) == 130
 
 
 @pytest.mark.parametrize("command", [("watch", "--mode", "tick"), ("record",)])

@@ -4,10 +4,12 @@ import gzip
 import io
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickstorm.client import Batch, Disconnected, Gap, ReceivedTick
+from tickstorm.cli import main
+from tickstorm.client import Batch, Disconnected, Gap, ReceivedTick, Subscribed
 from tickstorm.commands.record import Notes, Recording
 from tickstorm.commands.recorder import MAX_HELD_BYTES, Recorder
 from tickstorm.commands.recording_text import HEADER, Rows
@@ -119,7 +121,7 @@ class Cut(io.BytesIO):
 def test_a_file_is_whole_after_each_flush(tmp_path, compressed):
     path = tmp_path / "file"
     rows, made, wanted = Rows(), [], []
-    recorder = Recorder(path.open("wb"), compressed=compressed)
+    recorder = Recorder(lambda: path.open("wb"), compressed=compressed)
     for at in range(3):
         (row,) = rows.of(batch(tick(NOW + at)))
         recorder.add(row)
@@ -134,7 +136,7 @@ def test_a_file_is_whole_after_each_flush(tmp_path, compressed):
 
 def test_nothing_new_is_nothing_written():
     file = Cut()
-    recorder = Recorder(file, compressed=True)
+    recorder = Recorder(lambda: file, compressed=True)
     recorder.flush()
     size = recorder.bytes_written
     recorder.flush()
@@ -144,7 +146,7 @@ def test_nothing_new_is_nothing_written():
 
 def test_rows_do_not_pile_up():
     file = io.BytesIO()
-    recorder = Recorder(file, compressed=False)
+    recorder = Recorder(lambda: file, compressed=False)
     row = "x" * 1000 + "\n"
     for _ in range(2 * MAX_HELD_BYTES // len(row)):
         recorder.add(row)
@@ -158,8 +160,10 @@ def recording(count=None, live=False):
     file, told = Cut(), io.StringIO()
     times = iter(range(100))
     sink = Recording(
-        Recorder(file, compressed=False), Notes(told, live), count, lambda: next(times)
+        Recorder(lambda: file, compressed=False), Notes(told, live), count, lambda: next(times)
     )
+    sink.event(Subscribed("e", 1, 15.0, 20.0))
+    told.seek(told.truncate(0))
     return sink, file, told
 
 
@@ -196,3 +200,58 @@ def test_on_a_terminal_progress_is_written_over():
         "\r\x1b[Krecording: 0 ticks, 0 symbols, 33 bytes, 1 s, 0 batches lost"
         "\r\x1b[Ktickstorm: lost 1 batch: 3\n"
     )
+
+
+def test_nothing_is_made_before_the_subscription(tmp_path):
+    path, told = tmp_path / "day.csv", io.StringIO()
+    recorder = Recorder(lambda: path.open("xb"), compressed=False)
+    sink = Recording(recorder, Notes(told, live=True), None, lambda: 0.0)
+    sink.refresh()
+    assert not path.exists()
+    sink.close()
+    assert not path.exists()
+    assert told.getvalue() == "\r\x1b[Ktickstorm: recorded nothing\n"
+
+
+def test_a_subscription_that_brought_nothing_is_a_recording_of_nothing():
+    sink, file, _ = recording()
+    sink.close()
+    assert file.left == HEADER.encode()
+
+
+# The command.
+
+
+def invoked(*arguments):
+    login = {"STREAM_USER": "u", "STREAM_PASS": "p"}
+    done = CliRunner().invoke(main, ["record", "nowhere", *map(str, arguments)], env=login)
+    assert (done.exit_code, done.stdout) == (1, "")
+    return done.stderr.splitlines()
+
+
+def test_a_file_that_cannot_be_made_is_refused_before_anything_is_asked(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("precious")
+    away = tmp_path / "away" / "day.csv"
+    assert [
+        invoked(file),
+        invoked(tmp_path, "--overwrite"),
+        invoked(away),
+        invoked(file / "day.csv"),
+    ] == [
+        [f"Error: {file} is there already: see --overwrite"],
+        [f"Error: {tmp_path}: Is a directory"],
+        [f"Error: {away}: No such file or directory"],
+        [f"Error: {file / 'day.csv'}: Not a directory"],
+    ]
+
+
+def test_who_was_never_let_in_has_made_no_file_and_replaced_none(tmp_path):
+    new, old = tmp_path / "new", tmp_path / "old"
+    old.write_text("precious")
+    told = [
+        "tickstorm: recorded nothing",
+        "tickstorm: address 'nowhere': Unknown endpoint type: 'nowhere'",
+    ]
+    assert [invoked(new), invoked(old, "--overwrite")] == [told, told]
+    assert (new.exists(), old.read_text()) == (False, "precious")

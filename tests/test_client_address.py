@@ -12,6 +12,7 @@ from tickstorm.client.address import (
     endpoint_string,
     parse_address,
 )
+from tickstorm.client.on_twisted import as_endpoint
 from tickstorm.errors import ConfigError
 
 
@@ -62,6 +63,37 @@ def test_a_place_is_read(place, address):
 def test_what_is_no_place_says_why(place, reason):
     with pytest.raises(ConfigError, match=reason):
         parse_address(place)
+
+
+@pytest.mark.parametrize(
+    ("place", "port"),
+    [
+        ("localhost:99999", "99999"),
+        ("localhost:0", "0"),
+        ("localhost:100000", "100000"),
+        (f"localhost:1{'0' * 5000}", f"1{'0' * 5000}"),
+        (("localhost", 65536), "65536"),
+        (("localhost", -1), "-1"),
+        ("[::1]:65536", "65536"),
+        ("tcp:localhost:65536", "65536"),
+        ("tcp:localhost:65536:timeout=3", "65536"),
+        ("tcp:host=localhost:65536", "65536"),
+        ("tcp:port=65536:localhost", "65536"),
+        ("tls:localhost:port=65536", "65536"),
+        ("ssl:localhost:65536:caCertsDir=d", "65536"),
+    ],
+)
+def test_a_port_that_cannot_be_is_refused_by_whoever_reads_it(place, port):
+    for read in (endpoint_string, parse_address):
+        with pytest.raises(ConfigError, match=f"(port '{port}' is not 1 to 65535|none of tcp:)"):
+            read(place)
+    with pytest.raises(ConfigError, match=f"port '{port}' is not 1 to 65535"):
+        as_endpoint(MemoryReactorClock(), place)
+
+
+@pytest.mark.parametrize("place", ["tcp:8080:host=h", "tcp:port=1:h", "tcp:99999:80", "unix:99999"])
+def test_only_a_port_is_taken_for_one(place):
+    assert endpoint_string(place) == place
 
 
 @pytest.mark.parametrize("place", ["tcp:h:1", "tls:h:1:trustRoots=d", "unix:/p", "haproxy:tcp:h:1"])

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tickstorm.errors import ConfigError
 
-_SHORT = re.compile(r"(?P<host>[^:=\\\[\]]+|\[[0-9A-Fa-f:.%\w]+\]):(?P<port>\d{1,5})")
+_SHORT = re.compile(r"(?P<host>[^:=\\\[\]]+|\[[0-9A-Fa-f:.%\w]+\]):(?P<port>[0-9]+)")
 _PREFIXES = frozenset({"tcp", "tcp6", "tls", "ssl", "unix"})
 _FIELD = re.compile(r"(?:[^\\:]|\\.)*", re.DOTALL)
 _NAMED = re.compile(r"(?P<name>[A-Za-z]+)=(?P<value>.*)", re.DOTALL)
@@ -54,14 +54,20 @@ Address = TCPAddress | TLSAddress | UnixAddress
 
 
 def endpoint_string(place: Place) -> str:
-    """Return the endpoint string for a place; what is one already is returned as it is."""
+    """Return the endpoint string for a place; what is one already is returned as it is.
+
+    Raises:
+        ConfigError: its port is not 1 to 65535, which a connection would be tried to for ever.
+    """
     if isinstance(place, tuple):
         host, port = place
-        return f"tcp:host={_quoted(host)}:port={port}"
+        return f"tcp:host={_quoted(host)}:port={_port(f'{host}:{port}', str(port))}"
     short = _SHORT.fullmatch(place)
     if short is None or short["host"] in _PREFIXES:
+        _check_number(place)
         return place
-    return f"tcp:host={_quoted(short['host'].strip('[]'))}:port={short['port']}"
+    port = _port(place, short["port"])
+    return f"tcp:host={_quoted(short['host'].strip('[]'))}:port={port}"
 
 
 def parse_address(place: Place) -> Address:
@@ -87,6 +93,20 @@ def parse_address(place: Place) -> Address:
             named.get("privateKey", ""),
         )
     raise ConfigError(f"address {string!r}: it begins with none of tcp:, tls: and unix:")
+
+
+def _check_number(string: str) -> None:
+    """Refuse a number out of range where an endpoint string may have its port."""
+    prefix, *fields = _split(string)
+    if prefix not in _PREFIXES - {"unix"}:
+        return
+    named = [match for match in map(_NAMED.fullmatch, fields) if match is not None]
+    ports = [match["value"] for match in named if match["name"] == "port"]
+    hosts = [match for match in named if match["name"] == "host"]
+    unnamed = [field for field in fields if _NAMED.fullmatch(field) is None]
+    for text in (*ports, *unnamed[0 if hosts else 1 :][: not ports]):
+        if text.isdigit():  # what is none has a reason of its own, from whoever reads it
+            _port(string, text)
 
 
 def _quoted(text: str) -> str:
@@ -130,6 +150,7 @@ def _plain(text: str) -> str:
 
 
 def _port(string: str, text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+    digits = text.lstrip("0")
+    if not (text.isascii() and text.isdigit() and len(digits) <= 5 and 0 < int(text) < 65536):
         raise ConfigError(f"address {string!r}: port {text!r} is not 1 to 65535")
     return int(text)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 FAILED = 1
+WAITING = "waiting at most 5 s for the answers to what is under way; Ctrl-C ends it at once"
 
 
 class Request(NamedTuple):
@@ -121,6 +122,7 @@ def _publishing(
         given.name,
         read=lambda take, failed: FileReader(reactor, given.descriptor, take, failed),
         confirmed=show,
+        waiting=lambda: say(f"tickstorm: {WAITING}"),
     )
 
 
@@ -128,8 +130,10 @@ def _run(request: Request, given: Input, source: TickInput) -> int:
     from rich.console import Console
     from twisted.internet import reactor
 
+    from tickstorm.commands.event_text import error_line
     from tickstorm.commands.publish_progress import showing, summary
     from tickstorm.commands.running import Run
+    from tickstorm.errors import ConfigError
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -138,7 +142,11 @@ def _run(request: Request, given: Input, source: TickInput) -> int:
 
     began = time.monotonic()
     with showing(console, given.size) as show:
-        publishing = _publishing(reactor, request, given, source, show=show, say=say)
+        try:
+            publishing = _publishing(reactor, request, given, source, show=show, say=say)
+        except ConfigError as error:
+            say(f"tickstorm: {error_line(error)}")
+            return FAILED
         code = _told(Run(reactor, publishing).code, lambda: publishing.totals, say)
     if code != FAILED:
         say(f"tickstorm: published {summary(publishing.totals, time.monotonic() - began)}")
@@ -177,7 +185,8 @@ def _told(
     published once. On a terminal it is shown how far it came.
 
     The exit code is 0 when all is published; 1 after an error: a line that cannot be used, or that
-    the server refuses, ends it, and what stands above it is published; and 130 after Ctrl-C.
+    the server refuses, ends it, and what stands above it is published; and 130 after Ctrl-C,
+    which waits some seconds for the answers to what is under way: a second one does not.
     """,
 )
 @click.argument("arguments", nargs=-1, metavar="[ADDRESS] [FILE]")

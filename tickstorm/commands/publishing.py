@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from tickstorm.client import Publisher, Totals
@@ -47,6 +47,7 @@ class Publishing:
         name: of the input, for errors.
         read: makes the reader, given what gets each piece and what gets its error.
         confirmed: called with how many bytes were read and what is published, when either changes.
+        waiting: called by a `stop` that waits for answers.
     """
 
     def __init__(
@@ -57,13 +58,16 @@ class Publishing:
         *,
         read: Callable[[Callable[[bytes], None], Callable[[OSError], None]], Reader],
         confirmed: Callable[[int, Totals], object],
+        waiting: Callable[[], object],
     ) -> None:
         self._publisher = publisher
         self._source = source
         self._name = name
         self._reader = read(self._take, self._unreadable)
         self._confirmed = confirmed
+        self._waiting = waiting
         self._bytes = 0
+        self._answered_ticks = 0  # of calls that were carried out
         self._rows: Iterator[Row] | None = None
         self._calls: list[Deferred[Published]] = []
         self._complete = False
@@ -92,6 +96,8 @@ class Publishing:
 
     def stop(self) -> None:
         """Read no more, and wait for the answers to what is under way."""
+        if self._calls:
+            self._waiting()
         self._end(None)
 
     def _take(self, data: bytes) -> None:
@@ -135,31 +141,60 @@ class Publishing:
         self, result: Published | Failure, call: Deferred[Published], rows: list[Row]
     ) -> None:
         self._calls.remove(call)
+        if isinstance(result, Failure) and result.check(CancelledError):
+            return  # by what made it end
         self._confirmed(self._bytes, self.totals)
-        if isinstance(result, Failure) and not self._ended.called:
-            self._end(self._placed(result, rows))
+        if isinstance(result, Published):
+            self._answered_ticks += result.ticks
+        elif not self._ended.called:
+            self._failed(result, rows)
         self._go_on()
 
-    def _placed(self, failure: Failure, rows: list[Row]) -> Failure:
-        """Return a failure of a call as one of a line, if it is about one."""
+    def _failed(self, failure: Failure, rows: list[Row]) -> None:
         reason = getattr(failure.value, "__cause__", None)
         if not isinstance(reason, ProtocolError):
-            return failure
+            self._end(failure)
+            return
         index = tick_index(reason)
-        if index is None:
-            unknown = isinstance(reason, PublicationFailed)
-            doubt = ", so more may be published than is confirmed" if unknown else ""
-            return Failure(NotPublished(f"{reason.code.name}: {printable(reason.message)}{doubt}"))
+        if index is None or isinstance(reason, PublicationFailed):
+            self._end(Failure(_not_published(reason)))
+            return
         _, _, why = reason.message.partition(": ")
         where = f"{self._name}, line {rows[index].line}"
-        return Failure(NotPublished(f"{where}: {reason.code.name}: {printable(why)}"))
+        self._wrong = NotPublished(f"{where}: {reason.code.name}: {printable(why)}")
+        self._give_up_behind(rows[:index])
+
+    def _give_up_behind(self, rows: list[Row]) -> None:
+        """Publish nothing more but what is still missing of these rows, of a call that failed.
+
+        Nothing that was sent behind them was carried out, as the server keeps the order.
+        """
+        self._read_no_more()
+        self._cancel_calls()
+        missing = rows[self.totals.ticks - self._answered_ticks :]
+        self._answered_ticks = self.totals.ticks
+        if missing:
+            self._publish(missing)
 
     def _end(self, result: Failure | None) -> None:
         """Take the reason; the first one stands, and what is not sent yet is not sent."""
         if self._ended.called:
             return
         self._ended.callback(result)  # a Failure makes it fail
+        self._read_no_more()
+        if result is not None:
+            self._cancel_calls()
+
+    def _read_no_more(self) -> None:
         self._reader.stop()
         self._rows = None
-        for call in tuple(self._calls) if result is not None else ():
+
+    def _cancel_calls(self) -> None:
+        for call in tuple(self._calls):
             call.cancel()
+
+
+def _not_published(reason: ProtocolError) -> NotPublished:
+    unknown = isinstance(reason, PublicationFailed)
+    doubt = ", so more may be published than is confirmed" if unknown else ""
+    return NotPublished(f"{reason.code.name}: {printable(reason.message)}{doubt}")

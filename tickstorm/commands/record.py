@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -54,7 +56,7 @@ class Notes:
 
 
 class Recording:
-    """Writes batches to a recorder, and tells how it goes.
+    """Writes batches to a recorder once it is subscribed, and tells how it goes.
 
     Args:
         recorder: takes the rows.
@@ -82,14 +84,16 @@ class Recording:
         self._rows = Rows()
         self._symbols: set[str] = set()
         self._missing = 0
+        self._subscribed = False
 
     def event(self, event: Event) -> None:
         """Tell of it."""
-        from tickstorm.client import Disconnected, Gap
+        from tickstorm.client import Disconnected, Gap, Subscribed
         from tickstorm.commands.event_text import event_line
 
         if isinstance(event, Gap):
             self._missing += event.batches
+        self._subscribed = self._subscribed or isinstance(event, Subscribed)
         last_words = isinstance(event, Disconnected) and event.retry_in is None
         line = "" if last_words else event_line(event)
         if line:
@@ -105,11 +109,16 @@ class Recording:
 
     def refresh(self) -> None:
         """Let what came so far be in the file."""
+        if not self._subscribed:
+            return
         self._recorder.flush()
         self._notes.progress(f"recording: {self._summary()}")
 
     def close(self) -> None:
         """Complete the file, and say what is in it."""
+        if not self._subscribed:
+            self._notes.line("tickstorm: recorded nothing")
+            return
         self._recorder.close()
         self._notes.line(f"tickstorm: recorded {self._summary()}")
         if self._rows.moved:
@@ -139,12 +148,24 @@ class Recording:
 def _open(path: str, overwrite: bool) -> IO[bytes]:
     if path == "-":
         return os.fdopen(os.dup(sys.stdout.fileno()), "wb")  # to be closed like any other
-    try:
-        return Path(path).open("wb" if overwrite else "xb")
-    except FileExistsError:
-        raise click.ClickException(f"{path} is there already: see --overwrite") from None
-    except OSError as error:
-        raise click.ClickException(f"{path}: {error.strerror}") from None
+    return Path(path).open("wb" if overwrite else "xb")
+
+
+def _check(path: str, overwrite: bool) -> None:
+    """Refuse at once what `_open` will not open later."""
+    if path == "-":
+        return
+    there = os.path.lexists(path)
+    if there and not overwrite:
+        raise click.ClickException(f"{path} is there already: see --overwrite")
+    if Path(path).is_dir():
+        raise click.ClickException(f"{path}: {os.strerror(errno.EISDIR)}")
+    needed = Path(path) if there else Path(path).parent
+    if not there and not needed.is_dir():
+        reason = errno.ENOTDIR if needed.exists() else errno.ENOENT
+        raise click.ClickException(f"{path}: {os.strerror(reason)}")
+    if not os.access(needed, os.W_OK):
+        raise click.ClickException(f"{path}: {os.strerror(errno.EACCES)}")
 
 
 @click.command(
@@ -154,8 +175,9 @@ def _open(path: str, overwrite: bool) -> IO[bytes]:
     {ADDRESS_HELP}
 
     FILE is CSV, compressed if its name ends with .gz; - is standard output. A second after a tick
-    came it is in the file, which can be played however the recording ends. What is lost on the way
-    is told on standard error.
+    came it is in the file, which can be played however the recording ends. Until the server lets it
+    subscribe there is no file, and one that is to be replaced stays. What is lost on the way is
+    told on standard error.
 
     The exit code is 0 after --count or --seconds, 130 after Ctrl-C, and 1 after an error that will
     not go away, such as a wrong password.
@@ -195,7 +217,8 @@ def record(
     from tickstorm.commands.following import follow
     from tickstorm.commands.recorder import Recorder
 
-    recorder = Recorder(_open(file, overwrite), compressed=file.endswith(".gz"))
+    _check(file, overwrite)
+    recorder = Recorder(partial(_open, file, overwrite), compressed=file.endswith(".gz"))
     notes = Notes(sys.stderr, sys.stderr.isatty())
     recording = Recording(recorder, notes, count, time.monotonic)
     sys.exit(follow(target, recording, name="record", seconds=seconds))

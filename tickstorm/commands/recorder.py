@@ -4,6 +4,7 @@ A compressed one is a row of gzip members, one a flush, which read as one file.
 """
 
 import gzip
+from collections.abc import Callable
 from typing import IO
 
 from tickstorm.commands.recording_text import HEADER
@@ -16,13 +17,14 @@ class Recorder:
     """Writes the header, then rows.
 
     Args:
-        file: takes the bytes, and is closed at the end.
+        open_file: makes what takes the bytes, and is closed at the end; called by the first flush.
         compressed: whether it is a gzip file.
     """
 
-    def __init__(self, file: IO[bytes], *, compressed: bool) -> None:
+    def __init__(self, open_file: Callable[[], IO[bytes]], *, compressed: bool) -> None:
         self.bytes_written = 0
-        self._file = file
+        self._open_file = open_file
+        self._file: IO[bytes] | None = None
         self._compressed = compressed
         self._held = bytearray(HEADER.encode())
 
@@ -36,10 +38,12 @@ class Recorder:
         """Write what is held.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: it cannot be made or written.
         """
         if not self._held:
             return
+        if self._file is None:
+            self._file = self._open_file()
         data, self._held = bytes(self._held), bytearray()
         if self._compressed:
             data = gzip.compress(data)
@@ -51,9 +55,10 @@ class Recorder:
         """Write what is held, and close the file.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: it cannot be made or written.
         """
         try:
             self.flush()
         finally:
-            self._file.close()
+            if self._file is not None:
+                self._file.close()

@@ -24,6 +24,8 @@ class Running(Protocol):
 class Run:
     """One run of the reactor, and the exit code that it comes to.
 
+    An interrupt lets what runs come to its end; another one ends it at once.
+
     Args:
         reactor: to run.
         running: what it is run for.
@@ -55,6 +57,8 @@ class Run:
         Deferred.fromCoroutine(self._running.run()).addBoth(self._ended)
 
     def _ended(self, result: Failure | None) -> None:
+        if self._done.called:  # nobody waits for it any more
+            return
         self._failure = result
         self._done.callback(None)
         if not self._stopping:
@@ -65,6 +69,8 @@ class Run:
         if self._code is None:
             self._code = INTERRUPTED
             self._reactor.callFromThread(self._reactor.stop)
+        else:
+            self._reactor.callFromThread(self._wait_no_more)
 
     def _shut_down(self) -> Deferred[None]:
         self._stopping = True
@@ -72,3 +78,7 @@ class Run:
             self._code = TERMINATED
         self._running.stop()
         return self._done
+
+    def _wait_no_more(self) -> None:
+        if not self._done.called:
+            self._done.callback(None)

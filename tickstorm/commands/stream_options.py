@@ -34,8 +34,8 @@ class Target(NamedTuple):
     Attributes:
         symbols: names, and beginnings with an asterisk behind them; None for all.
         interval: seconds that each bar is of; None for that of the mode.
-        overload: what the server does when this side does not keep up; None leaves it to the
-            server.
+        overload: what the server does when this side does not keep up; None stands for
+            DISCONNECT.
         start_time_ms: to begin with what the server has kept since then, in milliseconds since the
             Unix epoch; 0 begins with the next batch.
     """
@@ -101,13 +101,13 @@ def following_options(command: _Command) -> _Command:
             metavar="TIME",
             callback=_read_since,
             help="Begin with what the server has kept since then: 10m ago, or a time as "
-            "2026-01-05T09:30:00Z.",
+            "2026-01-05T09:30:00Z. A number alone is a time since 1970; for a duration write 10s.",
         ),
         click.option(
             "--overload",
             type=click.Choice(_OVERLOADS, case_sensitive=False),
             help="What becomes of a watcher that does not keep up: the newest of each symbol, the "
-            "oldest batches lost, or the connection. The server's choice unless given.",
+            "oldest batches lost, or the connection; disconnect unless given.",
         ),
     )
     return _with_options(options, command)
@@ -153,11 +153,14 @@ def _read_since(
         if text[-1:] in _UNITS:
             ago: float = duration(0.0, MAX_SINCE).check(text)
             return time.time_ns() // 1_000_000 - round(ago * 1000)
-        return read_time(text) // 1_000_000
+        since = read_time(text) // 1_000_000
     except ValueError as error:
         raise click.BadParameter(
             str(error) or f"{text!r} is not a duration as 10m, of at most a year"
         ) from None
+    if since > time.time_ns() // 1_000_000:
+        raise click.BadParameter(f"{text!r} is in the future")
+    return since
 
 
 def login_options(command: _Command) -> _Command:

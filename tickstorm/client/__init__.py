@@ -148,7 +148,7 @@ def twisted_client(
 
     Raises:
         ConfigError: the address is none.
-        TypeError: `symbols` is one string.
+        TypeError: `symbols` is one string, or another argument is not what it has to be.
         ValueError: an argument is outside its limits, or two exclude each other.
     """
     from tickstorm.client.on_twisted import TwistedFramework, as_endpoint
@@ -222,7 +222,7 @@ def asyncio_client(
 
     Raises:
         ConfigError: the address is none, or its certificates cannot be read.
-        TypeError: `symbols` is one string.
+        TypeError: `symbols` is one string, or another argument is not what it has to be.
         ValueError: an argument is outside its limits, or two exclude each other.
         RuntimeError: no loop was given, and none is running.
     """

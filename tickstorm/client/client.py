@@ -143,7 +143,7 @@ class Client:
             interval: likewise.
 
         Raises:
-            TypeError: `symbols` is one string.
+            TypeError: `symbols` is one string, or `mode` is no Mode.
             ValueError: an argument is outside its limits; nothing has changed.
             ConnectionError: the client was closed.
             Exception: what ended the client, such as a subscription that the server refuses.

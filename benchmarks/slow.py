@@ -1,6 +1,6 @@
 """One of many clients that stops reading: the server's memory, and the latency of the others.
 
-    python -m benchmarks.slow --clients 1000 --rounds 5 --seconds 4
+    python -m benchmarks.slow --clients 1000 --rounds 7 --seconds 3
 
 In one run the one reads everything and nothing by turns, for each policy. The others get a small
 batch each time, whose latency is taken: from the beginning of its fan-out to the return of recv.
@@ -256,8 +256,17 @@ def phase(server: Server, pid: int, others: Others, seconds: float) -> Phase:
     return Phase(percentile(latencies, 0.5), percentile(latencies, 0.99), memory, queued)
 
 
-def run(policy: Overload, clients: int, rounds: int, seconds: float) -> Outcome:
+def run(
+    policy: Overload, clients: int, rounds: int, seconds: float, control: bool = False
+) -> Outcome:
     """Have one client read and stall by turns.
+
+    Args:
+        policy: that client's.
+        clients: all of them.
+        rounds: how often it does both.
+        seconds: of each that are timed.
+        control: whether it goes on to read instead, which tells how much chance there is in it.
 
     Raises:
         Unusable: something was lost that was not to be.
@@ -276,7 +285,7 @@ def run(policy: Overload, clients: int, rounds: int, seconds: float) -> Outcome:
         phase(server, pid, others, seconds)  # what the server needs for this at all
         for _ in range(rounds):
             reading.append(phase(server, pid, others, seconds))
-            before = one.tell(reads=False)
+            before = one.tell(reads=control)
             stalled.append(phase(server, pid, others, seconds))
             published += one.tell(reads=True) - before
         others.close()
@@ -318,10 +327,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure each policy, and print a table."""
     parsing = ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parsing.add_argument("--clients", type=positive, default=1000, metavar="N")
-    parsing.add_argument("--rounds", type=positive, default=5, metavar="N")
-    parsing.add_argument("--seconds", type=positive, default=4, metavar="N")
+    parsing.add_argument("--rounds", type=positive, default=7, metavar="N")
+    parsing.add_argument("--seconds", type=positive, default=3, metavar="N")
     parsing.add_argument("--policy", choices=Overload.__members__, help="all unless given")
+    parsing.add_argument("--control", action="store_true", help="nobody stalls: what chance does")
     options = parsing.parse_args(arguments)
+    size = options.clients, options.rounds, options.seconds
     policies = [Overload[options.policy]] if options.policy else list(Overload)
     raise_limit()
     rows, busy = [], []
@@ -329,8 +340,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with ending_in_order():
             for policy in policies:
                 busy.append(busy_cores(QUIET_SECONDS))
-                outcome = run(policy, options.clients, options.rounds, options.seconds)
-                rows.append(row(policy, outcome))
+                rows.append(row(policy, run(policy, *size, options.control)))
     except (Unusable, OSError) as reason:
         sys.exit(f"no figure is of use: {reason}")
     print(markdown(HEADER, rows))

@@ -40,10 +40,10 @@ class Authenticator:
 class Server:
     """A server on the real reactor's sockets and on simulated time."""
 
-    def __init__(self, **options):
+    def __init__(self, *, hub_limits=(), **options):
         self.scheduler = Clock()
         self.clock = simulated_clock(self.scheduler)
-        self.hub = Hub("epoch-1", self.clock.wall_ns)
+        self.hub = Hub("epoch-1", self.clock.wall_ns, *hub_limits)
         self.authenticator = Authenticator()
         self.factory = TickstormFactory(
             FanOut(self.hub, self.clock, 0.0), self.authenticator, self.clock, **options

@@ -9,6 +9,8 @@ from lagging import Account
 from twisted.internet.threads import deferToThread
 
 from tickstorm.frames import FrameDecoder
+from tickstorm.history import HistoryLimits
+from tickstorm.hub import HubLimits
 from tickstorm.messages import Overload
 from tickstorm.overload import BacklogLimits
 from tickstorm.ticks import Tick
@@ -74,4 +76,45 @@ async def test_who_reads_late_has_or_is_told_of_everything(policy, tls, files):
         assert account.ticks + sum(account.lost.values()) == published + SYMBOLS
         caller.socket.close()
         await until(lambda: server.left_behind() == NOTHING)
+        assert server.factory.congestion.queued_bytes == 0
+
+
+MISSED = 4000
+"""Batches that a subscriber was not there for: some 6 MB."""
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("policy", Overload)
+@pytest_twisted.ensureDeferred
+async def test_who_comes_back_and_reads_late_gets_all_that_it_missed_first(policy, tls, files):
+    limits = BacklogLimits(max_frames=100, max_bytes=1_000_000, soft_bytes=100_000)
+    history = HubLimits(history=HistoryLimits(1e9, 10**9, 10**9, 10))
+    server = Server(backlog_limits=limits, hub_limits=(history,))
+    description = "tcp:0:interface=127.0.0.1"
+    if tls:
+        certificate, key = files[1]
+        description = f"tls:0:interface=127.0.0.1:cert={certificate}:key={key}"
+    context = client_context(files[0]) if tls else None
+    async with listening(description, server.factory) as port:
+        caller = await dial(port, context)
+        assert await ask(caller, 2, auth(), subscribe(TICK)) == ["ACK", "ACK"]
+        caller.socket.close()
+        await until(lambda: not server.factory.connections)
+        publish(server, MISSED)
+        caller = await dial(port, context)
+        resume = subscribe(TICK, overload=policy, resume_epoch="epoch-1", resume_after_sequence=0)
+        assert await ask(caller, 2, auth(), resume) == ["ACK", "ACK"]
+        await until(lambda: server.factory.congested)
+        publish(server, 90 if policy is Overload.DISCONNECT else 900)
+        assert server.factory.congestion.queued_bytes > limits.max_bytes
+        published = server.hub.ticks_published
+        account = Account(1)
+        await deferToThread(read_on, caller, account, published // SYMBOLS)
+        assert (account.error, account.expected) == (None, published // SYMBOLS + 1)
+        assert account.ticks + sum(account.lost.values()) == published
+        assert all(first > MISSED for first, _, _, _ in account.gaps)
+        assert bool(account.gaps) is (policy is not Overload.DISCONNECT)
+        caller.socket.close()
+        await until(lambda: not server.factory.connections)
         assert server.factory.congestion.queued_bytes == 0

@@ -338,3 +338,20 @@ class AnyHistory(RuleBasedStateMachine):
 
 AnyHistory.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestAnyHistory = AnyHistory.TestCase
+
+
+def test_what_nobody_listens_to_goes_before_what_is_older():
+    history = History(HistoryLimits(60.0, 10**6, 4 * (ENTRY_BYTES + 10)))
+    listened, idle = Ring(1, 0), Ring(1, 0)
+    history.note_idle(idle)
+    history.keep(listened, 1, 0, [bytes(10)] * 2)
+    history.keep(idle, 1, 0, [bytes(10)] * 2)
+    history.keep(listened, 3, 1, [bytes(10)])
+    assert (len(listened), len(idle)) == (3, 1)
+    history.keep(listened, 4, 1, [bytes(10)] * 2)
+    assert (len(listened), len(idle)) == (4, 0)
+    history.keep(idle, 3, 2, [bytes(10)])
+    assert (len(listened), len(idle)) == (4, 0)
+    history.note_listened(idle)
+    history.keep(idle, 4, 2, [bytes(10)])
+    assert (len(listened), len(idle)) == (3, 1)

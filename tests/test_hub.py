@@ -552,3 +552,12 @@ def test_a_snapshot_and_the_batches_after_it_are_everything_exactly_once(moves):
         assert [tick.price for b in listener.batches for tick in b.ticks] == late
         numbers = [b.batch_sequence for b in snapshot + listener.batches]
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def test_ticks_that_nobody_sends_do_not_pile_up_and_are_numbered():
+    hub = new_hub()
+    _, stream, _ = join(hub, Mode.TICK)
+    before = stream.next_sequence
+    for _ in range(2500):
+        hub.publish([Tick("A", 1.0)])
+    assert (hub.ticks.pending, stream.next_sequence - before) == (500, 2)

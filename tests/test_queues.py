@@ -4,9 +4,11 @@ from collections import Counter
 
 import pytest
 from lagging import FAT, batch, told
+from test_broadcast import calls_of
 
 from tickstorm.conflation import NewestTicks
 from tickstorm.errors import SlowConsumer
+from tickstorm.messages import read_trailer
 from tickstorm.queues import Bound, EveryFrame, NewestBatches, NewestOfEach
 
 LAST = 2**32 - 1
@@ -270,3 +272,11 @@ def test_it_is_no_longer_than_it_says():
 )
 def test_a_bound_is_used_as_much_as_the_nearer_of_both(frames, bytes, used):
     assert Bound(4, 100).used(frames, bytes) == used
+
+
+def test_asking_for_the_numbers_again_takes_no_frame_apart_again():
+    queue = EveryFrame(Bound(10, 10**6))
+    queue.push(batch(7))
+    with calls_of(read_trailer) as calls:
+        assert [queue.unsent() for _ in range(100)] == [(7, 7)] * 100
+    assert calls == {read_trailer: 1}

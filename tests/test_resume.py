@@ -14,6 +14,7 @@ from conversation import (
     error,
     heartbeat,
     names,
+    publish,
     read,
     subscribe,
     unsubscribe,
@@ -338,3 +339,22 @@ def test_a_past_longer_than_a_queue_may_be_is_no_sign_of_a_slow_client(limits):
     assert names(client.read())[2:] == [[float(price)] for price in range(1, 101)]
     server.publish(101.0)
     assert names(read(client.socket.taken)) == [[101.0]]
+
+
+def test_a_past_is_written_in_pieces():
+    server = Server(**AT_ONCE)
+    server.subscribed(TICK).vanish()
+    for price in range(1, 101):
+        server.publish(float(price))
+    client = WireClient(server)
+    client.send(auth(), subscribe(TICK, resume_epoch="epoch-1", resume_after_sequence=0))
+    assert len([each for each in client.read() if isinstance(each, pb.DataBatch)]) == 100
+    assert client.socket.sends < 10
+
+
+def test_a_pong_is_ahead_of_the_batch_that_it_announces():
+    server = Server(publishers=["alice:*"], **AT_ONCE)
+    client = server.subscribed(TICK)
+    client.send(heartbeat() + publish(1.0))
+    pong, batch, _ = client.read()
+    assert pong.next_sequence == batch.batch_sequence

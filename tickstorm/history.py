@@ -75,15 +75,17 @@ class Ring:
 
     Attributes:
         bytes: what the batches cost.
+        idle: whether nobody listens to the stream.
     """
 
-    __slots__ = ("_entries", "_first_sequence", "_since_ms", "bytes")
+    __slots__ = ("_entries", "_first_sequence", "_since_ms", "bytes", "idle")
 
     def __init__(self, next_sequence: int, now_ms: int) -> None:
         self._entries: deque[_Entry] = deque()
         self._first_sequence = next_sequence
         self._since_ms = now_ms + 1  # in this millisecond there may have been others before
         self.bytes = 0
+        self.idle = False
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -155,6 +157,7 @@ class History:
         self._serials = count()
         self._order: OrderedDict[int, Ring] = OrderedDict()
         self._idle: OrderedDict[Ring, None] = OrderedDict()
+        """Those that nobody listens to and that have something."""
 
     def __len__(self) -> int:
         return len(self._order)
@@ -176,23 +179,26 @@ class History:
             ring.append(entry)
             self._order[entry.serial] = ring
             self.bytes += entry.cost
+        if ring.idle:
+            self._idle[ring] = None
         while ring.bytes > self.limits.stream_bytes:
             self._drop_of(ring)
         while self.bytes > self.limits.total_bytes:
-            self._drop_of(self._first_idle() or self._first())
+            self._drop_of(next(iter(self._idle), None) or self._first())
 
     def note_idle(self, ring: Ring) -> None:
         """Take note that nobody listens to a stream: its batches go before those of others."""
-        self._idle[ring] = None
-        self._idle.move_to_end(ring)
+        ring.idle = True
+        if ring:
+            self._idle[ring] = None
 
     def note_listened(self, ring: Ring) -> None:
         """Take note that somebody listens to a stream again."""
+        ring.idle = False
         self._idle.pop(ring, None)
 
     def forget(self, ring: Ring) -> None:
         """Drop all batches of a stream."""
-        self._idle.pop(ring, None)
         while ring:
             self._drop_of(ring)
 
@@ -206,9 +212,6 @@ class History:
         while self._order and self._first().oldest_ms < last_ms:
             self._drop_of(self._first())
 
-    def _first_idle(self) -> Ring | None:
-        return next(filter(None, self._idle), None)
-
     def _first(self) -> Ring:
         return next(iter(self._order.values()))
 
@@ -216,3 +219,5 @@ class History:
         entry = ring.drop_oldest()
         del self._order[entry.serial]
         self.bytes -= entry.cost
+        if not ring:
+            self._idle.pop(ring, None)

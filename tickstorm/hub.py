@@ -144,13 +144,6 @@ class Hub(Generic[S]):
             self._tell_pending()
         return len(ticks)
 
-    def _tell_pending(self) -> None:
-        if self.on_ticks_pending is not None:
-            self.on_ticks_pending()
-        elif self.ticks.pending >= MAX_TICKS_PER_BATCH:
-            for _ in self.ticks.flush():  # numbered and kept, though nobody sends them
-                pass
-
     def open(self, subscription: Subscription, slot: int = 0) -> Stream[S]:
         """Return the stream that serves a subscription; add the subscriber to it right away.
 
@@ -172,9 +165,10 @@ class Hub(Generic[S]):
     def leave(self, stream: Stream[S], subscriber: S, kept: bool = True) -> None:
         """Take a subscriber off its stream; what it misses is kept if it may come back."""
         period_ms = stream.key.period_ms
-        if period_ms not in self.streams:
+        cadence = self.bars.get(period_ms) if period_ms else self.ticks
+        if cadence is None:
             return
-        self.streams[period_ms].leave(stream, subscriber, self._wall_ns() // 1_000_000, kept)
+        cadence.streams.leave(stream, subscriber, self._wall_ns() // 1_000_000, kept)
         self._end_if_unused(period_ms)
 
     def expire(self) -> None:
@@ -222,6 +216,13 @@ class Hub(Generic[S]):
             )
             for run in split_records(records, self._limits.max_payload_bytes)
         ]
+
+    def _tell_pending(self) -> None:
+        if self.on_ticks_pending is not None:
+            self.on_ticks_pending()
+        elif self.ticks.pending >= MAX_TICKS_PER_BATCH:
+            for _ in self.ticks.flush():  # numbered and kept, though nobody sends them
+                pass
 
     def _begin(self, period_ms: int) -> BarCadence[S]:
         if period_ms not in _NAMED:

@@ -19,7 +19,8 @@ from tickstorm.client.messages import (
     subscription_frame,
 )
 from tickstorm.frames import Frame, FrameDecoder, FrameType
-from tickstorm.messages import Login, Mode, Subscription
+from tickstorm.messages import Login
+from tickstorm.subscriptions import Mode, Subscription
 
 TICKS_PER_S = 100
 WARM_UP = TICKS_PER_S

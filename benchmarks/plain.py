@@ -14,7 +14,8 @@ from itertools import count
 
 from benchmarks.flood import Flood, flood_ticks, to_line
 from tickstorm.frames import FrameDecoder, FrameType
-from tickstorm.messages import ack_frame, batch_frame, tick_record
+from tickstorm.messages import ack_frame
+from tickstorm.records import batch_frame, tick_record
 from tickstorm.ticks import Tick
 
 BACKLOG = 4096

@@ -17,7 +17,8 @@ from benchmarks.yardsticks import Tools
 from tickstorm.bars import Bar
 from tickstorm.bench.server_process import descendants, processes
 from tickstorm.frames import OVERHEAD_BYTES
-from tickstorm.messages import Mode, bar_record, batch_frame
+from tickstorm.records import bar_record, batch_frame
+from tickstorm.subscriptions import Mode
 from tickstorm.ticks import Tick
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -33,9 +33,9 @@ from benchmarks.signals import ending_in_order
 from benchmarks.table import disturbance, markdown
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.frames import FrameDecoder, FrameType, encode_frame
-from tickstorm.messages import Overload
 from tickstorm.open_files import raise_limit
 from tickstorm.overload import BacklogLimits
+from tickstorm.subscriptions import Overload
 
 TICKS_PER_S = 20
 """Of the small stream."""

@@ -29,7 +29,7 @@ from benchmarks.figures import Unusable
 from benchmarks.operators_page import sent as sent_by
 from benchmarks.servers import LOGIN, Server
 from benchmarks.yardsticks import Tools
-from tickstorm.messages import Mode
+from tickstorm.subscriptions import Mode
 
 CONNECTIONS_PER_PROCESS = 19_000
 """Of the 20,000 files that a process may have open."""

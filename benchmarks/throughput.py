@@ -15,7 +15,7 @@ from benchmarks.servers import Server, free_port, running
 from benchmarks.storm import Counting, Load, put
 from benchmarks.table import Section, counted, figures_table
 from benchmarks.yardsticks import Tools
-from tickstorm.messages import Mode
+from tickstorm.subscriptions import Mode
 
 RATE = Asked(
     Bound(5, "million", at_least=True),

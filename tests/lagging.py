@@ -4,7 +4,7 @@ from conversation import TICK, WireClient, auth, subscribe
 
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.frames import FrameDecoder, FrameType
-from tickstorm.messages import batch_frame, tick_record
+from tickstorm.records import batch_frame, tick_record
 from tickstorm.ticks import Tick
 
 MODULUS = 2**32

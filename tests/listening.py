@@ -6,7 +6,7 @@ from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.frames import FrameDecoder, FrameType
 from tickstorm.history import HistoryLimits
 from tickstorm.hub import HubLimits
-from tickstorm.messages import Mode, Position, Subscription
+from tickstorm.subscriptions import Mode, Position, Subscription
 from tickstorm.ticks import Tick
 
 AMPLE = HistoryLimits(600.0, 2**22, 2**26, 1000)

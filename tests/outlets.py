@@ -7,9 +7,9 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.testing import StringTransport
 
 from tickstorm.backlogs import Backlogs
-from tickstorm.messages import Overload
 from tickstorm.outlet import Outlet
 from tickstorm.overload import BacklogLimits
+from tickstorm.subscriptions import Overload
 
 LIMITS = BacklogLimits(max_frames=8, max_bytes=4000, write_deadline=5.0)
 

@@ -11,7 +11,7 @@ from tickstorm.clock import simulated_clock
 from tickstorm.fanout import FanOut
 from tickstorm.frames import MAX_PAYLOAD_BYTES
 from tickstorm.hub import Hub, HubLimits
-from tickstorm.messages import Mode, Subscription
+from tickstorm.subscriptions import Mode, Subscription
 from tickstorm.ticks import Tick
 from tickstorm.workers.link import Join, Leave, LinkDecoder, control
 from tickstorm.workers.relay import Placements, Relay

@@ -11,7 +11,8 @@ from zope.interface import implementer
 from tickstorm.client import ClientLimits, twisted_client
 from tickstorm.clock import simulated_clock
 from tickstorm.frames import FrameDecoder, FrameType
-from tickstorm.messages import ack_frame, batch_frame
+from tickstorm.messages import ack_frame
+from tickstorm.records import batch_frame
 
 LOGIN_ACK = ack_frame(FrameType.AUTH, "authenticated", 5)
 

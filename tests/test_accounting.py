@@ -18,10 +18,11 @@ from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.frames import MAX_PAYLOAD_BYTES, FrameType, encode_frame
 from tickstorm.history import HistoryLimits
 from tickstorm.hub import HubLimits
-from tickstorm.messages import Overload, split_records, tick_record
 from tickstorm.overload import BacklogLimits
+from tickstorm.records import split_records, tick_record
 from tickstorm.session import SessionLimits
 from tickstorm.stream import StreamKey
+from tickstorm.subscriptions import Overload
 from tickstorm.symbols import SymbolSet
 from tickstorm.ticks import Tick
 

@@ -20,7 +20,7 @@ from publishing import Publisher, quiet
 from subscribers import HELLO, Crowd
 from test_tap import LOGIN
 
-from tickstorm.messages import Overload
+from tickstorm.subscriptions import Overload
 
 pytestmark = pytest.mark.real
 

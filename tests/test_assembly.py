@@ -10,8 +10,8 @@ from tickstorm.assembly import make_hub
 from tickstorm.errors import TooManyIntervals
 from tickstorm.fanout import FanOut
 from tickstorm.history import HistoryLimits
-from tickstorm.messages import Mode
 from tickstorm.settings import Settings
+from tickstorm.subscriptions import Mode
 
 
 def hub_of(**settings):

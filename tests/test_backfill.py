@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from listening import AMPLE, Feed
 
 from tickstorm.hub import HubLimits
-from tickstorm.messages import Mode, Position
+from tickstorm.subscriptions import Mode, Position
 
 NOW_MS = round(START * 1000)
 MODES = (Mode.TICK, Mode.SECOND, Mode.MINUTE, 500)

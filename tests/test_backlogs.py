@@ -7,8 +7,8 @@ from lagging import FAT, batch, told
 
 from tickstorm.backlogs import Backlogs
 from tickstorm.errors import SlowConsumer
-from tickstorm.messages import Overload
 from tickstorm.overload import BacklogLimits, Budget
+from tickstorm.subscriptions import Overload
 
 LIMITS = BacklogLimits(
     max_frames=4,

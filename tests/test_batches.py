@@ -6,15 +6,9 @@ from lagging import FAT, batch
 
 from tickstorm.batches import MAX_SHARED_BATCHES, Batch, shared_batch
 from tickstorm.frames import FrameType, encode_frame
-from tickstorm.messages import (
-    BatchTrailer,
-    Gap,
-    Mode,
-    ack_frame,
-    batch_frame,
-    gap_frame,
-    tick_record,
-)
+from tickstorm.messages import Gap, ack_frame, gap_frame
+from tickstorm.records import BatchTrailer, batch_frame, tick_record
+from tickstorm.subscriptions import Mode
 from tickstorm.ticks import Tick
 
 tick = st.builds(

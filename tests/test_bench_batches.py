@@ -9,7 +9,8 @@ from tickstorm.bars import Bar
 from tickstorm.bench.batches import BatchFacts, read_batch
 from tickstorm.errors import InvalidMessage
 from tickstorm.frames import FrameDecoder
-from tickstorm.messages import Mode, bar_record, batch_frame
+from tickstorm.records import bar_record, batch_frame
+from tickstorm.subscriptions import Mode
 from tickstorm.ticks import Tick
 
 METADATA = {"venue": "x" * 200}

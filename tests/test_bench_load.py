@@ -9,7 +9,8 @@ from tickstorm.bench.latencies import rounded
 from tickstorm.bench.load import Load
 from tickstorm.bench.login import Requests
 from tickstorm.frames import FrameDecoder, FrameType, encode_frame
-from tickstorm.messages import ack_frame, batch_frame
+from tickstorm.messages import ack_frame
+from tickstorm.records import batch_frame
 
 CONTROL = 3
 ORDER = [(CONTROL, select.EPOLLIN | select.EPOLLRDNORM)]

@@ -16,7 +16,8 @@ import pytest
 from certificates import authority
 
 from tickstorm.frames import FrameDecoder, FrameType
-from tickstorm.messages import ack_frame, batch_frame, decode_heartbeat, pong_frame
+from tickstorm.messages import ack_frame, decode_heartbeat, pong_frame
+from tickstorm.records import batch_frame
 
 pytestmark = pytest.mark.real
 

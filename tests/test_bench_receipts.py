@@ -16,7 +16,7 @@ from tickstorm.bench.receipts import (
 from tickstorm.bench.tally import Tally
 from tickstorm.errors import InvalidMessage
 from tickstorm.frames import FrameType, encode_frame
-from tickstorm.messages import batch_frame
+from tickstorm.records import batch_frame
 
 S, MS = 10**9, 10**6
 START = 1_700_000_000 * S

@@ -17,8 +17,8 @@ from twisted.internet.task import Clock as Scheduler
 from tickstorm.broadcast import TIMED_RUN, Broadcast
 from tickstorm.clock import Clock
 from tickstorm.frames import MAX_PAYLOAD_BYTES
-from tickstorm.messages import batch_frame
 from tickstorm.metrics import Metrics
+from tickstorm.records import batch_frame
 from tickstorm.stream import Stream, StreamKey, Surroundings
 
 

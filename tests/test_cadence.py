@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.cadence import BarCadence, TickCadence
 from tickstorm.frames import FrameDecoder, FrameType
-from tickstorm.messages import PERIOD_MS, Mode
 from tickstorm.sequences import SEQUENCE_MODULUS
 from tickstorm.stream import Surroundings
+from tickstorm.subscriptions import PERIOD_MS, Mode
 from tickstorm.ticks import Tick
 
 START_NS = 1_700_000_000_000_000_000

@@ -13,7 +13,7 @@ from tickstorm.commands.stream_options import (
     refine,
     stream_options,
 )
-from tickstorm.messages import Mode, Overload
+from tickstorm.subscriptions import Mode, Overload
 
 PLAIN = Target("a:1", "ann", "secret", Mode.SECOND, None)
 

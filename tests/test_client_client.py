@@ -41,13 +41,8 @@ from tickstorm.fanout import FanOut
 from tickstorm.frames import FrameType
 from tickstorm.history import HistoryLimits
 from tickstorm.hub import Hub, HubLimits
-from tickstorm.messages import (
-    Heartbeat,
-    Subscription,
-    decode_subscription,
-    error_frame,
-    pong_frame,
-)
+from tickstorm.messages import Heartbeat, error_frame, pong_frame
+from tickstorm.subscriptions import Subscription, decode_subscription
 from tickstorm.ticks import Tick
 
 

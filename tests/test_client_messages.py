@@ -26,20 +26,14 @@ from tickstorm.frames import FrameDecoder, FrameType
 from tickstorm.messages import (
     Heartbeat,
     Login,
-    Mode,
-    Overload,
-    Position,
-    Subscription,
     ack_frame,
-    bar_record,
-    batch_frame,
     decode_heartbeat,
     decode_login,
-    decode_subscription,
     error_frame,
     pong_frame,
-    tick_record,
 )
+from tickstorm.records import bar_record, batch_frame, tick_record
+from tickstorm.subscriptions import Mode, Overload, Position, Subscription, decode_subscription
 from tickstorm.ticks import Tick
 
 GARBAGE = b"\xff\xff\xff"

@@ -25,14 +25,8 @@ from tickstorm.client import (
 )
 from tickstorm.errors import ConfigError, InvalidAuth
 from tickstorm.frames import FrameDecoder, FrameType
-from tickstorm.messages import (
-    Heartbeat,
-    ack_frame,
-    batch_frame,
-    error_frame,
-    pong_frame,
-    tick_record,
-)
+from tickstorm.messages import Heartbeat, ack_frame, error_frame, pong_frame
+from tickstorm.records import batch_frame, tick_record
 from tickstorm.ticks import MAX_METADATA_VALUE, Tick
 
 pytestmark = pytest.mark.real

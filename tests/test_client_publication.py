@@ -15,8 +15,8 @@ from tickstorm.errors import (
     TickstormError,
 )
 from tickstorm.frames import MAX_PAYLOAD_BYTES
-from tickstorm.messages import MAX_TICKS_PER_BATCH, decode_publication
-from tickstorm.ticks import Tick
+from tickstorm.messages import decode_publication
+from tickstorm.ticks import MAX_TICKS_PER_BATCH, Tick
 
 ACME = Tick("ACME", 101.25, 5.0)
 

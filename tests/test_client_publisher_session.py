@@ -40,11 +40,11 @@ from tickstorm.messages import (
     Heartbeat,
     Login,
     ack_frame,
-    batch_frame,
     decode_publication,
     error_frame,
     pong_frame,
 )
+from tickstorm.records import batch_frame
 from tickstorm.session import LoginRequested, PublicationRequested
 from tickstorm.session import Session as ServerSession
 from tickstorm.session import SessionLimits as ServerLimits

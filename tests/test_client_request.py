@@ -4,7 +4,8 @@ import pytest
 
 import tickstorm
 from tickstorm.client.request import Request, make_request
-from tickstorm.messages import Login, Mode, Overload, Position, Subscription
+from tickstorm.messages import Login
+from tickstorm.subscriptions import Mode, Overload, Position, Subscription
 
 
 def test_with_nothing_but_a_name():

@@ -22,7 +22,9 @@ from tickstorm.client.connection import LINGER
 from tickstorm.client.messages import subscription_frame, unsubscription_frame
 from tickstorm.errors import InvalidMessage, InvalidSubscription, ShuttingDown, TickstormError
 from tickstorm.frames import FrameDecoder, FrameType, encode_frame
-from tickstorm.messages import Subscription, ack_frame, batch_frame, error_frame
+from tickstorm.messages import ack_frame, error_frame
+from tickstorm.records import batch_frame
+from tickstorm.subscriptions import Subscription
 
 UNSUBSCRIPTION_ACK = ack_frame(FrameType.UNSUBSCRIBE, "unsubscribed", 5)
 GOAWAY = encode_frame(

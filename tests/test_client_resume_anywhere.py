@@ -15,7 +15,8 @@ from scripted import LOGIN_ACK, Desk, result
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.client import ClientLimits, Gap, Garbled, Position, Restarted, Subscribed
 from tickstorm.frames import FrameType, encode_frame
-from tickstorm.messages import ack_frame, batch_frame
+from tickstorm.messages import ack_frame
+from tickstorm.records import batch_frame
 
 KEPT = 6
 """Batches that the server can send again."""

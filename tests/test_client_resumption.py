@@ -5,7 +5,7 @@ import pytest
 from tickstorm.client.batch import Batch
 from tickstorm.client.events import Subscribed
 from tickstorm.client.resumption import Resumption
-from tickstorm.messages import Mode, Position, Subscription
+from tickstorm.subscriptions import Mode, Position, Subscription
 
 PLAIN = Subscription(Mode.SECOND, frozenset({"ACME"}))
 AGO = PLAIN._replace(start_time_ms=5, snapshot=True)

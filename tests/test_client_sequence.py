@@ -4,7 +4,7 @@ import pytest
 
 from tickstorm.client.events import Gap, Repeated, Restarted
 from tickstorm.client.sequence import MAX_REPEATS, SequenceTracker
-from tickstorm.messages import Position
+from tickstorm.subscriptions import Position
 
 LAST = 2**32 - 1
 

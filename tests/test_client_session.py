@@ -40,18 +40,8 @@ from tickstorm.errors import (
     UnsupportedVersion,
 )
 from tickstorm.frames import FrameDecoder, FrameType, encode_frame
-from tickstorm.messages import (
-    Heartbeat,
-    Login,
-    Mode,
-    Position,
-    Subscription,
-    ack_frame,
-    batch_frame,
-    error_frame,
-    pong_frame,
-    tick_record,
-)
+from tickstorm.messages import Heartbeat, Login, ack_frame, error_frame, pong_frame
+from tickstorm.records import batch_frame, tick_record
 from tickstorm.session import (
     LoginRequested,
     SubscriptionRequested,
@@ -62,6 +52,7 @@ from tickstorm.session import (
 from tickstorm.session import (
     SessionLimits as ServerLimits,
 )
+from tickstorm.subscriptions import Mode, Position, Subscription
 from tickstorm.ticks import Tick
 
 LOGIN = Login("ann", "secret", "screen", "1.0")

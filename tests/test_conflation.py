@@ -7,8 +7,8 @@ from lagging import FAT, batch, told
 
 from tickstorm.batches import Batch
 from tickstorm.conflation import Conflation, NewestTicks
-from tickstorm.messages import MAX_TICKS_PER_BATCH
 from tickstorm.sequences import later, steps
+from tickstorm.ticks import MAX_TICKS_PER_BATCH
 
 SYMBOLS = [f"S{number}" for number in range(9)]
 ticks = st.tuples(st.sampled_from(SYMBOLS), st.booleans())

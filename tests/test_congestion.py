@@ -7,8 +7,8 @@ from twisted.logger import LogLevel, globalLogPublisher
 
 from tickstorm.congestion import MAX_LINES
 from tickstorm.listing import Query, listing
-from tickstorm.messages import Overload
 from tickstorm.overload import BacklogLimits
+from tickstorm.subscriptions import Overload
 
 LIMITS = BacklogLimits(max_frames=20, write_deadline=1000.0, lossy_write_deadline=1000.0)
 

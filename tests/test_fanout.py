@@ -14,8 +14,8 @@ from conversation import (
 
 from tickstorm.broadcast import TIMED_RUN
 from tickstorm.fanout import FanOut
-from tickstorm.messages import MAX_TICKS_PER_BATCH, PERIOD_MS, Mode
-from tickstorm.ticks import Tick
+from tickstorm.subscriptions import PERIOD_MS, Mode
+from tickstorm.ticks import MAX_TICKS_PER_BATCH, Tick
 
 
 def pending(server):

@@ -12,7 +12,8 @@ from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.errors import InvalidTick
 from tickstorm.frames import MAX_PAYLOAD_BYTES, OVERHEAD_BYTES, FrameDecoder, FrameType
 from tickstorm.hub import MIN_PAYLOAD_BYTES, Hub, HubLimits
-from tickstorm.messages import PERIOD_MS, Mode, Subscription, tick_record
+from tickstorm.records import tick_record
+from tickstorm.subscriptions import PERIOD_MS, Mode, Subscription
 from tickstorm.ticks import Tick
 
 NOW_NS = 1_700_000_000_123_456_789

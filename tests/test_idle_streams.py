@@ -8,7 +8,7 @@ from listening import AMPLE, Feed, wants
 
 from tickstorm.fanout import HOUSEKEEPING_INTERVAL
 from tickstorm.hub import HubLimits
-from tickstorm.messages import Mode
+from tickstorm.subscriptions import Mode
 
 MODES = (Mode.TICK, Mode.SECOND, Mode.MINUTE, 500)
 FIVE_SECONDS = (HubLimits(history=AMPLE._replace(seconds=5.0)),)

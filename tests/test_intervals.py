@@ -14,7 +14,7 @@ from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.cadence import slot_of, slots_of
 from tickstorm.errors import TooManyIntervals
 from tickstorm.hub import HubLimits
-from tickstorm.messages import MAX_INTERVAL_MS, MIN_INTERVAL_MS, Mode
+from tickstorm.subscriptions import MAX_INTERVAL_MS, MIN_INTERVAL_MS, Mode
 
 intervals = st.integers(MIN_INTERVAL_MS, MAX_INTERVAL_MS)
 UNNAMED = pb.SUBSCRIPTION_MODE_UNSPECIFIED

@@ -21,8 +21,8 @@ from twisted.internet.defer import Deferred, succeed
 
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.credentials import User
-from tickstorm.messages import Mode
 from tickstorm.session import MAX_HELD_BYTES
+from tickstorm.subscriptions import Mode
 
 UNSERVED = error(
     pb.ERROR_CODE_INTERNAL_ERROR, "the subscription could not be served", retryable=True

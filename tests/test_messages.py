@@ -20,27 +20,19 @@ from tickstorm.errors import (
 )
 from tickstorm.frames import FrameDecoder, FrameType
 from tickstorm.messages import (
-    MAX_TICKS_PER_BATCH,
     Gap,
     Heartbeat,
     Login,
-    Mode,
-    Overload,
-    Position,
-    Subscription,
     ack_frame,
-    bar_record,
-    batch_frame,
     decode_heartbeat,
     decode_login,
-    decode_subscription,
     error_frame,
     gap_frame,
     pong_frame,
-    split_records,
-    tick_record,
 )
-from tickstorm.ticks import NO_METADATA, Tick
+from tickstorm.records import bar_record, batch_frame, split_records, tick_record
+from tickstorm.subscriptions import Mode, Overload, Position, Subscription, decode_subscription
+from tickstorm.ticks import MAX_TICKS_PER_BATCH, NO_METADATA, Tick
 
 NOW_MS = 1_700_000_000_000
 crc32c = crcmod.predefined.mkPredefinedCrcFun("crc-32c")

@@ -6,9 +6,9 @@ import pytest
 from lagging import batch, told
 from outlets import LIMITS, Direct, frame
 
-from tickstorm.messages import Overload
 from tickstorm.outlet import MAX_ANSWER_BYTES, PIECE_BYTES
 from tickstorm.overload import BacklogLimits
+from tickstorm.subscriptions import Overload
 
 # While the client keeps up.
 

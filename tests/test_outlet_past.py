@@ -6,9 +6,9 @@ from lagging import batch, told
 from outlets import Direct, Owner, Peer, Wrapped
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 
-from tickstorm.messages import Overload
 from tickstorm.outlet import PIECE_BYTES, Outlet
 from tickstorm.overload import BacklogLimits
+from tickstorm.subscriptions import Overload
 
 LIMITS = BacklogLimits(max_frames=8, max_bytes=4000, soft_bytes=4000)
 MANY = 3000

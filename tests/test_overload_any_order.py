@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 from lagging import FAT, Lagging
 
-from tickstorm.messages import Overload
 from tickstorm.overload import BacklogLimits
 from tickstorm.session import SessionLimits
+from tickstorm.subscriptions import Overload
 from tickstorm.ticks import Tick
 
 LIMITS = BacklogLimits(

@@ -11,8 +11,8 @@ from twisted.internet.threads import deferToThread
 from tickstorm.frames import FrameDecoder
 from tickstorm.history import HistoryLimits
 from tickstorm.hub import HubLimits
-from tickstorm.messages import Overload
 from tickstorm.overload import BacklogLimits
+from tickstorm.subscriptions import Overload
 from tickstorm.ticks import Tick
 
 SYMBOLS = 40

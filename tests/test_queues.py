@@ -8,8 +8,8 @@ from test_broadcast import calls_of
 
 from tickstorm.conflation import NewestTicks
 from tickstorm.errors import SlowConsumer
-from tickstorm.messages import read_trailer
 from tickstorm.queues import Bound, EveryFrame, NewestBatches, NewestOfEach
+from tickstorm.records import read_trailer
 
 LAST = 2**32 - 1
 SNAPSHOT = batch(4, ("A", 0.5), ("B", 0.5), is_snapshot=True)

@@ -28,7 +28,7 @@ from tickstorm.errors import (
     UnsupportedVersion,
 )
 from tickstorm.frames import FrameDecoder, FrameType
-from tickstorm.messages import Login, Mode, Subscription
+from tickstorm.messages import Login
 from tickstorm.session import (
     MAX_HEARTBEAT_BYTES,
     MAX_HELD_BYTES,
@@ -44,6 +44,7 @@ from tickstorm.session import (
     Unsubscribed,
     next_state,
 )
+from tickstorm.subscriptions import Mode, Subscription
 
 NOW_MS = 1_700_000_000_000
 crc32c = crcmod.predefined.mkPredefinedCrcFun("crc-32c")

@@ -10,9 +10,9 @@ from subscribers import HELLO, Crowd
 from test_tap import LOGIN
 
 from tickstorm.frames import MAX_PAYLOAD_BYTES
-from tickstorm.messages import Overload
 from tickstorm.open_files import raise_limit
 from tickstorm.overload import BacklogLimits
+from tickstorm.subscriptions import Overload
 
 pytestmark = pytest.mark.real
 

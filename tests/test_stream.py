@@ -4,7 +4,7 @@ import pytest
 
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.frames import FrameDecoder, FrameType
-from tickstorm.messages import tick_record
+from tickstorm.records import tick_record
 from tickstorm.sequences import SEQUENCE_MODULUS
 from tickstorm.stream import Stream, StreamKey, StreamTable, Surroundings
 from tickstorm.ticks import Tick

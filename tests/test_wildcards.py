@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from listening import Feed
 from test_broadcast import calls_of
 
-from tickstorm.messages import Mode, bar_record, batch_frame, decode_subscription, tick_record
+from tickstorm.records import bar_record, batch_frame, tick_record
+from tickstorm.subscriptions import Mode, decode_subscription
 from tickstorm.symbols import without_doubles
 from tickstorm.ticks import Tick
 

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from relaying import wants
 
 from tickstorm.hub import Backfill
-from tickstorm.messages import Mode
+from tickstorm.subscriptions import Mode
 from tickstorm.workers.joins import BACKFILLS_UNDER_WAY, JOINS_AN_ANSWER, Joins, wanted
 from tickstorm.workers.link import Join, Placed
 

@@ -22,11 +22,13 @@ from tickstorm.errors import (
 from tickstorm.frames import HEADER_BYTES, FrameType, encode_frame
 from tickstorm.hub import Backfill
 from tickstorm.listing import MAX_LIMIT, Listing, Query
-from tickstorm.messages import Login, Mode, Subscription, batch_frame, tick_record
+from tickstorm.messages import Login
 from tickstorm.metrics import Metrics
 from tickstorm.publishing import Accepted, Publication, Publisher
 from tickstorm.reading import Reading
+from tickstorm.records import batch_frame, tick_record
 from tickstorm.settings import Settings
+from tickstorm.subscriptions import Mode, Subscription
 from tickstorm.ticks import Tick
 from tickstorm.workers.link import (
     MAX_LINK_PAYLOAD,

@@ -26,10 +26,11 @@ from tickstorm.errors import (
 from tickstorm.heartbeat import SWEEP_INTERVAL
 from tickstorm.hub import Backfill
 from tickstorm.listing import Listing, Query
-from tickstorm.messages import Login, Mode
+from tickstorm.messages import Login
 from tickstorm.metrics import Metrics
 from tickstorm.publishing import Accepted, Publication, Publisher, read_right
 from tickstorm.reading import Reading
+from tickstorm.subscriptions import Mode
 from tickstorm.ticks import Tick
 from tickstorm.workers.hiring import FIRST_WAIT, LONGEST_WAIT
 from tickstorm.workers.link import (

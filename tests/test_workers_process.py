@@ -17,8 +17,9 @@ from tickstorm.errors import ConfigError, InvalidAuth
 from tickstorm.factory import HASTE
 from tickstorm.hub import Backfill, Hub
 from tickstorm.listing import Query
-from tickstorm.messages import Login, Mode, Subscription
+from tickstorm.messages import Login
 from tickstorm.settings import Settings
+from tickstorm.subscriptions import Mode, Subscription
 from tickstorm.ticks import Tick
 from tickstorm.workers.handover import Handed, hand_over, pair
 from tickstorm.workers.link import (

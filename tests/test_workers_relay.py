@@ -9,7 +9,8 @@ from test_broadcast import calls_of
 
 from tickstorm.errors import InternalError
 from tickstorm.frames import encode_frame
-from tickstorm.messages import Mode, batch_frame
+from tickstorm.records import batch_frame
+from tickstorm.subscriptions import Mode
 from tickstorm.ticks import Tick
 from tickstorm.workers.link import PART_BYTES, Join, Leave, LinkDecoder, Unplaced, emission
 

@@ -14,8 +14,10 @@ from tickstorm.errors import InternalError, InvalidAuth, MayNotPublish
 from tickstorm.fanout import FanOut
 from tickstorm.frames import MAX_PAYLOAD_BYTES
 from tickstorm.hub import Backfill, Hub
-from tickstorm.messages import Login, Mode, tick_record
+from tickstorm.messages import Login
 from tickstorm.publishing import Accepted, Publication, Publisher
+from tickstorm.records import tick_record
+from tickstorm.subscriptions import Mode
 from tickstorm.ticks import Tick
 from tickstorm.workers.link import (
     Emission,

@@ -13,7 +13,7 @@ from twisted.internet.defer import CancelledError
 
 from tickstorm.errors import InternalError
 from tickstorm.hub import Hub, HubLimits
-from tickstorm.messages import Mode, Position
+from tickstorm.subscriptions import Mode, Position
 from tickstorm.ticks import Tick
 from tickstorm.workers.joins import BACKFILLS_UNDER_WAY, JOINS_AN_ANSWER
 from tickstorm.workers.link import PART_BYTES, Join, Placed

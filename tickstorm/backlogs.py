@@ -6,9 +6,9 @@ from math import inf
 from weakref import WeakValueDictionary
 
 from tickstorm.conflation import NewestTicks
-from tickstorm.messages import Overload
 from tickstorm.overload import Backlog, BacklogLimits, Budget
 from tickstorm.queues import EveryFrame, Losses, NewestBatches, NewestOfEach, Queue
+from tickstorm.subscriptions import Overload
 
 
 class Backlogs:

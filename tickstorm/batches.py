@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cached_property, lru_cache
 
 from tickstorm.frames import HEADER_BYTES, OVERHEAD_BYTES, FrameType, encode_frame
-from tickstorm.messages import BatchTrailer, read_trailer
+from tickstorm.records import BatchTrailer, read_trailer
 
 MAX_SHARED_BATCHES = 32
 """How many are kept for whoever gets the same frame: more than one fan-out has, as a rule."""

@@ -8,8 +8,9 @@ from functools import lru_cache
 from typing import Generic, NamedTuple
 
 from tickstorm.bars import Bar, BarTable, SlidingBars
-from tickstorm.messages import Mode, bar_record, mode_of, tick_record
+from tickstorm.records import bar_record, tick_record
 from tickstorm.stream import S, Stream, StreamKey, StreamTable, Surroundings
+from tickstorm.subscriptions import Mode, mode_of
 from tickstorm.symbols import KnownSymbols
 from tickstorm.ticks import Tick
 

@@ -14,13 +14,10 @@ from typing import NamedTuple
 
 from tickstorm.batches import Batch
 from tickstorm.frames import OVERHEAD_BYTES
-from tickstorm.messages import (
-    MAX_TICKS_PER_BATCH,
-    MAX_TRAILER_BYTES,
-    Gap,
-    batch_frame,
-)
+from tickstorm.messages import Gap
+from tickstorm.records import MAX_TRAILER_BYTES, batch_frame
 from tickstorm.sequences import SEQUENCE_MODULUS, later
+from tickstorm.ticks import MAX_TICKS_PER_BATCH
 
 LEAST_PAYLOAD_BYTES = 32_768
 """What a batch of a stream may have at least, wherever it was made: `hub.MIN_PAYLOAD_BYTES`."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 
 from tickstorm.errors import SlowConsumer
-from tickstorm.messages import Overload
+from tickstorm.subscriptions import Overload
 
 if TYPE_CHECKING:
     from tickstorm.backlogs import Backlogs

@@ -36,7 +36,6 @@ from tickstorm.errors import (
 from tickstorm.feed import Feed
 from tickstorm.heartbeat import DeadlineWheel, Sweeper
 from tickstorm.logins import Logins
-from tickstorm.messages import mode_of
 from tickstorm.outlet import Outlet
 from tickstorm.overload import BacklogLimits
 from tickstorm.protocol import Connection
@@ -44,6 +43,7 @@ from tickstorm.publications import Publications
 from tickstorm.reading import Reading
 from tickstorm.session import SessionLimits
 from tickstorm.stream import StreamTable
+from tickstorm.subscriptions import mode_of
 from tickstorm.symbols import SymbolSet
 from tickstorm.transports import SocketOptions
 

@@ -16,11 +16,12 @@ from tickstorm.cadence import BarCadence, Emission
 from tickstorm.clock import Clock, WallClockLoop
 from tickstorm.feed import Joined
 from tickstorm.hub import Hub
-from tickstorm.messages import MAX_TICKS_PER_BATCH, Mode, Subscription, mode_of
 from tickstorm.metrics import Metrics
 from tickstorm.outlet import Outlet
 from tickstorm.publishing import Accepted, Intake, Publication
 from tickstorm.stream import Stream, StreamTable
+from tickstorm.subscriptions import Mode, Subscription, mode_of
+from tickstorm.ticks import MAX_TICKS_PER_BATCH
 
 HOUSEKEEPING_INTERVAL = 1.0
 """Seconds between two looks at what is kept for too long."""

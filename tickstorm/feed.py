@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tickstorm.hub import Backfill
-from tickstorm.messages import Subscription
 from tickstorm.publishing import Accepted, Publication
 from tickstorm.stream import Stream, StreamTable
+from tickstorm.subscriptions import Subscription
 from tickstorm.ticks import MAX_METADATA_VALUE
 
 if TYPE_CHECKING:

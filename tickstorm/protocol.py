@@ -27,7 +27,7 @@ from tickstorm.errors import (
     SlowConsumer,
 )
 from tickstorm.feed import Joined
-from tickstorm.messages import Login, Subscription, goaway_frame
+from tickstorm.messages import Login, goaway_frame
 from tickstorm.outlet import Outlet
 from tickstorm.overload import Backlog
 from tickstorm.publishing import Publisher
@@ -42,6 +42,7 @@ from tickstorm.session import (
     Unsubscribed,
 )
 from tickstorm.stream import Stream
+from tickstorm.subscriptions import Subscription
 from tickstorm.transports import (
     PROXIED,
     awaits_proxy,

@@ -27,17 +27,16 @@ from tickstorm.messages import (
     Heartbeat,
     Login,
     PublishRequest,
-    Subscription,
     ack_frame,
     decode_heartbeat,
     decode_login,
     decode_publication,
     decode_request_id,
-    decode_subscription,
     error_frame,
     pong_frame,
     request_details,
 )
+from tickstorm.subscriptions import Subscription, decode_subscription
 from tickstorm.ticks import NO_METADATA
 
 

@@ -13,7 +13,7 @@ from math import inf
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from tickstorm.history import NO_HISTORY, History, Ring
-from tickstorm.messages import batch_frame, split_records
+from tickstorm.records import batch_frame, split_records
 from tickstorm.sequences import SEQUENCE_MODULUS, later
 from tickstorm.symbols import KnownSymbols
 

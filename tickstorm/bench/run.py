@@ -24,7 +24,8 @@ from tickstorm.bench.trial import Trial, try_login
 from tickstorm.client.address import TCPAddress, TLSAddress, UnixAddress, parse_address
 from tickstorm.client.messages import login_frame, subscription_frame
 from tickstorm.errors import ConfigError
-from tickstorm.messages import PERIOD_MS, Login, Subscription
+from tickstorm.messages import Login
+from tickstorm.subscriptions import PERIOD_MS, Subscription
 
 if TYPE_CHECKING:
     from tickstorm.commands.stream_options import Target

@@ -46,7 +46,8 @@ from tickstorm.client.publisher import Publisher, PublisherLimits
 from tickstorm.client.request import make_request
 from tickstorm.client.session import SessionLimits
 from tickstorm.client.window import Totals
-from tickstorm.messages import MAX_CLIENT_ID, Mode, Overload, Position
+from tickstorm.messages import MAX_CLIENT_ID
+from tickstorm.subscriptions import Mode, Overload, Position
 from tickstorm.ticks import Tick
 
 if TYPE_CHECKING:

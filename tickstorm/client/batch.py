@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from tickstorm.messages import Mode
+from tickstorm.subscriptions import Mode
 
 NO_METADATA: Mapping[str, str] = MappingProxyType({})
 

@@ -18,7 +18,7 @@ from tickstorm.client.interfaces import Framework, Timer
 from tickstorm.client.request import Request, make_subscription
 from tickstorm.client.resumption import Resumption
 from tickstorm.client.session import Session, SessionLimits
-from tickstorm.messages import Mode, Position, Subscription
+from tickstorm.subscriptions import Mode, Position, Subscription
 
 
 class ClientLimits(NamedTuple):

@@ -18,8 +18,10 @@ from tickstorm.errors import (
     PublishingTooFast,
 )
 from tickstorm.frames import FrameType, encode_frame
-from tickstorm.messages import Login, Mode, Subscription, filled_tick, parse, record
+from tickstorm.messages import Login, parse
+from tickstorm.records import filled_tick, record
 from tickstorm.sequences import SEQUENCE_MODULUS
+from tickstorm.subscriptions import Mode, Subscription
 from tickstorm.ticks import Tick
 
 HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT = 15.0, 20.0

@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 from tickstorm.client.messages import published_tick
 from tickstorm.errors import InvalidTick, ProtocolError, PublicationFailed, TickstormError
-from tickstorm.messages import MAX_TICKS_PER_BATCH
-from tickstorm.ticks import Tick, validate
+from tickstorm.ticks import MAX_TICKS_PER_BATCH, Tick, validate
 
 ROOM_FOR_IDS = 22
 """Bytes of a PUBLISH payload that its ticks leave free: two fields of up to 11."""

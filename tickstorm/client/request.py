@@ -4,18 +4,18 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import tickstorm
-from tickstorm.messages import (
+from tickstorm.messages import Login
+from tickstorm.sequences import SEQUENCE_MODULUS
+from tickstorm.subscriptions import (
     MAX_EPOCH,
     MAX_INTERVAL_MS,
     MAX_SYMBOLS,
     MIN_INTERVAL_MS,
-    Login,
     Mode,
     Overload,
     Position,
     Subscription,
 )
-from tickstorm.sequences import SEQUENCE_MODULUS
 from tickstorm.symbols import SymbolSet
 from tickstorm.ticks import MAX_WHOLE
 

@@ -9,7 +9,7 @@ from enum import Enum, auto, unique
 from tickstorm.client.batch import Batch
 from tickstorm.client.events import Subscribed
 from tickstorm.client.sequence import SequenceTracker
-from tickstorm.messages import MAX_EPOCH, Position, Subscription
+from tickstorm.subscriptions import MAX_EPOCH, Position, Subscription
 
 
 @unique

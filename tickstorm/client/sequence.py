@@ -5,8 +5,8 @@ stays. So a jump is a loss, also one over a reconnect, and it is told once.
 """
 
 from tickstorm.client.events import Gap, Repeated, Restarted
-from tickstorm.messages import Position
 from tickstorm.sequences import SEQUENCE_MODULUS
+from tickstorm.subscriptions import Position
 
 MAX_REPEATS = 1000
 """How far back a number may lie to count as one seen before. A server that spreads its load gives

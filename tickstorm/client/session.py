@@ -37,7 +37,8 @@ from tickstorm.client.sequence import SequenceTracker
 from tickstorm.client.states import State, Step, next_state
 from tickstorm.errors import InvalidAuth, InvalidMessage, InvalidSubscription, ProtocolError
 from tickstorm.frames import MAX_PAYLOAD_BYTES, Frame, FrameDecoder, FrameType
-from tickstorm.messages import Login, Subscription
+from tickstorm.messages import Login
+from tickstorm.subscriptions import Subscription
 
 HEARTBEAT_SPREAD = 0.2
 """Heartbeats come up to this part of their interval early, so that clients that connected together

@@ -17,7 +17,7 @@ from tickstorm.client.events import (
 )
 from tickstorm.commands.event_text import event_line
 from tickstorm.commands.text import places
-from tickstorm.messages import Mode
+from tickstorm.subscriptions import Mode
 
 MAX_SYMBOLS = 10_000
 """Unless it is told otherwise."""

@@ -18,7 +18,7 @@ from tickstorm.client.publication import Published, tick_index
 from tickstorm.commands.text import printable
 from tickstorm.commands.tick_input import Row, TickInput
 from tickstorm.errors import ProtocolError, PublicationFailed, SourceError, TickstormError
-from tickstorm.messages import MAX_TICKS_PER_BATCH
+from tickstorm.ticks import MAX_TICKS_PER_BATCH
 
 MAX_CALLS = 8
 """Calls to the publisher that are under way at a time, each of up to MAX_TICKS_PER_BATCH."""

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from tickstorm.commands.finite_range import FiniteRange
 
 if TYPE_CHECKING:
-    from tickstorm.messages import Mode, Overload
+    from tickstorm.subscriptions import Mode, Overload
 
 DEFAULT_ADDRESS = "127.0.0.1:8080"
 ADDRESS_HELP = f"""ADDRESS is HOST:PORT, or an endpoint as Twisted writes it (tcp:HOST:PORT,
@@ -187,7 +187,7 @@ def _read_symbols(
 ) -> frozenset[str] | None:
     if text is None:
         return None
-    from tickstorm.messages import MAX_SYMBOLS
+    from tickstorm.subscriptions import MAX_SYMBOLS
     from tickstorm.symbols import PATTERN
 
     symbols = [symbol.strip().upper() for symbol in text.split(",")]
@@ -213,7 +213,7 @@ def make_target(
     Raises:
         click.UsageError: one is missing, and there is nobody to ask.
     """
-    from tickstorm.messages import Mode
+    from tickstorm.subscriptions import Mode
 
     return Target(address, *ask_login(user, password), Mode[mode.upper()], symbols)
 
@@ -236,7 +236,7 @@ def refine(target: Target, *, interval: float | None, since: int, overload: str 
     Raises:
         click.UsageError: an interval was asked for, and TICK.
     """
-    from tickstorm.messages import Mode, Overload
+    from tickstorm.subscriptions import Mode, Overload
 
     mode = target.mode
     if interval is not None and mode is Mode.TICK:

@@ -27,12 +27,12 @@ from tickstorm.admission import Rejection
 from tickstorm.conflation import CONFLATED
 from tickstorm.errors import ErrorCode
 from tickstorm.hub import Hub
-from tickstorm.messages import Mode, mode_of
 from tickstorm.metrics import Histogram, Metrics
 from tickstorm.outlet import Outlet
 from tickstorm.queues import DROPPED
 from tickstorm.reading import Reading
 from tickstorm.serving import WorkerReading
+from tickstorm.subscriptions import Mode, mode_of
 from tickstorm.web.observation import Observation
 from tickstorm.web.pages import Answer, Reply
 from tickstorm.web.process import ProcessCollector

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from twisted.internet.defer import Deferred
 
 from tickstorm.feed import Joined
-from tickstorm.messages import Subscription
 from tickstorm.outlet import Outlet
+from tickstorm.subscriptions import Subscription
 from tickstorm.ticks import NO_METADATA
 from tickstorm.workers.link import Join, Placed, Unplaced
 

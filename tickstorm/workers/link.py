@@ -16,10 +16,11 @@ from tickstorm.errors import InvalidMessage, ProtocolError
 from tickstorm.frames import HEADER_BYTES, OVERHEAD_BYTES, FrameDecoder, encode_frame
 from tickstorm.hub import Backfill
 from tickstorm.listing import Listing, Query
-from tickstorm.messages import Login, Subscription
+from tickstorm.messages import Login
 from tickstorm.publishing import Accepted, Publication
 from tickstorm.reading import Reading
 from tickstorm.settings import Settings
+from tickstorm.subscriptions import Subscription
 
 MAX_LINK_PAYLOAD = 2**26
 """Bytes of one message: room for 10,000 rows of connections, or any one frame."""

@@ -14,11 +14,12 @@ from tickstorm.credentials import IAuthenticator, Peer, User
 from tickstorm.errors import ProtocolError
 from tickstorm.feed import Joined
 from tickstorm.hub import Backfill
-from tickstorm.messages import Login, Mode, Subscription
+from tickstorm.messages import Login
 from tickstorm.metrics import Metrics
 from tickstorm.outlet import Outlet
 from tickstorm.publishing import Accepted, Publication
 from tickstorm.stream import Stream, StreamKey, StreamTable, Surroundings
+from tickstorm.subscriptions import Mode, Subscription
 from tickstorm.workers.joins import Joins, Waiting, wanted
 from tickstorm.workers.link import (
     Emission,

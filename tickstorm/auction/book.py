@@ -79,7 +79,10 @@ class Book:
             return [Answer(Outcome.UNKNOWN_AUCTION, bid.cents) for bid in bids]
         now_ms = self.time(now_ms)
         self._ids.expire(now_ms)
-        return [self._answer(page, bid, now_ms) for bid in bids]
+        return [
+            self._answer(page, bid, now_ms) if bid.bid_id else page.decide(bid, now_ms)
+            for bid in bids
+        ]
 
     def read(self, auction_id: int) -> Auction | None:
         """Return an auction as it stands."""
@@ -132,17 +135,14 @@ class Book:
         Raises:
             NoSuchAuction: there is none of this id.
         """
-        entries = self._page(auction_id).entries
+        entries = map(Entry._make, self._page(auction_id).entries)
         return list(islice((entry for entry in entries if entry.sequence > after), limit))
 
     def _answer(self, page: "_Page", bid: Bid, now_ms: int) -> Answer:
-        _, user_id, cents, bid_id = bid
-        if not bid_id:
-            return page.decide(user_id, cents, 0, now_ms)
-        key = (page.number, user_id, bid_id)
+        key = (page.number, bid.user_id, bid.bid_id)
         answer = self._ids.answer(key)
         if answer is None:
-            answer = page.decide(user_id, cents, bid_id, now_ms)
+            answer = page.decide(bid, now_ms)
             self._ids.note(key, answer, now_ms)
         return answer
 
@@ -175,18 +175,19 @@ class _Page:
     def __init__(self, auction: Auction, number: int, entries: int) -> None:
         self._id, self._terms, self.standing = auction
         self.number = number
-        self.entries: deque[Entry] = deque(maxlen=entries)
+        self.entries: deque[tuple[int, ...]] = deque(maxlen=entries)
 
     @property
     def auction(self) -> Auction:
         return Auction(self._id, self._terms, self.standing)
 
-    def decide(self, user_id: int, cents: int, bid_id: int, now_ms: int) -> Answer:
-        terms = self._terms
-        outcome = decide(terms, self.standing, cents, now_ms)
+    def decide(self, bid: Bid, now_ms: int) -> Answer:
+        _, user_id, cents, bid_id = bid
+        terms, standing = self._terms, self.standing
+        outcome = decide(terms, standing, cents, now_ms)
         if outcome is Outcome.ACCEPTED:
-            self.standing = led_by(terms, self.standing, user_id, cents, now_ms)
-            self.entries.append(Entry(self.standing.sequence, user_id, cents, bid_id, now_ms))
+            self.standing = standing = led_by(terms, standing, user_id, cents, now_ms)
+            self.entries.append((standing.sequence, user_id, cents, bid_id, now_ms))
         elif outcome is Outcome.NOT_OPEN:
-            return Answer(outcome, cents, self.standing, terms.opens_ms - now_ms)
-        return Answer(outcome, cents, self.standing)
+            return Answer(outcome, cents, standing, terms.opens_ms - now_ms)
+        return Answer(outcome, cents, standing)

@@ -29,6 +29,7 @@ from tickstorm.auction.money import (
         (12.375, 1238),
         (0.005, 1),  # the double of it lies above half a cent
         (1.005, 100),  # and this one below, though its product with 100 is 100.49999999999999
+        (2.0**46 + 0.125, 7036874417766413),
         (90071992547409.92, MAX_CENTS),
     ],
 )

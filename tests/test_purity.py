@@ -52,6 +52,7 @@ PURE = [
     "client.session",
     "client.client",
     "client.connection",
+    "client.dialogue",
     "client.line",
     "client.publication",
     "client.publisher",

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from tickstorm.client.backoff import BackoffLimits
 from tickstorm.client.batch import Batch, ReceivedTick
 from tickstorm.client.client import Client, ClientLimits
+from tickstorm.client.dialogue import SessionLimits
 from tickstorm.client.events import (
     Admitted,
     Authenticated,
@@ -44,7 +45,6 @@ from tickstorm.client.events import (
 from tickstorm.client.publication import Published
 from tickstorm.client.publisher import Publisher, PublisherLimits
 from tickstorm.client.request import make_request
-from tickstorm.client.session import SessionLimits
 from tickstorm.client.window import Totals
 from tickstorm.messages import MAX_CLIENT_ID
 from tickstorm.subscriptions import Mode, Overload, Position

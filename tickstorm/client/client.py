@@ -10,13 +10,14 @@ from typing import Any, NamedTuple, Self
 
 from tickstorm.client.backoff import Backoff, BackoffLimits
 from tickstorm.client.batch import Batch
+from tickstorm.client.dialogue import SessionLimits
 from tickstorm.client.events import BatchReceived, Disconnected, Event, SessionEvent, Subscribed
 from tickstorm.client.inbox import Inbox
 from tickstorm.client.interfaces import Framework
 from tickstorm.client.line import Line
 from tickstorm.client.request import Request, make_subscription
 from tickstorm.client.resumption import Resumption
-from tickstorm.client.session import Session, SessionLimits
+from tickstorm.client.session import Session
 from tickstorm.subscriptions import Mode, Position, Subscription
 
 

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple, Self
 
 import tickstorm
 from tickstorm.client.backoff import Backoff, BackoffLimits
+from tickstorm.client.dialogue import SessionLimits
 from tickstorm.client.events import Disconnected, PublisherEvent
 from tickstorm.client.interfaces import Framework, Timer
 from tickstorm.client.line import Line
 from tickstorm.client.publication import Call, Published
 from tickstorm.client.publisher_session import CallEnded, PublisherSession, SessionEvent
-from tickstorm.client.session import SessionLimits
 from tickstorm.client.window import Totals, Window
 from tickstorm.errors import PublisherClosed, TickstormError
 from tickstorm.messages import Login

@@ -159,3 +159,7 @@ Event = SessionEvent | Disconnected
 
 PublisherEvent = Admitted | Held | ServerError | Garbled | Silent | Disconnected
 """What reaches the `on_event` of a publisher."""
+
+
+def ignore(event: Event | PublisherEvent) -> None:
+    """Take an event that nobody wants to hear of."""

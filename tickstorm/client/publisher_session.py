@@ -8,16 +8,15 @@ from tickstorm.client.dialogue import Dialogue, SessionLimits
 from tickstorm.client.events import Admitted, Garbled, Held, ServerError, Silent
 from tickstorm.client.messages import (
     Ack,
-    admitted,
     decode_ack,
     decode_error,
     decode_pong,
-    publication_answered,
     refusal,
     refused_request,
 )
 from tickstorm.client.publication import Call
 from tickstorm.client.states import PUBLISHER, State, Step, acknowledged
+from tickstorm.client.terms import admitted, publication_answered
 from tickstorm.client.window import Window
 from tickstorm.errors import InvalidAuth, InvalidMessage, PublishingTooFast
 from tickstorm.frames import Frame, FrameType

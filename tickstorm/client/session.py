@@ -20,12 +20,12 @@ from tickstorm.client.messages import (
     decode_gap,
     decode_goaway,
     decode_pong,
-    subscribed,
     subscription_frame,
     unsubscription_frame,
 )
 from tickstorm.client.sequence import SequenceTracker
 from tickstorm.client.states import SUBSCRIBER, State, Step, acknowledged
+from tickstorm.client.terms import subscribed
 from tickstorm.errors import InvalidAuth, InvalidMessage, InvalidSubscription
 from tickstorm.frames import Frame, FrameType
 from tickstorm.messages import Login

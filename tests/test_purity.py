@@ -58,6 +58,7 @@ PURE = [
     "client.publisher",
     "client.publisher_session",
     "client.pulse",
+    "client.terms",
     "client.window",
 ]
 

@@ -120,7 +120,7 @@ class Line(Generic[E]):
         wait = self._backoff.next_wait(ending.retry_after_ms) if ending.retryable else None
         if wait is None:
             self._phase = Phase.ENDED
-        elif self._phase is Phase.CONNECTED:
+        else:
             self._phase = Phase.WAITING
             self._retry = self._framework.call_later(wait, self._connect)
         self._owner.disconnected(ending.error, wait)

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from tickstorm.cli import main
 from tickstorm.client import PublisherLimits, Totals
-from tickstorm.client.session import SessionLimits
+from tickstorm.client.dialogue import SessionLimits
 from tickstorm.commands.file_reader import FileReader
 from tickstorm.commands.publish import _arguments
 from tickstorm.commands.publish_progress import showing, summary

@@ -52,11 +52,13 @@ PURE = [
     "client.session",
     "client.client",
     "client.connection",
+    "client.dialogue",
     "client.line",
     "client.publication",
     "client.publisher",
     "client.publisher_session",
     "client.pulse",
+    "client.terms",
     "client.window",
 ]
 

@@ -278,6 +278,12 @@ class Wire:
         self._do(self.transport in self.reactor.writers, "doWrite")
         self._do(self.transport in self.reactor.readers and self.socket.inbox, "doRead")
 
+    @property
+    def buffered(self):
+        """What the transport keeps for the socket."""
+        waiting = self.transport.dataBuffer[self.transport.offset :]
+        return waiting + b"".join(self.transport._tempDataBuffer)
+
     def take(self, room):
         """Make room in the socket's buffer, and let the transport use it."""
         self.socket.room = room

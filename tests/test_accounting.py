@@ -18,6 +18,7 @@ from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.frames import MAX_PAYLOAD_BYTES, FrameType, encode_frame
 from tickstorm.history import HistoryLimits
 from tickstorm.hub import HubLimits
+from tickstorm.outlet import FULL_BYTES
 from tickstorm.overload import BacklogLimits
 from tickstorm.records import split_records, tick_record
 from tickstorm.session import SessionLimits
@@ -34,6 +35,8 @@ LIMITS = BacklogLimits(
     lossy_write_deadline=20.0,
 )
 BUDGET = 400_000
+LAST_WORDS_BYTES = 300
+"""At most: an end that is nobody's turn to make room for is looked at within a second."""
 FOLLOWERS = 4
 STEP = 0.25
 """Seconds: both periods are so many of these."""
@@ -310,20 +313,33 @@ class Accounting(RuleBasedStateMachine):
     def the_bounds_hold(self):
         factory = self.server.factory
         pending = [each.pending_bytes for each in factory.connections.values()]
-        assert factory.congestion.queued_bytes == sum(pending) <= BUDGET
+        lingering = factory.congestion.lingering
+        most = BUDGET + LAST_WORDS_BYTES * len(lingering)
+        assert factory.congestion.queued_bytes == sum(pending) <= most
+        assert lingering <= {each for each in factory.connections.values() if each.stream is None}
+        assert not lingering & factory.congestion.connections
         for connection in factory.congestion.connections:
             backlog = connection._outlet._backlog
-            assert connection.pending_bytes - backlog._past.length <= LIMITS.max_bytes
+            assert backlog.bytes - backlog._past.length <= LIMITS.max_bytes
             assert backlog.fill <= 1.0 or len(backlog._queue) == 1
         history = self.server.hub.history
         assert history.bytes <= self.history.total_bytes
         assert self.server.metrics.failures == {}
+
+    @invariant()
+    def what_a_full_socket_was_handed_is_counted(self):
+        for follower in self.everybody:
+            backlog = follower.client.connection._outlet._backlog if follower.is_here else None
+            if backlog is not None:
+                uncounted = len(follower.client.wire.buffered) - backlog.with_transport
+                assert uncounted <= (FULL_BYTES if follower.wrapped else 0)
 
     # The end.
 
     def teardown(self):
         # What one alone missed may be more than all may have waiting here.
         self.server.factory.congestion.backlogs.budget.max_bytes = inf
+        self.server.reactor.advance(0)  # whoever was given up is let go of
         for follower in self.everybody:
             if follower.is_here:
                 follower.take(None)
@@ -360,6 +376,7 @@ class Accounting(RuleBasedStateMachine):
         hub, congestion = self.server.hub, self.server.factory.congestion
         assert (hub.history.bytes, len(hub.history), len(hub.bars)) == (0, 0, 2)
         assert (congestion.queued_bytes, congestion.warned) == (0, set())
+        assert (congestion.connections, congestion.lingering) == (set(), set())
         assert len(congestion.backlogs._newest) == 0
 
 

@@ -215,6 +215,32 @@ def test_the_budget_is_what_all_have_queued():
     assert several.budget.bytes == one.bytes == other.bytes == 0
 
 
+def test_what_is_with_the_transport_is_in_the_budget_and_in_no_bound():
+    several = Several()
+    backlog = several.backlogs.new(Overload.DISCONNECT, EUR, 0.0)
+    backlog.note_written(LIMITS.max_bytes)
+    push(backlog, 1, 4)
+    assert (len(backlog), backlog.fill) == (4, 1.0)
+    assert several.budget.bytes == backlog.pending_bytes == backlog.bytes + LIMITS.max_bytes
+    taken = backlog.take(10**6, 1.0)
+    backlog.note_written(len(taken))
+    assert (backlog.bytes, backlog.with_transport) == (0, LIMITS.max_bytes + len(taken))
+    backlog.clear()
+    assert several.budget.bytes == backlog.pending_bytes == LIMITS.max_bytes + len(taken)
+    backlog.note_taken()
+    assert several.budget.bytes == backlog.pending_bytes == 0
+
+
+def test_what_is_with_the_transport_stays_there_whoever_counts_it():
+    several = Several()
+    one, other = several.conflating(), several.conflating()
+    one.note_written(100)
+    one.handed_on_at = 7.0
+    other.take_over(one)
+    assert (one.with_transport, other.with_transport, several.budget.bytes) == (0, 100, 100)
+    assert other.handed_on_at == 7.0
+
+
 def test_a_budget_is_exceeded_beyond_it():
     budget = Budget(100)
     for size, is_exceeded in ((99, False), (100, False), (101, True)):

@@ -98,8 +98,10 @@ def test_drain_sends_a_congested_client_what_is_queued_before_its_last_words():
     server = Server(batch_window=0)
     client = congested(server, 1.0, 2.0, 3.0)
     fired = drained(server)
-    assert client.connection.pending_bytes == 0
+    assert client.connection not in server.factory.congested
+    assert client.connection.pending_bytes == len(client.wire.buffered)
     client.wire.drain()
+    assert server.factory.congestion.queued_bytes == 0
     assert client.names() == [[1.0], "GOAWAY", [2.0], [3.0]]
     assert len(fired) == 1
 

@@ -1,8 +1,9 @@
 """What a connection that does not keep up still has to get, and when it has had its chance. Pure.
 
-A backlog exists only while its connection is congested. It is bounded in frames, bytes and age,
-whatever its policy; beyond a bound the connection is a slow consumer, and its end is told. All
-backlogs of a process share one budget.
+A backlog exists only while its connection is congested, and then until that is lost. It is bounded
+in frames, bytes and age, whatever its policy; beyond a bound the connection is a slow consumer, and
+its end is told. All backlogs of a process share one budget, which counts what is queued and what
+the transports were handed and may still have.
 """
 
 from collections.abc import Callable, Iterable
@@ -50,13 +51,13 @@ class BacklogLimits(NamedTuple):
 
 
 class Budget:
-    """What all backlogs of a process have queued together, and what that may be.
+    """What waits for all backlogs of a process together, and what that may be.
 
     Args:
         max_bytes: beyond it somebody has to go.
 
     Attributes:
-        bytes: what is queued.
+        bytes: what is queued, or with a transport.
     """
 
     __slots__ = ("bytes", "max_bytes")
@@ -71,15 +72,15 @@ class Budget:
         return self.bytes > self.max_bytes
 
     def surplus(
-        self, owners: Iterable[_Owner], queued_bytes: Callable[[_Owner], int]
+        self, owners: Iterable[_Owner], pending_bytes: Callable[[_Owner], int]
     ) -> list[_Owner]:
         """Return whose backlogs have to go, the largest first, so that LEFT_BY_SHEDDING is kept."""
         left = self.bytes
         going = []
-        for owner in sorted(owners, key=queued_bytes, reverse=True):
+        for owner in sorted(owners, key=pending_bytes, reverse=True):
             if left <= self.max_bytes * LEFT_BY_SHEDDING:
                 break
-            left -= queued_bytes(owner)
+            left -= pending_bytes(owner)
             going.append(owner)
         return going
 
@@ -88,17 +89,20 @@ class Backlog:
     """What is queued for one congested connection.
 
     What was begun on the socket goes first, then what is of the past, then what the queue gives.
+    What the transport was handed is no part of it any more, nor of its bounds, but is counted here.
 
     Args:
         queue: keeps the frames, by the connection's policy.
         max_bytes: beyond it the connection is to end, whatever the queue makes of it; what is of
             the past is not in that.
         write_deadline: seconds that the socket may take for a piece.
-        budget: counts what is queued; `clear` gives back what is left.
+        budget: counts what is queued, until `clear`, and what is with the transport, until
+            `note_taken`.
         now: in seconds of a monotonic clock.
 
     Attributes:
         bytes: queued.
+        with_transport: bytes that the transport was handed, and that it may still have.
         handed_on_at: when the socket was given its last piece.
     """
 
@@ -111,6 +115,7 @@ class Backlog:
         "_write_deadline",
         "bytes",
         "handed_on_at",
+        "with_transport",
     )
 
     def __init__(
@@ -123,10 +128,16 @@ class Backlog:
         self._begun = b""
         self._past: Fifo[bytes] = Fifo()
         self.bytes = 0
+        self.with_transport = 0
         self.handed_on_at = now
 
     def __len__(self) -> int:
         return len(self._queue) + len(self._past) + bool(self._begun)
+
+    @property
+    def pending_bytes(self) -> int:
+        """How many bytes the budget counts for this one."""
+        return self.bytes + self.with_transport
 
     @property
     def fill(self) -> float:
@@ -171,6 +182,22 @@ class Backlog:
         taken = begun or b"".join(self._past.take(at_most_bytes)) or self._queue.take(at_most_bytes)
         self._recount()
         return taken
+
+    def note_written(self, size: int) -> None:
+        """Count what the transport was handed, in bytes, whether or not it was queued before."""
+        self.with_transport += size
+        self._budget.bytes += size
+
+    def note_taken(self) -> None:
+        """Take note that the transport has nothing any more."""
+        self._budget.bytes -= self.with_transport
+        self.with_transport = 0
+
+    def take_over(self, other: "Backlog") -> None:
+        """Count what is with the transport in the place of another one, and since when."""
+        self.handed_on_at = other.handed_on_at
+        self.note_written(other.with_transport)
+        other.note_taken()
 
     def clear(self) -> None:
         """Forget everything that is queued."""

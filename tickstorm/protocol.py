@@ -210,10 +210,10 @@ class Connection:
 
     @property
     def bytes_sent(self) -> int:
-        """What was written to the transport."""
+        """What the socket took, as far as the transport says so."""
         outlet, stream = self._outlet, self._stream
         streamed = stream.sent_to(outlet) if stream is not None else 0
-        return outlet.own_bytes + streamed - outlet.pending_bytes
+        return max(0, outlet.own_bytes + streamed - outlet.pending_bytes)
 
     @property
     def stream(self) -> Stream[Outlet] | None:
@@ -248,7 +248,7 @@ class Connection:
 
     @property
     def pending_bytes(self) -> int:
-        """What is queued."""
+        """What is queued, or with a transport whose socket is full."""
         return self._outlet.pending_bytes
 
     def fail(self, error: ProtocolError) -> None:
@@ -279,6 +279,11 @@ class Connection:
     def abort(self) -> None:
         """Close at once."""
         self._transport.abortConnection()
+
+    def give_up(self) -> None:
+        """Close one that lingers at once: the reactor lets go of what it has in its next turn."""
+        self._outlet.lose()
+        self.abort()
 
     # What its publications call.
 
@@ -476,6 +481,7 @@ class Connection:
         self._let_go()
         self._server.closing(self)
         self._outlet.close(self._session.take_output(), flush)
+        self._server.congestion.closed(self)
 
     def _let_go(self) -> None:
         self._leave_stream()

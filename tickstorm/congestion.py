@@ -93,7 +93,7 @@ class Congestion:
     def _shed(self) -> None:
         budget = self.backlogs.budget
         most = f"more than {budget.max_bytes} bytes are waiting for all clients together"
-        for connection in budget.surplus(self.connections, _pending_bytes):
+        for connection in budget.surplus(self.connections, _cost):
             connection.too_slow(SlowConsumer(most))
 
     def _warn(self, connection: Connection) -> None:
@@ -126,5 +126,5 @@ class Congestion:
         return True
 
 
-def _pending_bytes(connection: Connection) -> int:
-    return connection.pending_bytes
+def _cost(connection: Connection) -> int:
+    return connection.cost

@@ -21,6 +21,7 @@ from tickstorm.hub import HubLimits
 from tickstorm.outlet import FULL_BYTES
 from tickstorm.overload import BacklogLimits
 from tickstorm.records import split_records, tick_record
+from tickstorm.ring import Kept
 from tickstorm.session import SessionLimits
 from tickstorm.stream import StreamKey
 from tickstorm.subscriptions import Overload
@@ -130,6 +131,13 @@ class Books:
         present = found.get(stream) if found is not None else None
         if present is not None:
             assert present.next_sequence == (first + len(runs)) % 2**32
+
+
+def kept_for(connection):
+    """What of a connection's queue is the history's own."""
+    backlog = connection._outlet._backlog
+    stretches = backlog._past._stretches if backlog is not None else ()
+    return sum(stretch.length for stretch in stretches if isinstance(stretch, Kept))
 
 
 def _is_in(symbol, stream):
@@ -312,10 +320,11 @@ class Accounting(RuleBasedStateMachine):
     @invariant()
     def the_bounds_hold(self):
         factory = self.server.factory
-        pending = [each.pending_bytes for each in factory.connections.values()]
+        counted = [each.pending_bytes - kept_for(each) for each in factory.connections.values()]
         lingering = factory.congestion.lingering
         most = BUDGET + LAST_WORDS_BYTES * len(lingering)
-        assert factory.congestion.queued_bytes == sum(pending) <= most
+        assert counted == [each.cost for each in factory.connections.values()]
+        assert factory.congestion.queued_bytes == sum(counted) <= most
         assert lingering <= {each for each in factory.connections.values() if each.stream is None}
         assert not lingering & factory.congestion.connections
         for connection in factory.congestion.connections:

@@ -7,6 +7,7 @@ from twisted.logger import LogLevel, globalLogPublisher
 
 from tickstorm.congestion import MAX_LINES
 from tickstorm.errors import SlowConsumer
+from tickstorm.hub import HubLimits
 from tickstorm.listing import Query, listing
 from tickstorm.overload import BacklogLimits
 from tickstorm.subscriptions import Overload
@@ -338,3 +339,29 @@ def test_all_who_stall_together_stay_within_the_budget(wrapped):
     alive = sum(client.connection.stream is not None for client in clients)
     assert server.metrics.slow_consumers == ALL - alive
     assert alive == len(server.factory.congested) > 100
+
+
+# A past that is copied for one alone, as a snapshot is.
+
+
+def test_beyond_the_budget_the_newest_past_goes_and_the_older_ones_come_to_their_end():
+    hub_limits = (HubLimits(max_payload_bytes=32_768),)
+    server = Server(batch_window=0, hub_limits=hub_limits, max_backlog_bytes=350_000)
+    for number in range(20):
+        server.hub.publish([Tick(f"S{number}", 1.0, 1.0, metadata=FAT)])  # 130 KB of snapshot
+    crowd = [WireClient(server, 20_000) for _ in range(4)]
+    for place, client in enumerate(crowd):
+        client.send(auth(), subscribe(snapshot=True))
+        for _ in range(3 - place):
+            client.wire.take(20_000)
+        client.socket.room = 0
+        assert server.factory.congestion.queued_bytes <= 350_000
+    assert [client.connection.stream is None for client in crowd] == [False] * 3 + [True]
+    for client in crowd:
+        client.wire.drain()
+    for client in crowd[:3]:
+        snapshot = client.read()[2:]
+        assert sum(len(batch.ticks) for batch in snapshot) == 20
+    *_, told = crowd[3].read()
+    assert told.message == "more than 350000 bytes are waiting for all clients together"
+    assert server.factory.congestion.queued_bytes == 0

@@ -20,6 +20,8 @@ PURE = [
     "batches",
     "conflation",
     "queues",
+    "past",
+    "ring",
     "overload",
     "backlogs",
     "admission",

@@ -1,5 +1,7 @@
 """Going on where a client was: whole conversations over a lost connection."""
 
+from hashlib import sha256
+
 import pytest
 from conversation import (
     MINUTE,
@@ -21,12 +23,16 @@ from conversation import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from lagging import FAT
 from listening import AMPLE, KEEPS
 
 from tickstorm._pb import tickstorm_pb2 as pb
+from tickstorm.errors import ShuttingDown
 from tickstorm.hub import HubLimits
+from tickstorm.outlet import PIECE_BYTES
 from tickstorm.overload import BacklogLimits
 from tickstorm.session import SessionLimits
+from tickstorm.ticks import Tick
 
 AT_ONCE = {"hub_limits": KEEPS, "batch_window": 0}
 
@@ -358,3 +364,156 @@ def test_a_pong_is_ahead_of_the_batch_that_it_announces():
     client.send(heartbeat() + publish(1.0))
     pong, batch, _ = client.read()
     assert pong.next_sequence == batch.batch_sequence
+
+
+# What a history keeps is read from there.
+
+
+FULL = HubLimits(history=AMPLE._replace(stream_bytes=4 * 2**20))
+
+
+def publish_fat(server, *prices):
+    """Publish batches of 6.5 KB, so that a history is full soon."""
+    for price in prices:
+        server.hub.publish([Tick("EURUSD", float(price), 1.0, metadata=FAT)])
+
+
+def full(limits=FULL, **options):
+    """A server whose history of TICK is full, the number of its oldest batch, and of the next."""
+    server = Server(hub_limits=(limits,), batch_window=0, **options)
+    server.subscribed(TICK).vanish()
+    (stream,) = server.hub.streams[0]
+    price = 0
+    while stream.ring.first_place == 0:
+        price += 1
+        publish_fat(server, price)
+    return server, stream, stream.ring.entry(stream.ring.first_place).sequence
+
+
+def resuming(server, after, room, **options):
+    return slow_client(
+        server,
+        room,
+        auth(),
+        subscribe(TICK, resume_epoch="epoch-1", resume_after_sequence=after, **options),
+    )
+
+
+def test_a_storm_of_resumes_costs_nothing_beside_what_is_kept():
+    server, stream, first = full(max_backlog_bytes=200 * PIECE_BYTES)
+    last = stream.next_sequence - 1
+    crowd = [resuming(server, first - 1, 20_000) for _ in range(200)]
+    congestion = server.factory.congestion
+    assert sum(client.connection.pending_bytes for client in crowd) > 200 * 3.5 * 2**20
+    assert congestion.queued_bytes == sum(len(client.wire.buffered) for client in crowd)
+    watched, sums = bytearray(), [sha256() for _ in crowd]
+    while congestion.connections:
+        for client, sum_ in zip(crowd, sums, strict=True):
+            client.wire.take(1_000_000)
+            sum_.update(client.socket.taken)
+            if client is crowd[0]:
+                watched += client.socket.taken
+            client.socket.taken.clear()
+        assert congestion.queued_bytes == sum(len(client.wire.buffered) for client in crowd)
+    assert sequences(read(watched)[2:]) == list(range(first, last + 1))
+    assert {sum_.digest() for sum_ in sums} == {sha256(watched).digest()}
+    assert {client.connection.bytes_sent for client in crowd} == {len(watched)}
+    assert (server.metrics.slow_consumers, len(server.factory.connections)) == (0, 200)
+    assert congestion.queued_bytes == 0
+
+
+def test_who_reads_faster_than_the_history_turns_over_has_everything():
+    server, stream, first = full()
+    client = resuming(server, first - 1, 20_000)
+    price = stream.next_sequence - 1
+    for _ in range(200):
+        price += 1
+        publish_fat(server, price)
+        client.wire.take(50_000)
+    assert stream.ring.entry(stream.ring.first_place).sequence == first + 200
+    assert client.connection.next_sequence > first + 300
+    client.wire.drain()
+    assert sequences(client.read()[2:]) == list(range(first, price + 1))
+    assert server.metrics.slow_consumers == 0
+
+
+def test_who_is_overtaken_by_the_history_is_told_so_and_comes_back_to_a_snapshot():
+    server, stream, first = full()
+    client = resuming(server, first - 1, 20_000)
+    due = client.connection.next_sequence
+    assert due > first
+    price = stream.next_sequence - 1
+    while stream.ring.entry(stream.ring.first_place).sequence <= due:
+        price += 1
+        publish_fat(server, price)
+    client.wire.drain()
+    *batches, told = client.read()[2:]
+    assert sequences(batches) == list(range(first, due))
+    assert told == error(
+        pb.ERROR_CODE_SLOW_CONSUMER,
+        "the next of what it missed is not kept any more: it was not read in time",
+        details=f"batches {due} to {price} were not sent",
+        retryable=True,
+    )
+    assert server.metrics.slow_consumers == 1
+    assert server.factory.congestion.queued_bytes == 0
+    _, terms, (snapshot,) = resumed(server, TICK, after=due - 1)
+    assert (terms["recovered"], snapshot.is_snapshot, names([snapshot])) == (
+        "false",
+        True,
+        [[float(price)]],
+    )
+
+
+def test_who_is_overtaken_when_the_server_drains_is_told_that():
+    server, stream, first = full()
+    client = resuming(server, first - 1, 20_000)
+    due = client.connection.next_sequence
+    server.hub.history.forget(stream.ring)
+    client.connection.see_off(ShuttingDown("the server is being stopped"))
+    client.wire.drain()
+    *batches, told = client.read()[2:]
+    assert sequences(batches) == list(range(first, due))
+    assert (names([told]), told.details) == (
+        ["SLOW_CONSUMER"],
+        f"batches {due} to {stream.next_sequence - 1} were not sent",
+    )
+
+
+def test_who_is_seen_off_in_the_middle_has_all_of_it_before_the_last_words():
+    server, stream, first = full()
+    client = resuming(server, first - 1, 20_000)
+    client.connection.see_off(ShuttingDown("the server is being stopped"))
+    client.wire.drain()
+    *batches, told = client.read()[2:]
+    assert sequences(batches) == list(range(first, stream.next_sequence))
+    assert names([told]) == ["SHUTTING_DOWN"]
+
+
+def test_of_what_is_kept_and_a_snapshot_behind_it_the_snapshot_counts():
+    server, stream, first = full()
+    client = slow_client(server, 20_000, auth(), subscribe(TICK, start_time_ms=1, snapshot=True))
+    (snapshot,) = server.hub.snapshot(client.connection.subscription, stream)
+    counted = len(snapshot) + len(client.wire.buffered)
+    assert server.factory.congestion.queued_bytes == client.connection.cost == counted
+    client.wire.drain()
+    *batches, last = client.read()[2:]
+    assert sequences(batches) == list(range(first, stream.next_sequence))
+    assert (last.is_snapshot, server.factory.congestion.queued_bytes) == (True, 0)
+
+
+def test_beyond_the_budget_it_is_not_who_reads_what_is_kept_that_goes():
+    server, stream, first = full(max_backlog_bytes=100_000)
+    slow = slow_client(server, None, auth(), subscribe(TICK))
+    slow.socket.room = 0
+    price = stream.next_sequence + 4
+    publish_fat(server, *range(price - 4, price + 1))
+    client = resuming(server, first + 199, 20_000)
+    while server.metrics.slow_consumers == 0:
+        price += 1
+        publish_fat(server, price)
+        client.wire.take(20_000)
+    assert client.connection.pending_bytes > 10 * 100_000
+    assert (slow.connection.stream, client.connection.stream) == (None, stream)
+    client.wire.drain()
+    assert sequences(client.read()[2:]) == list(range(first + 200, price + 1))

@@ -1,5 +1,8 @@
 """With workers: who comes back to any of them goes on where it was at another."""
 
+from collections import Counter
+from functools import partial
+
 import pytest
 from conversation import names, read
 from hypothesis import settings
@@ -11,9 +14,11 @@ from test_broadcast import calls_of
 from test_workers_remote import at_rest, nothing_left
 from twisted.internet.defer import CancelledError
 
+from tickstorm.backlogs import Backlogs
 from tickstorm.errors import InternalError
 from tickstorm.hub import Hub, HubLimits
-from tickstorm.subscriptions import Mode, Position
+from tickstorm.overload import BacklogLimits
+from tickstorm.subscriptions import Mode, Overload, Position
 from tickstorm.ticks import Tick
 from tickstorm.workers.joins import BACKFILLS_UNDER_WAY, JOINS_AN_ANSWER
 from tickstorm.workers.link import PART_BYTES, Join, Placed
@@ -53,7 +58,7 @@ def resuming(subscription, epoch, after):
 
 def got(subscriber):
     """All its batches as prices, those of the past first."""
-    return names(read(b"".join((*subscriber.joined.backfill.frames, *subscriber.frames))))
+    return names(read(b"".join((*subscriber.joined.backfill.past, *subscriber.frames))))
 
 
 def sequences(frames):
@@ -112,7 +117,7 @@ def test_what_cannot_be_gone_on_from_is_told_and_a_snapshot_comes():
     pool.parent.publish(2.0)
     pool.pump()
     assert (back.joined.backfill.recovered, got(back)) == (False, [[1.0], [2.0]])
-    assert [batch.is_snapshot for batch in read(b"".join(back.joined.backfill.frames))] == [True]
+    assert [batch.is_snapshot for batch in read(b"".join(back.joined.backfill.past))] == [True]
 
 
 def test_who_names_a_time_gets_what_the_parent_keeps_since_then():
@@ -150,7 +155,7 @@ def test_in_spread_one_comes_back_to_its_moment_though_it_is_another_worker_s(sl
     stream = back.joined.stream
     assert (stream.epoch, stream.key.slot) == (f"epoch-1-{slot}", slot)
     pool.advance(1)
-    frames = [*gone.frames, *back.joined.backfill.frames, *back.frames]
+    frames = [*gone.frames, *back.joined.backfill.past, *back.frames]
     assert back.joined.backfill.recovered is True
     assert sequences(frames) == list(range(seen[0], seen[0] + len(frames)))
     assert [bar.price for batch in read(b"".join(frames)) for bar in batch.ticks] == [1.0]
@@ -201,7 +206,7 @@ def test_those_who_were_at_the_same_place_share_an_answer():
         pool.pump()
     assert calls == {Hub.backfill: 4}
     assert [got(each) for each in crowd] == [[[2.0], [3.0]]] * many + [[[3.0]]] * many
-    frames = {id(frame) for each in crowd for frame in each.joined.backfill.frames}
+    frames = {id(frame) for each in crowd for frame in each.joined.backfill.past}
     assert len(frames) == 2 * 2 + 2 * 1
     for subscriber in crowd:
         second.leave(subscriber)
@@ -239,7 +244,30 @@ def test_a_long_past_comes_in_parts_and_whole():
     assert all(isinstance(answer, Placed) for answer in answers)
     assert len(answers) >= 3
     pool.pump()
-    assert list(back.joined.backfill.frames) == there.frames
+    assert list(back.joined.backfill.past) == there.frames
+
+
+def test_what_all_who_resume_at_the_same_place_wait_for_counts_once_in_their_worker():
+    pool = Pool()
+    first, second = pool.workers
+    there, _ = first.join(wants())
+    pool.pump()
+    for price in range(1, 2001):
+        pool.parent.publish(float(price))
+    many = 2 * JOINS_AN_ANSWER
+    crowd = [second.join(resuming(wants(), "epoch-1", 0))[0] for _ in range(many)]
+    pool.pump()
+    outlets = Backlogs(BacklogLimits(), losses=Counter())
+    backlogs = [outlets.new(Overload.DISCONNECT, None, 0.0) for _ in crowd]
+    for backlog, subscriber in zip(backlogs, crowd, strict=True):
+        backlog.push_past(subscriber.joined.backfill.past)
+    past = b"".join(there.frames)
+    answers = many // JOINS_AN_ANSWER
+    assert {backlog.bytes for backlog in backlogs} == {len(past)}
+    assert outlets.budget.bytes == answers * len(past)
+    for backlog in backlogs:
+        assert b"".join(iter(partial(backlog.take, 16_384, 0.0), b"")) == past
+    assert outlets.budget.bytes == 0
 
 
 # What goes wrong.
@@ -346,8 +374,8 @@ class AnyOrder(RuleBasedStateMachine):
             for stream in self.pool.parent.hub.streams[client.key.period_ms]
             if stream.key == client.key
         ]
-        kept = stream.ring.after(client.first - 1, stream.next_sequence)
-        return list(kept.frames)
+        replay = stream.ring.after(client.first - 1, stream.next_sequence)
+        return list(replay.kept)
 
 
 class Client:
@@ -376,7 +404,7 @@ class Client:
     @property
     def frames(self):
         joined = self.subscriber.joined
-        return [*self.earlier, *(joined.backfill.frames if joined else ()), *self.subscriber.frames]
+        return [*self.earlier, *(joined.backfill.past if joined else ()), *self.subscriber.frames]
 
     def look(self):
         joined = self.subscriber.joined

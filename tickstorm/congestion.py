@@ -108,14 +108,14 @@ class Congestion:
             self._give_up()
 
     def _give_up(self) -> None:
-        for connection in self.backlogs.budget.surplus(self.lingering, _pending_bytes):
+        for connection in self.backlogs.budget.surplus(self.lingering, _cost):
             self.lingering.discard(connection)
             connection.give_up()
 
     def _shed(self) -> None:
         budget = self.backlogs.budget
         most = f"more than {budget.max_bytes} bytes are waiting for all clients together"
-        for connection in budget.surplus(self.connections, _pending_bytes):
+        for connection in budget.surplus(self.connections, _cost):
             connection.too_slow(SlowConsumer(most))
 
     def _warn(self, connection: Connection) -> None:
@@ -148,5 +148,5 @@ class Congestion:
         return True
 
 
-def _pending_bytes(connection: Connection) -> int:
-    return connection.pending_bytes
+def _cost(connection: Connection) -> int:
+    return connection.cost

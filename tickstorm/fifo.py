@@ -1,7 +1,7 @@
 """A queue that knows how long everything in it is together. Pure."""
 
 from collections import deque
-from collections.abc import Iterator, Sized
+from collections.abc import Iterable, Iterator, Sized
 from typing import Any, Generic, TypeVar
 
 _Item = TypeVar("_Item", bound=Sized)
@@ -68,3 +68,15 @@ class Fifo(Generic[_Item]):
             taken.append(self.popleft())
             left -= len(taken[-1])
         return taken
+
+
+def fitting(items: Iterable[_Item], at_most: int) -> list[_Item]:
+    """Return the first: one if there is any, and more as long as they are no longer."""
+    found: list[_Item] = []
+    left = at_most
+    for item in items:
+        if found and len(item) > left:
+            break
+        found.append(item)
+        left -= len(item)
+    return found

@@ -5,7 +5,7 @@ ERROR, ACK) goes ahead of queued frames. While the client keeps up there is one 
 and nothing is allocated.
 """
 
-from collections.abc import Sequence
+from contextlib import suppress
 from enum import Enum, auto
 from socket import socket
 from typing import Any, Protocol, cast
@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from tickstorm.errors import SlowConsumer
 from tickstorm.overload import Backlog
+from tickstorm.past import Past
 from tickstorm.transports import innermost
 
 PIECE_BYTES = 16384
@@ -110,6 +111,11 @@ class Outlet:
         return 0 if self._backlog is None else self._backlog.pending_bytes
 
     @property
+    def cost(self) -> int:
+        """What of the budget of all queues it uses."""
+        return 0 if self._backlog is None else self._backlog.cost
+
+    @property
     def unsent(self) -> str:
         """Which batches are queued, in words; nothing if there are none."""
         return "" if self._backlog is None else self._backlog.unsent()
@@ -139,20 +145,17 @@ class Outlet:
             if sent != len(frame):
                 self._fall_behind(frame[sent:])
 
-    def replay(self, frames: Sequence[bytes]) -> None:
+    def replay(self, past: Past) -> None:
         """Write what was sent before to others, as fast as the client takes it.
 
         Call it when a subscription begins: it is ahead of whatever is delivered later.
         """
-        at = 0
-        while at < len(frames) and self._state is _CLEAR:
-            piece = _piece(frames, at)
-            at += len(piece)
-            data = b"".join(piece)
+        while past and self._state is _CLEAR:
+            data = b"".join(past.take(PIECE_BYTES))
             self.own_bytes += len(data)
             self.deliver(data)
-        if at < len(frames):
-            self._queue_past(frames[at:])
+        if past:
+            self._queue_past(past)
 
     def answer(self, frames: bytes) -> None:
         """Write what answers the client, ahead of anything queued."""
@@ -199,13 +202,14 @@ class Outlet:
 
         Args:
             last_words: whole frames, or nothing.
-            flush: whether what is queued goes out before them.
+            flush: whether what is queued goes out before them; `check` first whether it can.
         """
         backlog = self._backlog
         self._state = _CLOSED
         self._transport.unregisterProducer()
-        while flush and backlog:
-            self._write_through(self._take(backlog))
+        with suppress(SlowConsumer):  # nothing goes out behind what a history has dropped
+            while flush and backlog:
+                self._write_through(self._take(backlog))
         if backlog is not None:
             self._forget(backlog)
         if last_words:
@@ -214,7 +218,7 @@ class Outlet:
         self._transport.loseConnection()
 
     def check(self, now: float) -> None:
-        """End a connection whose socket has not taken its piece for too long."""
+        """End a connection that has not taken its piece, or what was missed, for too long."""
         backlog = self._queueing
         if backlog is None:
             return
@@ -268,11 +272,11 @@ class Outlet:
             self._account(backlog, expected)
             self._owner.queued(backlog)
 
-    def _queue_past(self, frames: Sequence[bytes]) -> None:
+    def _queue_past(self, past: Past) -> None:
         backlog = self._queueing
         if backlog is not None:
-            backlog.push_past(frames)
-            self.own_bytes += sum(map(len, frames))
+            self.own_bytes += past.length
+            backlog.push_past(past)
             self._owner.queued(backlog)
 
     def _account(self, backlog: Backlog, expected: int) -> None:
@@ -301,11 +305,16 @@ class Outlet:
         self._transport.registerProducer(self, False)
 
     def _hand_on(self, backlog: Backlog) -> None:
-        if backlog:
-            self._write_through(self._take(backlog))
-            self._owner.queued(backlog)
-        else:
+        if not backlog:
             self._relieve()
+            return
+        try:
+            piece = self._take(backlog)
+        except SlowConsumer as error:
+            self._owner.too_slow(error)
+        else:
+            self._write_through(piece)
+            self._owner.queued(backlog)
 
     def _relieve(self) -> None:
         self._state = _CLEAR
@@ -326,12 +335,3 @@ class Outlet:
         # than FULL_BYTES, which are counted already.
         backlog.note_written(max(0, len(frame) - FULL_BYTES))
         self._owner.queued(backlog)
-
-
-def _piece(frames: Sequence[bytes], at: int) -> Sequence[bytes]:
-    """Return the frames from this one on that fit into a piece together: one at least."""
-    end, size = at + 1, len(frames[at])
-    while end < len(frames) and size + len(frames[end]) <= PIECE_BYTES:
-        size += len(frames[end])
-        end += 1
-    return frames[at:end]

@@ -6,13 +6,14 @@ its end is told. All backlogs of a process share one budget, which counts what i
 the transports were handed and may still have.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from math import inf
 from typing import NamedTuple, TypeVar
 
 from tickstorm.errors import SlowConsumer
-from tickstorm.fifo import Fifo
-from tickstorm.queues import Bound, Queue, numbers_of
+from tickstorm.past import NO_PAST, Past, Run
+from tickstorm.queues import Bound, Queue
 
 LEFT_BY_SHEDDING = 0.9
 """What part of a budget may still be used once those with the most have gone."""
@@ -57,30 +58,47 @@ class Budget:
         max_bytes: beyond it somebody has to go.
 
     Attributes:
-        bytes: what is queued, or with a transport.
+        bytes: what is queued, or with a transport. Copies of the past that several wait for are in
+            it once, and what a history keeps is not in it.
     """
 
-    __slots__ = ("bytes", "max_bytes")
+    __slots__ = ("_waiting", "bytes", "max_bytes")
 
     def __init__(self, max_bytes: float = inf) -> None:
         self.max_bytes = max_bytes
         self.bytes = 0
+        self._waiting: Counter[Run] = Counter()
 
     @property
     def is_exceeded(self) -> bool:
         """Whether somebody has to go."""
         return self.bytes > self.max_bytes
 
-    def surplus(
-        self, owners: Iterable[_Owner], pending_bytes: Callable[[_Owner], int]
-    ) -> list[_Owner]:
+    def enter(self, run: Run) -> None:
+        """Take note that one more waits for some copies."""
+        if not self._waiting[run]:
+            self.bytes += run.length
+        self._waiting[run] += 1
+
+    def leave(self, run: Run) -> None:
+        """Take note that one fewer waits for some copies."""
+        self._waiting[run] -= 1
+        if not self._waiting[run]:
+            del self._waiting[run]
+            self.bytes -= run.length
+
+    def waiting(self, run: Run) -> int:
+        """Return how many wait for some copies."""
+        return self._waiting[run]
+
+    def surplus(self, owners: Iterable[_Owner], cost: Callable[[_Owner], int]) -> list[_Owner]:
         """Return whose backlogs have to go, the largest first, so that LEFT_BY_SHEDDING is kept."""
         left = self.bytes
         going = []
-        for owner in sorted(owners, key=pending_bytes, reverse=True):
+        for owner in sorted(owners, key=cost, reverse=True):
             if left <= self.max_bytes * LEFT_BY_SHEDDING:
                 break
-            left -= pending_bytes(owner)
+            left -= cost(owner)
             going.append(owner)
         return going
 
@@ -109,6 +127,7 @@ class Backlog:
     __slots__ = (
         "_begun",
         "_budget",
+        "_counted",
         "_max_bytes",
         "_past",
         "_queue",
@@ -126,7 +145,8 @@ class Backlog:
         self._write_deadline = write_deadline
         self._budget = budget
         self._begun = b""
-        self._past: Fifo[bytes] = Fifo()
+        self._past = NO_PAST
+        self._counted = 0
         self.bytes = 0
         self.with_transport = 0
         self.handed_on_at = now
@@ -136,13 +156,18 @@ class Backlog:
 
     @property
     def pending_bytes(self) -> int:
-        """How many bytes the budget counts for this one."""
+        """How many bytes wait: queued, or with the transport."""
         return self.bytes + self.with_transport
 
     @property
     def fill(self) -> float:
         """How much is queued, as a part of what makes the policy act."""
         return self._queue.fill
+
+    @property
+    def cost(self) -> int:
+        """What of the budget it uses: of what it shares with others, its share."""
+        return self._counted + self._past.cost + self.with_transport
 
     def push(self, frame: bytes) -> None:
         """Queue a frame.
@@ -162,20 +187,26 @@ class Backlog:
         self._begun = rest
         self._recount()
 
-    def push_past(self, frames: Iterable[bytes]) -> None:
+    def push_past(self, past: Past) -> None:
         """Queue what was sent before, ahead of what the queue has.
 
         Nothing of it is ever left out, and however much it is, it is not too much: it is not the
-        client's reading that made it. The budget counts it.
+        client's reading that made it. The budget counts what is not kept by a history anyhow.
         """
-        for frame in frames:
-            self._past.append(frame)
+        past.enter(self._budget)
+        if self._past:
+            self._past.extend(past)
+        else:
+            self._past = past
         self._recount()
 
     def take(self, at_most_bytes: int, now: float) -> bytes:
         """Return what goes out next: whole frames, and no more of them than fit, but at least one.
 
         What was begun goes alone.
+
+        Raises:
+            SlowConsumer: what comes next is of the past, and a history has dropped it.
         """
         self.handed_on_at = now
         begun, self._begun = self._begun, b""
@@ -210,8 +241,10 @@ class Backlog:
         """Judge how long the socket has been at the piece that it was handed last.
 
         Raises:
-            SlowConsumer: for the write deadline or longer.
+            SlowConsumer: for the write deadline or longer, or so long that a history has dropped
+                what comes next.
         """
+        self._past.check()
         if now - self.handed_on_at >= self._write_deadline:
             raise SlowConsumer(f"what was written {self._write_deadline:g} s ago is not yet read")
 
@@ -231,12 +264,13 @@ class Backlog:
         return f"batches {first} to {last} were not sent"
 
     def _unsent(self) -> tuple[int, int] | None:
-        past, queued = numbers_of(self._past), self._queue.unsent()
+        past, queued = self._past.numbers(), self._queue.unsent()
         if past is None or queued is None:
             return past or queued
         return past[0], queued[1]
 
     def _recount(self) -> None:
-        queued = len(self._begun) + self._past.length + self._queue.queued_bytes
-        self._budget.bytes += queued - self.bytes
-        self.bytes = queued
+        counted = len(self._begun) + self._queue.queued_bytes
+        self._budget.bytes += counted - self._counted
+        self._counted = counted
+        self.bytes = counted + self._past.length

@@ -251,6 +251,11 @@ class Connection:
         """What is queued, or with a transport whose socket is full."""
         return self._outlet.pending_bytes
 
+    @property
+    def cost(self) -> int:
+        """What of the budget of all queues it uses."""
+        return self._outlet.cost
+
     def fail(self, error: ProtocolError) -> None:
         """Tell the client of an error; close if the error does."""
         if self._session.state is not State.CLOSED:
@@ -267,6 +272,7 @@ class Connection:
 
     def see_off(self, last_words: ShuttingDown | None) -> None:
         """Close behind what is queued, however long the client takes for that."""
+        self._outlet.check(self.now())  # nothing may follow what a history has dropped
         if self._session.state is State.CLOSED:
             return
         if last_words is None:
@@ -395,7 +401,7 @@ class Connection:
             joined.subscription, joined.terms(), self, self._server.clock.wall_ms()
         )
         self._say()
-        self._server.feed.send_past(self._outlet, backfill.frames)
+        self._server.feed.send_past(self._outlet, backfill.past)
 
     def _joined_later(self, joined: Joined) -> None:
         if self._session.state is not State.SUBSCRIBING:

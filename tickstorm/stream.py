@@ -12,8 +12,9 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from math import inf
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from tickstorm.history import NO_HISTORY, History, Ring
+from tickstorm.history import NO_HISTORY, History
 from tickstorm.records import batch_frame, split_records
+from tickstorm.ring import Ring
 from tickstorm.sequences import SEQUENCE_MODULUS, later
 from tickstorm.symbols import KnownSymbols
 

@@ -107,7 +107,10 @@ async def test_who_comes_back_and_reads_late_gets_all_that_it_missed_first(polic
         assert await ask(caller, 2, auth(), resume) == ["ACK", "ACK"]
         await until(lambda: server.factory.congested)
         publish(server, 90 if policy is Overload.DISCONNECT else 900)
-        assert server.factory.congestion.queued_bytes > limits.max_bytes
+        (connection,) = server.factory.congested
+        assert connection.pending_bytes > limits.max_bytes
+        queued = server.factory.congestion.queued_bytes
+        assert queued == connection.cost < 2 * limits.soft_bytes
         published = server.hub.ticks_published
         account = Account(1)
         await deferToThread(read_on, caller, account, published // SYMBOLS)

@@ -13,7 +13,7 @@ from twisted.internet.error import ConnectionLost
 
 from tickstorm.errors import ShuttingDown
 from tickstorm.protocol import LINGER
-from tickstorm.session import State
+from tickstorm.states import State
 
 
 def test_a_connection_reset_in_a_fan_out_ends_once_and_alone():

@@ -17,6 +17,8 @@ PURE = [
     "cadence",
     "hub",
     "session",
+    "states",
+    "events",
     "batches",
     "conflation",
     "queues",

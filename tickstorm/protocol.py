@@ -26,21 +26,21 @@ from tickstorm.errors import (
     ShuttingDown,
     SlowConsumer,
 )
-from tickstorm.feed import Joined
-from tickstorm.messages import Login, goaway_frame
-from tickstorm.outlet import Outlet
-from tickstorm.overload import Backlog
-from tickstorm.publishing import Publisher
-from tickstorm.session import (
+from tickstorm.events import (
     Event,
     Failed,
     LoginRequested,
     PublicationRequested,
     Refused,
-    Session,
-    State,
     Unsubscribed,
 )
+from tickstorm.feed import Joined
+from tickstorm.messages import Login, goaway_frame
+from tickstorm.outlet import Outlet
+from tickstorm.overload import Backlog
+from tickstorm.publishing import Publisher
+from tickstorm.session import Session
+from tickstorm.states import State
 from tickstorm.stream import Stream
 from tickstorm.subscriptions import Subscription
 from tickstorm.transports import (

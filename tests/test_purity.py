@@ -25,6 +25,7 @@ PURE = [
     "overload",
     "backlogs",
     "admission",
+    "entrance",
     "credentials",
     "config",
     "descriptions",

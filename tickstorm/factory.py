@@ -23,6 +23,7 @@ from tickstorm.clock import Clock
 from tickstorm.congestion import Congestion
 from tickstorm.credentials import IAuthenticator
 from tickstorm.draining import Draining
+from tickstorm.entrance import Entrance
 from tickstorm.errors import (
     InternalError,
     InvalidAuth,
@@ -114,6 +115,7 @@ class TickstormFactory(Factory):
         self.on_login_failed: Callable[[str], object] = lambda _: None
         self.on_closed: Callable[[], object] = lambda: None
         self.connections: dict[int, Connection] = {}
+        self.entrance = Entrance(self.door, self.metrics, self.connections)
         backlogs = Backlogs(backlog_limits, max_backlog_bytes, losses=self.metrics.ticks_lost)
         self.congestion = Congestion(backlogs, self.metrics)
         self.verbose = verbose
@@ -148,11 +150,6 @@ class TickstormFactory(Factory):
     def congested(self) -> Collection[Connection]:
         """Those of the connections that have something queued."""
         return self.congestion.connections
-
-    @property
-    def turned_away(self) -> int:
-        """How many connections are open that the door did not let in."""
-        return len(self.connections) - self.door.total
 
     def read(self) -> Reading:
         """Return the numbers of this moment."""

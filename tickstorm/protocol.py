@@ -62,12 +62,6 @@ _Answer = TypeVar("_Answer")
 LINGER = 5.0
 """Seconds that a client has to take the last words of its connection before it is cut."""
 
-MAX_TURNED_AWAY = 64
-"""Connections that are told why they are turned away, at a time; any more are just closed.
-
-Each holds an open file until its client has taken that, and those are what the server is short of.
-"""
-
 
 @implementer(IProtocol, IHandshakeListener)
 class Connection:
@@ -132,7 +126,8 @@ class Connection:
         set_socket_options(transport, self._server.socket_options)
         self._outlet = Outlet(transport, self)
         self._server.opened(self)
-        if not self._enter(PROXIED if awaits_proxy(transport) else peer_address(transport)):
+        address = PROXIED if awaits_proxy(transport) else peer_address(transport)
+        if not self._server.entrance.enter(self, address):
             self.abort()
             close_now(transport)
 
@@ -146,8 +141,8 @@ class Connection:
     def dataReceived(self, data: bytes) -> None:
         """Read what the client sent."""
         if self.inside and self.address == PROXIED:
-            self._leave_door()
-            if not self._enter(peer_address(self._transport)):
+            self._server.entrance.leave(self)
+            if not self._server.entrance.enter(self, peer_address(self._transport)):
                 self.abort()
                 return
         self._receive(data)
@@ -159,7 +154,7 @@ class Connection:
         self._cut_at = inf
         self._let_go()
         self._outlet.lose()
-        self._leave_door()
+        self._server.entrance.leave(self)
         self._server.closed(self, reason.getErrorMessage())
 
     # What the sweep asks and calls.
@@ -444,26 +439,6 @@ class Connection:
         # As for an exception in dataReceived, of which Twisted does the same.
         self._log.failure("a connection broke down", reason, connection=self.id)
         self.abort()
-
-    # The door.
-
-    def _enter(self, address: str) -> bool:
-        """Come in, or be told why not; False if as many are told already, and this is to close."""
-        self.address = address
-        rejection = self._server.door.enter(address)
-        if rejection is None:
-            self.inside = True
-            return True
-        self._server.metrics.rejections[rejection.value] += 1
-        if self._server.turned_away > MAX_TURNED_AWAY:
-            return False
-        self.fail(rejection.error)
-        return True
-
-    def _leave_door(self) -> None:
-        if self.inside:
-            self.inside = False
-            self._server.door.leave(self.address)
 
     # The end.
 

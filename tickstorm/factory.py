@@ -36,9 +36,11 @@ from tickstorm.errors import (
 )
 from tickstorm.feed import Feed
 from tickstorm.heartbeat import DeadlineWheel, Sweeper
+from tickstorm.joins import Joins
 from tickstorm.logins import Logins
 from tickstorm.outlet import Outlet
 from tickstorm.overload import BacklogLimits
+from tickstorm.pauses import Pauses
 from tickstorm.protocol import Connection
 from tickstorm.publications import Publications
 from tickstorm.reading import Reading
@@ -110,8 +112,10 @@ class TickstormFactory(Factory):
         self.metrics = feed.metrics
         self.door = Door(admission_limits)
         self.login_failures = LoginFailures(admission_limits)
-        self.logins = Logins(authenticator, self.login_failures, clock)
-        self.publications = Publications(feed, publish_rights, clock)
+        self.pauses = Pauses()
+        self.logins = Logins(authenticator, self.login_failures, self.pauses, clock)
+        self.joins = Joins(feed, self.pauses, clock.scheduler)
+        self.publications = Publications(feed, publish_rights, self.pauses, clock)
         self.on_login_failed: Callable[[str], object] = lambda _: None
         self.on_closed: Callable[[], object] = lambda: None
         self.connections: dict[int, Connection] = {}

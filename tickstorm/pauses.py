@@ -46,6 +46,9 @@ class Pauses:
     def __len__(self) -> int:
         return len(self._awaited.keys() | self._held)
 
+    def __contains__(self, connection: Paused) -> bool:
+        return connection in self._awaited or connection in self._held
+
     def wait(
         self,
         connection: Paused,
@@ -98,7 +101,7 @@ class Pauses:
             connection.pause_reading()
 
     def _read_on(self, connection: Paused) -> None:
-        if connection.is_over or connection in self._awaited or connection in self._held:
+        if connection.is_over or connection in self:
             return
         try:
             connection.resume_reading()

@@ -335,6 +335,8 @@ class Connection:
         self._close(flush=False)
 
     def _close(self, flush: bool) -> None:
+        if self in self._server.pauses:
+            self._transport.resumeProducing()  # what comes is dropped, but its end is to be seen
         self._let_go()
         self._server.closing(self)
         self._outlet.close(self._session.take_output(), flush)

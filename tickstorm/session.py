@@ -32,6 +32,7 @@ from tickstorm.frames import MAX_PAYLOAD_BYTES, Frame, FrameDecoder, FrameType, 
 from tickstorm.messages import (
     Heartbeat,
     ack_frame,
+    check_unsubscription,
     decode_heartbeat,
     decode_login,
     decode_publication,
@@ -280,7 +281,7 @@ class Session:
         if frame.type is FrameType.PUBLISH:
             return self._publication_requested(frame.payload, wall_ms)
         if frame.type is FrameType.UNSUBSCRIBE:
-            return self._unsubscribed(wall_ms)
+            return self._unsubscribed(frame.payload, wall_ms)
         return self._subscription_requested(decode_subscription(frame.payload))
 
     def _publication_requested(self, payload: bytes, wall_ms: int) -> PublicationRequested:
@@ -299,7 +300,8 @@ class Session:
             f"the mode is {present.mode.name}: UNSUBSCRIBE comes before another"
         )
 
-    def _unsubscribed(self, wall_ms: int) -> Unsubscribed:
+    def _unsubscribed(self, payload: bytes, wall_ms: int) -> Unsubscribed:
+        check_unsubscription(payload)
         self._subscription = self._place = None
         self._put(ack_frame(FrameType.UNSUBSCRIBE, "unsubscribed", wall_ms))
         return Unsubscribed()

@@ -209,6 +209,7 @@ class Server:
             "congested": len(factory.congested),
             "wheel": len(factory._wheel),
             "door": factory.door.total,
+            "pauses": len(factory.pauses),
             "streams": sum(map(len, streams)),
         }
         return {name: size for name, size in tables.items() if size}

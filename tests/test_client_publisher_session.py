@@ -28,6 +28,7 @@ from tickstorm.errors import (
     ShuttingDown,
     TickstormError,
 )
+from tickstorm.events import LoginRequested, PublicationRequested
 from tickstorm.frames import MAX_PAYLOAD_BYTES, FrameDecoder, FrameType, encode_frame
 from tickstorm.messages import (
     Heartbeat,
@@ -38,7 +39,6 @@ from tickstorm.messages import (
     pong_frame,
 )
 from tickstorm.records import batch_frame
-from tickstorm.session import LoginRequested, PublicationRequested
 from tickstorm.session import Session as ServerSession
 from tickstorm.session import SessionLimits as ServerLimits
 from tickstorm.ticks import Tick

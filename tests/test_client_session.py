@@ -39,13 +39,10 @@ from tickstorm.errors import (
     TickstormError,
     UnsupportedVersion,
 )
+from tickstorm.events import LoginRequested, SubscriptionRequested
 from tickstorm.frames import FrameDecoder, FrameType, encode_frame
 from tickstorm.messages import Heartbeat, Login, ack_frame, error_frame, pong_frame
 from tickstorm.records import batch_frame, tick_record
-from tickstorm.session import (
-    LoginRequested,
-    SubscriptionRequested,
-)
 from tickstorm.session import (
     Session as ServerSession,
 )

@@ -155,7 +155,8 @@ def test_who_comes_while_it_drains_is_turned_away():
     server.connect()
     drained(server)
     late = server.connect()
-    assert (late.names(), late.closed) == (["SHUTTING_DOWN"], True)
+    told = error(pb.ERROR_CODE_SHUTTING_DOWN, "this server process is stopping", retryable=True)
+    assert (late.read(), late.closed) == ([told], True)
     assert server.metrics.rejections == {"shutting_down": 1}
 
 
@@ -265,7 +266,7 @@ def test_who_knows_goaway_gets_it_at_once_and_no_error():
         [pb.GoAway],
         [],
     ]
-    assert [message.reason for message, *_ in first[:2]] == ["the server is stopping"] * 2
+    assert [message.reason for message, *_ in first[:2]] == ["this server process is stopping"] * 2
     server.advance(8.0)
     later = [[type(message) for message in client.read()] for client in clients]
     assert [[kind for kind in kinds if kind is not pb.DataBatch] for kinds in later] == [
@@ -286,7 +287,7 @@ def test_the_error_of_a_client_of_version_1_says_when_to_come_back():
     assert 500 <= retry_after_ms < 1500
     assert told == error(
         pb.ERROR_CODE_SHUTTING_DOWN,
-        "the server is stopping",
+        "this server process is stopping",
         retryable=True,
         retry_after_ms=retry_after_ms,
     )

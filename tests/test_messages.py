@@ -24,6 +24,7 @@ from tickstorm.messages import (
     Heartbeat,
     Login,
     ack_frame,
+    check_unsubscription,
     decode_heartbeat,
     decode_login,
     error_frame,
@@ -460,6 +461,20 @@ def test_a_heartbeat_whose_time_is_far(timestamp_ms):
         "the timestamp is more than 24 h behind or 5 min ahead",
         f"it is {timestamp_ms}, the server's clock is at {NOW_MS}",
     )
+
+
+# UNSUBSCRIBE.
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x08\x01", b"\x12\x03abc"])
+def test_an_unsubscription_has_no_fields_but_those_that_nobody_knows_yet(payload):
+    assert check_unsubscription(payload) is None
+
+
+@pytest.mark.parametrize("payload", [b"\x08\xff", b"\x0a\x05ab", b"\x0a", b"\x0f", b"\x0c"])
+def test_what_is_no_unsubscription(payload):
+    with pytest.raises(InvalidMessage, match=r"^the payload is no UnsubscribeRequest$"):
+        check_unsubscription(payload)
 
 
 # What is no message.

@@ -24,6 +24,7 @@ from test_joining_later import later_server
 
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.errors import SlowConsumer
+from tickstorm.frames import FrameType, encode_frame
 from tickstorm.hub import HubLimits
 from tickstorm.listing import Query, listing
 
@@ -123,6 +124,21 @@ def test_without_a_subscription_it_is_refused_and_the_connection_stays():
     assert names(answers) == ["ACK", "NOT_SUBSCRIBED", "ACK", "ACK", "NOT_SUBSCRIBED", "PONG"]
     assert answers[1] == error(pb.ERROR_CODE_NOT_SUBSCRIBED, "there is no subscription")
     assert not client.closed
+
+
+@pytest.mark.parametrize(
+    ("payload", "answers", "closed"),
+    [
+        (b"\x08\x01", ["ACK", "PONG"], False),  # a field that nobody knows yet
+        (b"\x08\xff", ["INVALID_MESSAGE"], True),
+    ],
+)
+def test_its_payload_is_a_message_without_fields(payload, answers, closed):
+    server = Server()
+    client = server.subscribed(TICK)
+    client.send(encode_frame(FrameType.UNSUBSCRIBE, payload), heartbeat())
+    assert (client.names(), client.closed) == (answers, closed)
+    assert len(server.hub.ticks.streams) == 0
 
 
 def test_before_the_login_it_ends_the_connection():

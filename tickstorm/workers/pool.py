@@ -12,7 +12,6 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IListeningPort, IProtocolFactory
-from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
 from tickstorm.assembly import change_intake, make_intake
@@ -29,6 +28,7 @@ from tickstorm.publishing import Accepted, Publication
 from tickstorm.reading import NOTHING, Reading, together
 from tickstorm.serving import WorkerReading
 from tickstorm.settings import Settings
+from tickstorm.workers.acceptor import Unserved
 from tickstorm.workers.dealer import Dealer
 from tickstorm.workers.hiring import Hiring
 from tickstorm.workers.link import (
@@ -69,12 +69,6 @@ LAST_GRACE = 2.0
 """Seconds that a worker may take beyond the drain before it is ended."""
 
 
-class _Unserved(Factory):
-    """Listens in the parent, where no connection is ever served."""
-
-    noisy = False
-
-
 class WorkerPool:
     """Serves the subscribers of an instance in several processes.
 
@@ -103,7 +97,7 @@ class WorkerPool:
         reactor: Any,
         make_nursery: Callable[..., NurseryProcess] = NurseryProcess,
     ) -> None:
-        self.protocol_factory: IProtocolFactory = _Unserved()
+        self.protocol_factory: IProtocolFactory = Unserved()
         self._settings = settings
         self._hub = hub
         self._authenticator = authenticator

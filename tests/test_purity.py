@@ -25,6 +25,8 @@ PURE = [
     "admission",
     "credentials",
     "config",
+    "agreement",
+    "declarations",
     "descriptions",
     "kinds",
     "settings",

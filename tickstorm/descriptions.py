@@ -122,13 +122,45 @@ def over_tls(text: str) -> str:
     return f"tls:{rest}" if kind in ("tcp", "tcp6") else text
 
 
-def completed(text: str, named: Mapping[str, str]) -> str:
+def _completed(text: str, named: Mapping[str, str]) -> str:
     """Return a description with these added, but for the empty and those that it has."""
     present = parse_description(text).named
     added = [
         f":{name}={quote(value)}" for name, value in named.items() if value and name not in present
     ]
     return "".join([text, *added])
+
+
+class OwnTLS(NamedTuple):
+    """What this package's `tls:PORT` takes that does not say it itself; see the settings `tls_`."""
+
+    cert: str
+    key: str
+    client_ca: str
+    client_auth: str
+    min_version: str
+
+
+def lacks_certificate(text: str) -> bool:
+    """Whether it is this package's `tls:PORT`, without `cert=`."""
+    description = parse_description(text)
+    return description.is_own_tls and "cert" not in description.named
+
+
+def with_certificate(text: str, tls: OwnTLS) -> str:
+    """Return a description that lacks its certificate with all of `tls` that it does not say."""
+    if not lacks_certificate(text):
+        return text
+    client_auth = parse_description(text).named.get("clientAuth", tls.client_auth)
+    verifies = client_auth != "none"
+    added = {
+        "cert": tls.cert,
+        "key": tls.key,
+        "clientCA": tls.client_ca if verifies else "",
+        "clientAuth": client_auth if verifies else "",
+        "min": tls.min_version,
+    }
+    return _completed(text, added)
 
 
 def quote(value: str) -> str:

@@ -35,7 +35,7 @@ from tickstorm.errors import (
 )
 from tickstorm.feed import Feed
 from tickstorm.heartbeat import DeadlineWheel, Sweeper
-from tickstorm.logins import Logins
+from tickstorm.logins import LoginDesk
 from tickstorm.outlet import Outlet
 from tickstorm.overload import BacklogLimits
 from tickstorm.protocol import Connection
@@ -109,7 +109,7 @@ class TickstormFactory(Factory):
         self.metrics = feed.metrics
         self.door = Door(admission_limits)
         self.login_failures = LoginFailures(admission_limits)
-        self.logins = Logins(authenticator, self.login_failures, clock)
+        self.logins = LoginDesk(authenticator, self.login_failures, clock)
         self.publications = Publications(feed, publish_rights, clock)
         self.on_login_failed: Callable[[str], object] = lambda _: None
         self.on_closed: Callable[[], object] = lambda: None

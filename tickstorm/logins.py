@@ -15,7 +15,7 @@ from tickstorm.errors import InternalError, InvalidAuth, ProtocolError, RateLimi
 from tickstorm.messages import Login
 
 
-class Logins:
+class LoginDesk:
     """Checks logins.
 
     Args:

@@ -12,7 +12,7 @@ from typing import Literal
 from tickstorm.admission import Network
 from tickstorm.declarations import Origin, setting, table_of
 from tickstorm.descriptions import OwnTLS, is_local, lacks_certificate, with_certificate
-from tickstorm.frames import MAX_PAYLOAD_BYTES
+from tickstorm.frames import MAX_PAYLOAD_BYTES, MIN_PAYLOAD_BYTES, OVERHEAD_BYTES
 from tickstorm.history import HistoryLimits
 from tickstorm.kinds import (
     CLIENT_AUTH,
@@ -166,7 +166,7 @@ class Settings:
     )
     max_message_bytes: int = setting(
         MAX_PAYLOAD_BYTES,
-        whole(32_768, 2**24, "bytes"),
+        whole(MIN_PAYLOAD_BYTES, 2**24, "bytes"),
         "A frame's payload at most.",
         "MAX_MSG_SIZE",
     )
@@ -191,7 +191,9 @@ class Settings:
         "MAX_WRITE_QUEUE_SIZE",
     )
     max_write_queue_bytes: int = setting(
-        4 * 2**20, whole(32_780, 2**30, "bytes"), "The same, in bytes: whichever comes first."
+        4 * 2**20,
+        whole(MIN_PAYLOAD_BYTES + OVERHEAD_BYTES, 2**30, "bytes"),
+        "The same, in bytes: whichever comes first.",
     )
     soft_write_queue_bytes: int = setting(
         2**20,

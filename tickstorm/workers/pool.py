@@ -51,7 +51,7 @@ from tickstorm.workers.link import (
     Said,
 )
 from tickstorm.workers.link_end import STALL, LinkEnd
-from tickstorm.workers.logins import Logins
+from tickstorm.workers.logins import WorkerLogins
 from tickstorm.workers.nursery_process import NurseryProcess
 from tickstorm.workers.place import Place
 from tickstorm.workers.questions import Questions
@@ -114,7 +114,7 @@ class WorkerPool:
         self._places = [Place(number, share) for number, share in enumerate(shares, 1)]
         self._dealer = Dealer(reactor, self._places)
         self._questions = Questions(clock.scheduler)
-        self._logins = Logins(authenticator)
+        self._logins = WorkerLogins(authenticator)
         self._hiring = Hiring(
             self._places,
             self._link,

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple
 
-_WHOLE = re.compile(r"[a-z][a-z0-9_]*:(\\.|[^\\])*", re.DOTALL)
+_KIND = re.compile(r"[a-z][a-z0-9_]*:")
+_WHOLE = re.compile(r"(\\.|[^\\])*", re.DOTALL)
 _PART = re.compile(r"(?:\A|:)((?:\\.|[^\\:])*)", re.DOTALL)
 _NAMED = re.compile(r"((?:\\.|[^\\=])*)=(.*)", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
@@ -72,21 +73,35 @@ def parse_description(text: str) -> Description:
         ValueError: it does not begin with a kind and a colon, ends within an escape, or has a
             port that is none.
     """
+    if not _KIND.match(text):
+        raise ValueError(text)
+    arguments, named = split_description(text)
+    kind, *rest = arguments
+    description = Description(kind, tuple(rest) or ("",), dict(named))
+    if not description.has_port:
+        raise ValueError(text)
+    return description
+
+
+def split_description(text: str) -> tuple[list[str], list[tuple[str, str]]]:
+    """Return the parts of a description without a name, and those with one, without the escapes.
+
+    The rules are those of `twisted.internet.endpoints`, whose own parser is private.
+
+    Raises:
+        ValueError: it ends within an escape.
+    """
     if not _WHOLE.fullmatch(text):
         raise ValueError(text)
     arguments: list[str] = []
-    named: dict[str, str] = {}
+    named: list[tuple[str, str]] = []
     for part in _PART.findall(text):
         pair = _NAMED.fullmatch(part)
         if pair is None:
             arguments.append(_unescape(part))
         else:
-            named[_unescape(pair[1])] = _unescape(pair[2])
-    kind, *rest = arguments
-    description = Description(kind, tuple(rest) or ("",), named)
-    if not description.has_port:
-        raise ValueError(text)
-    return description
+            named.append((_unescape(pair[1]), _unescape(pair[2])))
+    return arguments, named
 
 
 def is_local(text: str) -> bool:

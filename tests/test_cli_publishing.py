@@ -314,9 +314,6 @@ def test_a_tick_that_the_server_could_not_publish_leaves_a_doubt_and_ends_it_at_
 )
 def test_a_servers_words_do_not_command_the_terminal(message, told):
     session = Session()
-    session.begin(lines(1))
-    refuse(session, 0, MayNotPublish("x"))
-    session = Session()
     session.begin(lines(2))
     refuse(session, 0, MayNotPublish(message))
     if session.sizes() != [2]:

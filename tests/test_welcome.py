@@ -8,6 +8,7 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from tickstorm.errors import ConfigError
 from tickstorm.publishing import read_right
 from tickstorm.settings import Settings
+from tickstorm.tap import Options
 from tickstorm.welcome import ONE_TIME_USER, one_time, welcome, with_one_time_login
 
 SETTINGS = Settings(username="guest", password="abc123")
@@ -99,3 +100,15 @@ def test_a_one_time_login_stays_among_other_settings_that_go_with_it():
     assert settings == Settings(max_symbols=5, username="guest", password="secret")
     with pytest.raises(ConfigError, match="there is only username"):
         one_time(Settings(publishers=(read_right("alice:*"),)), "guest", "secret")
+
+
+def test_what_is_read_anew_beside_a_one_time_login_has_to_go_with_it(tmp_path):
+    file = tmp_path / "t.toml"
+    file.write_text('publishers = ["guest:*"]')
+    options = Options()
+    options.parseOptions(["--config", str(file)])
+    running = options.settings
+    assert options.reread(running) == running
+    file.write_text('publishers = ["alice:*"]')
+    with pytest.raises(ConfigError, match="has somebody who cannot log in"):
+        options.reread(running)

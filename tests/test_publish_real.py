@@ -154,7 +154,7 @@ def test_times_may_be_left_to_the_server_and_the_format_be_said(server):
     assert (done.returncode, done.stderr.startswith("tickstorm: published 1 tick")) == (0, True)
     done = run(f"127.0.0.1:{server.port}", "--now", "--format", "csv", input=line)
     assert done.returncode == 1
-    assert done.stderr.startswith("tickstorm: standard input, line 1: column '{")
+    assert done.stderr.startswith("tickstorm: standard input, line 1: not CSV: ")
 
 
 def test_a_million_ticks_over_ten_cuts_arrive_once_each_and_in_order(server):

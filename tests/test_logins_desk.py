@@ -11,7 +11,7 @@ from tickstorm.admission import AdmissionLimits, LoginFailures
 from tickstorm.clock import simulated_clock
 from tickstorm.credentials import Peer, SharedCredentials, User
 from tickstorm.errors import InternalError, InvalidAuth, NotPermitted, RateLimited
-from tickstorm.logins import Logins
+from tickstorm.logins import LoginDesk
 from tickstorm.messages import Login
 from tickstorm.pauses import Pauses
 
@@ -27,7 +27,7 @@ class Desk:
         self.failures = LoginFailures(
             AdmissionLimits(max_login_failures=2, login_failure_window=60.0)
         )
-        self.logins = Logins(
+        self.logins = LoginDesk(
             authenticator or SharedCredentials(USER, PASSWORD),
             self.failures,
             Pauses(),

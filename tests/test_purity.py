@@ -30,6 +30,8 @@ PURE = [
     "entrance",
     "credentials",
     "config",
+    "agreement",
+    "declarations",
     "descriptions",
     "kinds",
     "settings",

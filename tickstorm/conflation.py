@@ -13,15 +13,11 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from tickstorm.batches import Batch
-from tickstorm.frames import OVERHEAD_BYTES
+from tickstorm.frames import MIN_PAYLOAD_BYTES, OVERHEAD_BYTES
 from tickstorm.messages import Gap
 from tickstorm.records import MAX_TRAILER_BYTES, batch_frame
 from tickstorm.sequences import is_before, later
 from tickstorm.ticks import MAX_TICKS_PER_BATCH
-
-LEAST_PAYLOAD_BYTES = 32_768
-"""What a batch of a stream may have at least, wherever it was made: `hub.MIN_PAYLOAD_BYTES`."""
-
 
 CONFLATED = "conflated"
 """Why a GAP says that ticks were lost: newer ones of their symbols came instead."""
@@ -137,7 +133,7 @@ class NewestTicks:
         self.runs: list[Run] = []
         self.queued_bytes = 0
         self._run_of: dict[bytes, Run] = {}
-        self._payload_bytes = LEAST_PAYLOAD_BYTES
+        self._payload_bytes = MIN_PAYLOAD_BYTES
 
     def include(self, batches: Iterable[Batch]) -> None:
         """Take in the batches that one connection has waiting, some of which may be known."""

@@ -37,7 +37,7 @@ from tickstorm.errors import (
 from tickstorm.feed import Feed
 from tickstorm.heartbeat import DeadlineWheel, Sweeper
 from tickstorm.joins import Joins
-from tickstorm.logins import Logins
+from tickstorm.logins import LoginDesk
 from tickstorm.outlet import Outlet
 from tickstorm.overload import BacklogLimits
 from tickstorm.pauses import Pauses
@@ -113,7 +113,7 @@ class TickstormFactory(Factory):
         self.door = Door(admission_limits)
         self.login_failures = LoginFailures(admission_limits)
         self.pauses = Pauses()
-        self.logins = Logins(authenticator, self.login_failures, self.pauses, clock)
+        self.logins = LoginDesk(authenticator, self.login_failures, self.pauses, clock)
         self.joins = Joins(feed, self.pauses, clock.scheduler)
         self.publications = Publications(feed, publish_rights, self.pauses, clock)
         self.on_login_failed: Callable[[str], object] = lambda _: None

@@ -8,7 +8,7 @@ from typing import Generic, NamedTuple
 
 from tickstorm.cadence import BarCadence, TickCadence, WallClock, slot_of, slots_of
 from tickstorm.errors import InvalidTick, TooManyIntervals
-from tickstorm.frames import MAX_PAYLOAD_BYTES
+from tickstorm.frames import MAX_PAYLOAD_BYTES, MIN_PAYLOAD_BYTES
 from tickstorm.history import NO_HISTORY, History, HistoryLimits
 from tickstorm.past import NO_PAST, Copies, Past
 from tickstorm.records import batch_frame, split_records, tick_record
@@ -17,9 +17,6 @@ from tickstorm.stream import S, Stream, StreamTable, Surroundings
 from tickstorm.subscriptions import PERIOD_MS, Mode, Position, Subscription
 from tickstorm.symbols import KnownSymbols
 from tickstorm.ticks import MAX_TICKS_PER_BATCH, NO_METADATA, LastValues, Tick, validate
-
-MIN_PAYLOAD_BYTES = 32_768
-"""Room for any one tick, with all the metadata that it may have."""
 
 
 class HubLimits(NamedTuple):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tickstorm.protocol import Connection
 
 
-class Logins:
+class LoginDesk:
     """Checks logins.
 
     Args:

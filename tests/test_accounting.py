@@ -345,7 +345,7 @@ class Accounting(RuleBasedStateMachine):
     def check(self, follower):
         stretch = follower.reader.stretch
         assert stretch.expected == stretch.next == follower.client.connection.stream.next_sequence
-        assert stretch.epoch == self.server.hub.epoch
+        assert stretch.epoch == follower.client.connection.stream.epoch
         stretch.check_values(self.books.ledger)
         if follower.policy is Overload.DISCONNECT:
             assert stretch.gaps == 0

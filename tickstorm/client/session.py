@@ -46,8 +46,6 @@ do not send together."""
 LATE = 1.0
 """Seconds. A deadline that is looked at later than this says that this side was busy or asleep, not
 that the server was silent."""
-CONFLATED = "conflated"
-"""The reason of a gap whose newest ticks come with the next batch."""
 
 _ACKNOWLEDGED = {
     int(FrameType.AUTH): Step.LOGIN_ACKNOWLEDGED,
@@ -98,7 +96,7 @@ class Session:
         self._heartbeat_at = inf
         self._heartbeats = 0
         self._received_ns = 0
-        self._conflated: Gap | None = None
+        self._gap: Gap | None = None
 
     @property
     def state(self) -> State:
@@ -169,7 +167,7 @@ class Session:
             return
         streaming = self._state is State.STREAMING
         self._step(Step.CHANGE)
-        self._subscription, self._sequence, self._conflated = subscription, sequence, None
+        self._subscription, self._sequence, self._gap = subscription, sequence, None
         if streaming:
             self._events.clear()
             self._out.append(unsubscription_frame())
@@ -209,7 +207,7 @@ class Session:
         batch = decode_batch(payload, self._received_ns)
         wrong = None
         if not batch.is_snapshot:
-            self._tell_conflated()
+            self._tell_gap()
             wrong = self._sequence.received(batch.sequence)
         if wrong is not None:
             self._events.append(wrong)
@@ -221,23 +219,20 @@ class Session:
         gap = decode_gap(payload)
         if self._state is not State.STREAMING:
             return
-        self._tell_conflated()
-        if gap.reason == CONFLATED:
-            # Only with the batch that has the newest of it is it past: should the connection break
-            # before, the next one goes on in front of it.
-            self._conflated = gap
-        else:
-            self._events.extend(self._sequence.lost(gap))
+        self._tell_gap()
+        # Only with the batch behind it is it past: should the connection break before, the next one
+        # goes on in front of it.
+        self._gap = gap
 
-    def _tell_conflated(self) -> None:
-        gap, self._conflated = self._conflated, None
+    def _tell_gap(self) -> None:
+        gap, self._gap = self._gap, None
         if gap is not None:
             self._events.extend(self._sequence.lost(gap))
 
     def _read_pong(self, payload: bytes) -> None:
         self._step(Step.PONG)
         pong = decode_pong(payload)
-        if self._state is not State.STREAMING or not pong.epoch or self._conflated is not None:
+        if self._state is not State.STREAMING or not pong.epoch or self._gap is not None:
             return
         missed = self._sequence.announced(pong.epoch, pong.next_sequence)
         if missed is not None:

@@ -13,11 +13,14 @@ from twisted.python.failure import Failure
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.clock import Clock
 from tickstorm.credentials import SharedCredentials
+from tickstorm.epochs import Epochs
 from tickstorm.factory import TickstormFactory
 from tickstorm.fanout import FanOut
 from tickstorm.frames import FrameDecoder, FrameType, encode_frame
 from tickstorm.hub import Hub
 from tickstorm.publishing import RATE, Intake, read_right, rights_by_user
+from tickstorm.stream import StreamKey
+from tickstorm.subscriptions import PERIOD_MS, Mode
 from tickstorm.ticks import Tick
 
 USER, PASSWORD = "alice", "correct-horse"
@@ -68,6 +71,13 @@ def publish(*prices, symbol="EURUSD", request_id=0, after=0, **fields):
 def heartbeat(sequence=0, timestamp_ms=0):
     request = pb.HeartbeatRequest(sequence=sequence, timestamp_ms=timestamp_ms)
     return encode_frame(FrameType.HEARTBEAT, request.SerializeToString())
+
+
+def epoch_of(mode=TICK, *symbols, slot=None, interval_ms=0, run="epoch-1"):
+    """The epoch of a stream; it has a slot where the hub spreads its mode."""
+    period_ms = interval_ms or PERIOD_MS[Mode(mode)]
+    key = StreamKey(frozenset(symbols) or None, slot or 0, period_ms)
+    return Epochs(run, 1 if slot is None else 1000).of(key)
 
 
 # What a client reads.

@@ -2,6 +2,7 @@
 
 from math import inf
 
+import pytest
 from accounts import Ledger, Reader
 from conversation import SECOND, TICK, Server, WireClient, auth, heartbeat
 from hypothesis import settings
@@ -48,6 +49,7 @@ TOO_LITTLE = HistoryLimits(2.0, 20_000, 30_000, 1)
 KINDS = {0: {"mode": TICK}, 1000: {"mode": SECOND}, 500: {"mode": 0, "interval_ms": 500}}
 """What a subscription says of its period, by that in ms."""
 SETS = (None, ("S1*",), ("S2", "S3", "S11"))
+ALL, NARROW = StreamKey(None), StreamKey(frozenset({"S1*"}))
 UNSUBSCRIBE = encode_frame(FrameType.UNSUBSCRIBE, b"")
 
 LARGE = tuple(f"S{number}" for number in range(8))
@@ -192,6 +194,7 @@ class Follower:
     def unsubscribe(self):
         self.reader.gives_up()
         self.client.send(UNSUBSCRIBE)
+        assert not self.is_served, "the server has not heard it"
 
     def take(self, room):
         """Let the socket take so much, any amount if it is None, and read what came."""
@@ -367,7 +370,7 @@ class Accounting(RuleBasedStateMachine):
     def check(self, follower):
         stretch = follower.reader.stretch
         assert stretch.expected == stretch.next == follower.client.connection.stream.next_sequence
-        assert stretch.epoch == self.server.hub.epoch
+        assert stretch.epoch == follower.client.connection.stream.epoch
         stretch.check_values(self.books.ledger)
         if follower.policy is Overload.DISCONNECT:
             assert stretch.gaps == 0
@@ -393,6 +396,23 @@ class AccountingOfLittle(Accounting):
     """The same with a history that is often too small: then a snapshot makes up for it."""
 
     history = TOO_LITTLE
+
+
+@pytest.mark.parametrize(
+    ("another", "outcome"), [(ALL, (0, 0, 1)), (NARROW, (1, 0, 0))], ids=["alone", "not alone"]
+)
+def test_who_has_left_what_it_comes_back_to_finds_it_if_others_have_kept_it(another, outcome):
+    """One is cut before it reads that it has left, and goes on by what it has read."""
+    machine = Accounting()
+    kinds = [(Overload.CONFLATE, False, stream, False, None) for stream in (ALL, ALL, ALL, another)]
+    machine.begin(1, kinds)
+    machine.ask_for_the_past(who=1, stream=NARROW, seconds=0.0)
+    machine.publish([("S1", True)], times=1)
+    machine.ask_for_the_past(who=1, stream=NARROW, seconds=0.0)
+    machine.cut(who=1, part=0.5)
+    machine.teardown()
+    reader = machine.everybody[1].reader
+    assert (reader.recovered, reader.not_recovered, reader.not_kept) == outcome
 
 
 Accounting.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

@@ -385,16 +385,17 @@ class TestTold:
             received(12),
         ]
 
-    def test_a_conflated_gap_is_told_with_the_batch_that_has_its_newest(self):
+    @pytest.mark.parametrize("reason", ["conflated", "dropped"])
+    def test_a_gap_is_told_with_the_batch_behind_it(self, reason):
         sequence = SequenceTracker()
         client = streaming(sequence)
-        conflated = gap(7, 9, "conflated") + pong(10) + batch(6, is_snapshot=True)
-        assert hear(client, conflated) == [received(6, is_snapshot=True)]
+        told = gap(7, 9, reason) + pong(10) + batch(6, is_snapshot=True)
+        assert hear(client, told) == [received(6, is_snapshot=True)]
         assert sequence.position == Position("e", 6)
-        assert hear(client, batch(10)) == [Gap(7, 9, 3, "conflated"), received(10)]
+        assert hear(client, batch(10)) == [Gap(7, 9, 3, reason), received(10)]
         assert sequence.position == Position("e", 10)
 
-    def test_a_conflated_gap_is_told_before_one_behind_it(self):
+    def test_a_gap_is_told_before_one_behind_it(self):
         told = [Gap(7, 9, 3, "conflated"), Gap(10, 12, 3, "dropped"), received(13)]
         assert hear(streaming(), gap(7, 9, "conflated") + gap(10, 12) + batch(13)) == told
 
@@ -513,7 +514,7 @@ class TestChange:
         self.change(client)
         assert client.next_event() is None
 
-    def test_a_conflated_gap_of_the_old_is_none_of_the_new(self):
+    def test_a_gap_of_the_old_is_none_of_the_new(self):
         client = streaming()
         hear(client, gap(7, 9, "conflated"))
         self.change(client)

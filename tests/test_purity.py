@@ -14,6 +14,7 @@ PURE = [
     "ticks",
     "bars",
     "stream",
+    "epochs",
     "cadence",
     "hub",
     "session",

@@ -13,6 +13,7 @@ from conversation import (
     Server,
     WireClient,
     auth,
+    epoch_of,
     error,
     heartbeat,
     names,
@@ -37,12 +38,11 @@ from tickstorm.ticks import Tick
 AT_ONCE = {"hub_limits": KEEPS, "batch_window": 0}
 
 
-def resumed(server, *request, epoch="epoch-1", after, **fields):
+def resumed(server, *request, epoch=None, after, **fields):
     """A client that resumes, the metadata of its ACK, and what came behind that."""
     client = server.connect()
-    client.send(
-        auth(), subscribe(*request, resume_epoch=epoch, resume_after_sequence=after, **fields)
-    )
+    position = {"resume_epoch": epoch or epoch_of(*request), "resume_after_sequence": after}
+    client.send(auth(), subscribe(*request, **position, **fields))
     _, ack, *batches = client.read()
     assert ack.ack_type == pb.MESSAGE_TYPE_SUBSCRIBE
     return client, dict(ack.metadata), batches
@@ -66,7 +66,7 @@ def test_who_comes_back_gets_what_it_missed_and_goes_on():
     server.publish(3.0)
     again, terms, batches = resumed(server, TICK, "EURUSD", after=seen.batch_sequence)
     assert terms == {
-        "epoch": "epoch-1",
+        "epoch": epoch_of(TICK, "EURUSD"),
         "next_sequence": "2",
         "recovered": "true",
         "symbols": "EURUSD",
@@ -88,13 +88,13 @@ def test_what_comes_again_is_what_was_sent_byte_for_byte():
     server.publish(3.0)
     sent = watching.transport.value()
     again = server.connect()
-    again.send(auth(), subscribe(TICK, resume_epoch="epoch-1", resume_after_sequence=0))
+    again.send(auth(), subscribe(TICK, resume_epoch=epoch_of(), resume_after_sequence=0))
     assert again.transport.value().endswith(sent)
 
 
 @pytest.mark.parametrize(
     ("epoch", "after"),
-    [("epoch-0", 2), ("epoch-1", 7), ("x" * 64, 2)],
+    [("epoch-0", 2), (epoch_of(), 7), ("x" * 64, 2)],
     ids=["another epoch", "a number that is yet to come", "a long epoch"],
 )
 def test_what_cannot_be_told_is_said_to_be_so_and_a_snapshot_follows(epoch, after):
@@ -103,11 +103,53 @@ def test_what_cannot_be_told_is_said_to_be_so_and_a_snapshot_follows(epoch, afte
     server.publish(1.0)
     server.publish(2.0, symbol="GBPUSD")
     client, terms, batches = resumed(server, TICK, epoch=epoch, after=after)
-    assert (terms["recovered"], terms["next_sequence"], terms["epoch"]) == ("false", "3", "epoch-1")
+    assert (terms["recovered"], terms["next_sequence"]) == ("false", "3")
+    assert terms["epoch"] == epoch_of()
     assert [(batch.is_snapshot, batch.batch_sequence) for batch in batches] == [(True, 2)]
     assert names(batches) == [[1.0, 2.0]]
     server.publish(3.0)
     assert sequences(client.read()) == [3]
+
+
+STREAMS = {
+    "ticks": ((TICK, "A", "B"), {}),
+    "ticks of fewer": ((TICK, "A"), {}),
+    "ticks of all": ((TICK,), {}),
+    "ticks by their beginnings": ((TICK, "A*", "B*"), {}),
+    "seconds": ((SECOND, "A", "B"), {}),
+    "minutes": ((MINUTE, "A", "B"), {}),
+    "half seconds": ((0, "A", "B"), {"interval_ms": 500}),
+}
+"""All that have had the same numbers, as all of them have had what was published."""
+
+
+@pytest.mark.parametrize("slots", [1, 4])
+@pytest.mark.parametrize("wanted", STREAMS)
+@pytest.mark.parametrize("had", STREAMS)
+def test_a_position_in_a_stream_is_none_in_another(had, wanted, slots):
+    server = Server(**AT_ONCE, slots=slots)
+    clients = {name: server.subscribed(*STREAMS[name][0], **STREAMS[name][1]) for name in STREAMS}
+    server.publish(1.0, symbol="A")
+    server.publish(2.0, symbol="B")
+    stream = clients[had].connection.stream
+    request, fields = STREAMS[wanted]
+    after = stream.next_sequence - 1
+    client, terms, batches = resumed(server, *request, epoch=stream.epoch, after=after, **fields)
+    if had == wanted:
+        assert (client.connection.stream, terms["recovered"], batches) == (stream, "true", [])
+        return
+    prices = {"A": 1.0} if wanted == "ticks of fewer" else {"A": 1.0, "B": 2.0}
+    assert (terms["recovered"], batches[0].is_snapshot) == ("false", True)
+    assert {tick.symbol: tick.price for tick in batches[0].ticks} == prices
+
+
+@pytest.mark.parametrize("symbols", [("A", "B"), ("B", "A"), ("A", "B", "A"), ("B", "B", "A", "A")])
+def test_a_position_is_in_the_stream_of_a_set_however_it_is_written(symbols):
+    server = Server(**AT_ONCE)
+    server.subscribed(TICK, "A", "B").vanish()
+    server.publish(1.0, symbol="A")
+    _, terms, batches = resumed(server, TICK, *symbols, epoch=epoch_of(TICK, "A", "B"), after=0)
+    assert (terms["recovered"], names(batches)) == ("true", [[1.0]])
 
 
 def test_an_epoch_that_is_too_long_is_refused():
@@ -171,25 +213,26 @@ def test_in_spread_the_epoch_is_that_of_the_moment_and_leads_back_to_it():
     for client in clients:
         client.send(auth(), subscribe(SECOND))
     told = [client.read()[1].metadata for client in clients]
-    assert [terms["epoch"] for terms in told] == [f"epoch-1-{slot}" for slot in range(4)]
+    epochs = [epoch_of(SECOND, slot=slot) for slot in range(4)]
+    assert [terms["epoch"] for terms in told] == epochs
     server.publish(1.0)
     server.advance(2, step=0.25)
     seen = [client.read()[0].batch_sequence for client in clients]
     for client in clients:
         client.vanish()
     for slot in (3, 0, 2, 1):
-        _, terms, batches = resumed(server, SECOND, epoch=f"epoch-1-{slot}", after=seen[slot])
-        assert (terms["epoch"], terms["recovered"]) == (f"epoch-1-{slot}", "true")
+        _, terms, batches = resumed(server, SECOND, epoch=epochs[slot], after=seen[slot])
+        assert (terms["epoch"], terms["recovered"]) == (epochs[slot], "true")
         assert terms["next_sequence"] == str(seen[slot] + 1)
         assert sequences(batches) == [seen[slot] + 1]
 
 
-def test_a_stream_of_a_hub_that_does_not_spread_this_mode_has_the_hub_s_own_epoch():
+def test_a_stream_of_a_hub_that_does_not_spread_this_mode_has_no_moment_in_its_epoch():
     server = Server(hub_limits=KEEPS, slots=4)
     for request, fields in (((TICK,), {}), ((0,), {"interval_ms": 101})):
         client = server.connect()
         client.send(auth(), subscribe(*request, **fields))
-        assert client.read()[1].metadata["epoch"] == "epoch-1"
+        assert client.read()[1].metadata["epoch"] == epoch_of(*request, **fields)
 
 
 def test_a_long_set_goes_on_in_further_entries():
@@ -225,7 +268,7 @@ def test_what_it_was_given_of_the_past_counts_as_sent():
     for price in (1.0, 2.0, 3.0):
         server.publish(price)
     client = server.connect()
-    client.send(auth(), subscribe(TICK, resume_epoch="epoch-1", resume_after_sequence=0))
+    client.send(auth(), subscribe(TICK, resume_epoch=epoch_of(), resume_after_sequence=0))
     server.publish(4.0)
     assert client.connection.bytes_sent == len(client.transport.value())
     assert server.metrics.messages_sent == 4
@@ -239,7 +282,7 @@ def test_nothing_is_left_when_all_have_gone_and_their_time_is_over():
             ((TICK,), {}),
             ((SECOND, "A*", "B"), {}),
             ((0, "A"), {"interval_ms": 50}),
-            ((TICK, "EUR*"), {"resume_epoch": "epoch-1"}),
+            ((TICK, "EUR*"), {"resume_epoch": epoch_of(TICK, "EUR*")}),
         )
     ]
     server.publish(1.0)
@@ -272,20 +315,20 @@ def test_a_pong_says_which_batch_comes_next(long_way):
     assert pong(client) == ("", 0)
     client.send(subscribe(SECOND), more)
     for expected in (2, 3, 4):
-        assert pong(client) == ("epoch-1", expected)
+        assert pong(client) == (epoch_of(SECOND), expected)
         server.publish(1.0)
         server.advance(1)
     client.send(unsubscribe(), more)
     assert pong(client) == ("", 0)
     client.send(subscribe(TICK), more)
-    assert pong(client) == ("epoch-1", 2)
+    assert pong(client) == (epoch_of(), 2)
 
 
 def test_a_pong_does_not_count_what_is_being_collected():
     server = Server()
     client = server.subscribed(TICK)
     server.publish(1.0)
-    assert pong(client) == ("epoch-1", 1)
+    assert pong(client) == (epoch_of(), 1)
     server.advance(0.005)
     client.send(heartbeat())
     batch, answer = client.read()
@@ -299,7 +342,7 @@ def test_behind_what_was_missed_a_pong_says_what_is_live():
         server.publish(price)
     client = server.connect()
     client.send(
-        auth(), subscribe(TICK, resume_epoch="epoch-1", resume_after_sequence=0), heartbeat()
+        auth(), subscribe(TICK, resume_epoch=epoch_of(), resume_after_sequence=0), heartbeat()
     )
     *_, last, answer = client.read()
     assert (last.batch_sequence, answer.next_sequence) == (2, 3)
@@ -339,7 +382,7 @@ def test_a_past_longer_than_a_queue_may_be_is_no_sign_of_a_slow_client(limits):
         server,
         1000,
         auth(USER, PASSWORD),
-        subscribe(TICK, resume_epoch="epoch-1", resume_after_sequence=0),
+        subscribe(TICK, resume_epoch=epoch_of(), resume_after_sequence=0),
     )
     client.wire.drain()
     assert names(client.read())[2:] == [[float(price)] for price in range(1, 101)]
@@ -353,7 +396,7 @@ def test_a_past_is_written_in_pieces():
     for price in range(1, 101):
         server.publish(float(price))
     client = WireClient(server)
-    client.send(auth(), subscribe(TICK, resume_epoch="epoch-1", resume_after_sequence=0))
+    client.send(auth(), subscribe(TICK, resume_epoch=epoch_of(), resume_after_sequence=0))
     assert len([each for each in client.read() if isinstance(each, pb.DataBatch)]) == 100
     assert client.socket.sends < 10
 

@@ -9,6 +9,7 @@ from conversation import (
     Server,
     WireClient,
     auth,
+    epoch_of,
     error,
     heartbeat,
     names,
@@ -85,7 +86,7 @@ def test_nothing_is_kept_for_who_gave_it_up(another_was_lost, recovered):
     server.publish(1.0)
     client.send(unsubscribe())
     server.publish(2.0)
-    client.send(subscribe(TICK, resume_epoch="epoch-1", resume_after_sequence=1))
+    client.send(subscribe(TICK, resume_epoch=epoch_of(), resume_after_sequence=1))
     server.reactor.advance(0)
     server.publish(3.0)
     messages = client.read()

@@ -4,7 +4,7 @@ from collections import Counter
 from functools import partial
 
 import pytest
-from conversation import names, read
+from conversation import epoch_of, names, read
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
@@ -76,7 +76,7 @@ def test_one_goes_on_at_another_worker_while_batches_are_on_their_way():
     first.leave(gone)
     for price in (2.0, 3.0):
         pool.parent.publish(price)
-    back, joining = second.join(resuming(wants(), "epoch-1", 1))
+    back, joining = second.join(resuming(wants(), epoch_of(), 1))
     pool.parent.publish(4.0)
     second.speak()
     pool.parent.publish(5.0)
@@ -99,7 +99,7 @@ def test_one_whose_worker_was_killed_goes_on_at_another():
     pool.pump()
     pool.lose(first)
     pool.parent.publish(2.0)
-    back, _ = second.join(resuming(wants(Mode.TICK, "EUR*"), "epoch-1", 1))
+    back, _ = second.join(resuming(wants(Mode.TICK, "EUR*"), epoch_of(Mode.TICK, "EUR*"), 1))
     pool.pump()
     pool.parent.publish(3.0)
     pool.pump()
@@ -146,20 +146,20 @@ def test_in_spread_one_comes_back_to_its_moment_though_it_is_another_worker_s(sl
     pool.parent.publish(1.0)
     pool.advance(2)
     (gone,) = [each for each in subscribers if each.joined.stream.key.slot == slot]
-    other = pool.workers[1 - slot % 2]
+    other, epoch = pool.workers[1 - slot % 2], epoch_of(Mode.SECOND, slot=slot)
     seen = sequences(gone.frames)
     pool.workers[slot % 2].leave(gone)
     pool.advance(1)
-    back, _ = other.join(resuming(wants(Mode.SECOND), f"epoch-1-{slot}", seen[-1]))
+    back, _ = other.join(resuming(wants(Mode.SECOND), epoch, seen[-1]))
     pool.pump()
     stream = back.joined.stream
-    assert (stream.epoch, stream.key.slot) == (f"epoch-1-{slot}", slot)
+    assert (stream.epoch, stream.key.slot) == (epoch, slot)
     pool.advance(1)
     frames = [*gone.frames, *back.joined.backfill.past, *back.frames]
     assert back.joined.backfill.recovered is True
     assert sequences(frames) == list(range(seen[0], seen[0] + len(frames)))
     assert [bar.price for batch in read(b"".join(frames)) for bar in batch.ticks] == [1.0]
-    again, _ = other.join(resuming(wants(Mode.SECOND), f"epoch-1-{slot}", sequences(frames)[-1]))
+    again, _ = other.join(resuming(wants(Mode.SECOND), epoch, sequences(frames)[-1]))
     pool.pump()
     assert again.joined.stream is stream
     for subscriber in (back, again):
@@ -172,8 +172,9 @@ def test_in_spread_those_of_a_server_that_is_gone_share_the_worker_s_moments():
     pool = Pool(slots=8)
     for worker in pool.workers:
         for slot in range(8):
+            old = epoch_of(Mode.SECOND, slot=slot, run="epoch-0")
             for _ in range(3):
-                worker.join(resuming(wants(Mode.SECOND), f"epoch-0-{slot}", 5))
+                worker.join(resuming(wants(Mode.SECOND), old, 5))
     assert [len(worker.said) for worker in pool.workers] == [1, 1]
     pool.pump()
     for number, worker in enumerate(pool.workers):
@@ -200,8 +201,8 @@ def test_those_who_were_at_the_same_place_share_an_answer():
     for price in (1.0, 2.0, 3.0):
         pool.parent.publish(price)
     many = 2 * JOINS_AN_ANSWER
-    crowd = [second.join(resuming(wants(), "epoch-1", 1))[0] for _ in range(many)]
-    crowd += [second.join(resuming(wants(), "epoch-1", 2))[0] for _ in range(many)]
+    crowd = [second.join(resuming(wants(), epoch_of(), 1))[0] for _ in range(many)]
+    crowd += [second.join(resuming(wants(), epoch_of(), 2))[0] for _ in range(many)]
     with calls_of(Hub.backfill) as calls:
         pool.pump()
     assert calls == {Hub.backfill: 4}
@@ -237,7 +238,7 @@ def test_a_long_past_comes_in_parts_and_whole():
     note = {f"k{number}": "x" * 256 for number in range(20)}
     for _ in range(3 * PART_BYTES // 50_000):
         pool.parent.hub.publish([Tick("A", 1.0, metadata=note)] * 10)
-    back, _ = second.join(resuming(wants(), "epoch-1", 0))
+    back, _ = second.join(resuming(wants(), epoch_of(), 0))
     second.speak()
     answers = [second.hear() for _ in range(len(second.way.frames))]
     assert [answer.more for answer in answers] == [True] * (len(answers) - 1) + [False]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, NamedTuple
 
 from tickstorm.cadence import BarCadence, TickCadence, WallClock, slot_of, slots_of
+from tickstorm.epochs import MAX_RUN
 from tickstorm.errors import InvalidTick, TooManyIntervals
 from tickstorm.frames import MAX_PAYLOAD_BYTES, MIN_PAYLOAD_BYTES
 from tickstorm.history import NO_HISTORY, History, HistoryLimits
@@ -54,14 +55,16 @@ class Hub(Generic[S]):
     """Takes ticks in, keeps the last of each symbol, and feeds the streams.
 
     Args:
-        epoch: names this run of sequence numbers; a new one at every start.
+        epoch: names this run of sequence numbers; a new one at every start. That of each stream
+            begins with it.
         wall_ns: nanoseconds since the Unix epoch.
         limits: what it holds at most.
         slots: how many moments of a period SECOND and MINUTE are sent at, a divisor of 1,000; 1
             is aligned.
 
     Raises:
-        ValueError: the limits or the slots are out of range.
+        ValueError: the limits or the slots are out of range, or the epoch is over MAX_RUN
+            characters.
     """
 
     def __init__(
@@ -71,6 +74,8 @@ class Hub(Generic[S]):
             raise ValueError(f"max_payload_bytes is below {MIN_PAYLOAD_BYTES}")
         if slots < 1 or 1000 % slots:
             raise ValueError(f"{slots} slots do not divide a second into whole milliseconds")
+        if len(epoch) > MAX_RUN:
+            raise ValueError(f"the epoch is over {MAX_RUN} characters")
         self.epoch = epoch
         self.slots = slots
         self.ticks_published = 0

@@ -48,7 +48,7 @@ class Surroundings:
 
     Args:
         max_payload_bytes: no frame's payload is longer.
-        epoch: names this run of sequence numbers.
+        epoch: names this run of sequence numbers; that of each stream begins with it.
         known: the symbols that there are.
         history: keeps what was sent.
     """
@@ -75,7 +75,7 @@ class Stream(Generic[S]):
         key: what tells it apart.
         next_sequence: the number of its first batch.
         around: what it has in common with others.
-        epoch: names the run of its numbers.
+        epoch: names the run of its numbers, which are no other stream's.
         ring: takes its batches, to be kept.
 
     Attributes:

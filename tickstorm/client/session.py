@@ -31,9 +31,6 @@ from tickstorm.frames import Frame, FrameType
 from tickstorm.messages import Login
 from tickstorm.subscriptions import Subscription
 
-CONFLATED = "conflated"
-"""The reason of a gap whose newest ticks come with the next batch."""
-
 
 class Session:
     """One conversation, from its AUTH to its end.
@@ -63,7 +60,7 @@ class Session:
         self._subscription = subscription
         self._sequence = sequence
         self._received_ns = 0
-        self._conflated: Gap | None = None
+        self._gap: Gap | None = None
 
     @property
     def state(self) -> State:
@@ -111,7 +108,7 @@ class Session:
             return
         streaming = self.state is State.STREAMING
         self._dialogue.step(Step.CHANGE)
-        self._subscription, self._sequence, self._conflated = subscription, sequence, None
+        self._subscription, self._sequence, self._gap = subscription, sequence, None
         if streaming:
             self._dialogue.drop_events()
             self._dialogue.send(unsubscription_frame())
@@ -144,7 +141,7 @@ class Session:
         batch = decode_batch(payload, self._received_ns)
         wrong = None
         if not batch.is_snapshot:
-            self._tell_conflated()
+            self._tell_gap()
             wrong = self._sequence.received(batch.sequence)
         if wrong is not None:
             self._dialogue.tell(wrong)
@@ -156,23 +153,20 @@ class Session:
         gap = decode_gap(payload)
         if self.state is not State.STREAMING:
             return
-        self._tell_conflated()
-        if gap.reason == CONFLATED:
-            # Only with the batch that has the newest of it is it past: should the connection break
-            # before, the next one goes on in front of it.
-            self._conflated = gap
-        else:
-            self._dialogue.tell(*self._sequence.lost(gap))
+        self._tell_gap()
+        # Only with the batch behind it is it past: should the connection break before, the next one
+        # goes on in front of it.
+        self._gap = gap
 
-    def _tell_conflated(self) -> None:
-        gap, self._conflated = self._conflated, None
+    def _tell_gap(self) -> None:
+        gap, self._gap = self._gap, None
         if gap is not None:
             self._dialogue.tell(*self._sequence.lost(gap))
 
     def _read_pong(self, payload: bytes) -> None:
         self._dialogue.step(Step.PONG)
         pong = decode_pong(payload)
-        if self.state is not State.STREAMING or not pong.epoch or self._conflated is not None:
+        if self.state is not State.STREAMING or not pong.epoch or self._gap is not None:
             return
         missed = self._sequence.announced(pong.epoch, pong.next_sequence)
         if missed is not None:

@@ -5,7 +5,8 @@ from test_config import CA, CERT, LOGIN, from_environment, wrong
 
 from tickstorm.agreement import check_together
 from tickstorm.frames import FrameType, encode_frame
-from tickstorm.history import ENTRY_BYTES, History, HistoryLimits, Ring
+from tickstorm.history import History, HistoryLimits
+from tickstorm.ring import ENTRY_BYTES, Ring
 
 
 @pytest.mark.parametrize(

@@ -438,7 +438,7 @@ def resuming(server, after, room, **options):
         server,
         room,
         auth(),
-        subscribe(TICK, resume_epoch="epoch-1", resume_after_sequence=after, **options),
+        subscribe(TICK, resume_epoch=epoch_of(), resume_after_sequence=after, **options),
     )
 
 

@@ -256,7 +256,7 @@ def test_what_all_who_resume_at_the_same_place_wait_for_counts_once_in_their_wor
     for price in range(1, 2001):
         pool.parent.publish(float(price))
     many = 2 * JOINS_AN_ANSWER
-    crowd = [second.join(resuming(wants(), "epoch-1", 0))[0] for _ in range(many)]
+    crowd = [second.join(resuming(wants(), epoch_of(), 0))[0] for _ in range(many)]
     pool.pump()
     outlets = Backlogs(BacklogLimits(), losses=Counter())
     backlogs = [outlets.new(Overload.DISCONNECT, None, 0.0) for _ in crowd]

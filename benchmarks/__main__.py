@@ -12,6 +12,7 @@ from benchmarks import (
     fanout,
     handshakes,
     latency,
+    slow,
     spread,
     startup,
     throughput,
@@ -30,6 +31,7 @@ ROWS = (
     handshakes.ROW,
     latency.ROW,
     throughput.ROW,
+    slow.ROW,
     startup.ROW,
     brokers.ROW,
 )

@@ -46,15 +46,18 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def figures_table(figures: Iterable[Figure], yardstick: str, judged: bool = True) -> str:
+def figures_table(
+    figures: Iterable[Figure], yardstick: str, judged: bool = True, ours: str = "Tickstorm"
+) -> str:
     """Return a table of figures beside a yardstick.
 
     Args:
         figures: a row each.
-        yardstick: the name of what stands beside Tickstorm.
+        yardstick: the name of what stands beside.
         judged: whether to show what is asked; reduced sizes are held against nothing.
+        ours: the name of what is held against it.
     """
-    header = ["", yardstick, "Tickstorm", "ratio: median (lowest to highest)"]
+    header = ["", yardstick, ours, "ratio: median (lowest to highest)"]
     if not judged:
         return markdown(header, map(_measured, figures))
     return markdown(

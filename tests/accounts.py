@@ -46,14 +46,16 @@ class Stretch:
         epoch: of its numbers.
         first: the number of the first batch.
         snapshot: what the snapshot at its beginning is to be; None if none was asked for.
+        given_up: whether the server was told by an UNSUBSCRIBE that nobody comes back to it.
     """
 
-    def __init__(self, stream, epoch, first, snapshot=None):
+    def __init__(self, stream, epoch, first, snapshot=None, given_up=False):
         self.stream = stream
         self.epoch = epoch
         self.first = self.next = first
         self.ticks = self.lost = self.gaps = 0
         self.values = {}
+        self.given_up = given_up
         self._snapshot = snapshot
         self._came = {}
         self._gap = None
@@ -75,9 +77,10 @@ class Stretch:
         """Whether nothing would be missing behind its last batch: not so of half a snapshot."""
         return self._snapshot is None or self.next != self.first
 
-    def resumed(self, epoch, next_sequence):
+    def resumed(self, epoch, next_sequence, given_up=False):
         """Go on, on another connection: a GAP that nothing came behind is void."""
         assert (epoch, next_sequence) == (self.epoch, self.next)
+        self.given_up = given_up
         self._gap = None
 
     def missed(self, gap):
@@ -151,6 +154,10 @@ class Asked(NamedTuple):
     resumes: bool
     snapshot: dict | None
     """What it would be at the moment of asking; None if it is not wanted."""
+    was_given_up: bool
+    """Whether it resumes what was left with an UNSUBSCRIBE: that need not be kept."""
+    given_up: bool = False
+    """Whether an UNSUBSCRIBE was sent behind it."""
 
 
 class Reader:
@@ -161,13 +168,14 @@ class Reader:
         finished: those that it had before.
         error: what the server said last on this connection.
         recovered, not_recovered: how often it came back to all, and to a snapshot.
+        not_kept: how often to a snapshot where it had sent an UNSUBSCRIBE itself, without reading
+            the answer.
     """
 
     def __init__(self):
         self.stretch = None
         self.finished = []
-        self.recovered = self.not_recovered = 0
-        self._given_up = None
+        self.recovered = self.not_recovered = self.not_kept = 0
         self.connected()
 
     def connected(self):
@@ -179,20 +187,21 @@ class Reader:
 
     def asks(self, stream, snapshot=None, resumes=False):
         """Take note of a SUBSCRIBE."""
-        self._asked.append(Asked(stream, resumes, snapshot))
+        was_given_up = resumes and self.stretch.given_up
+        self._asked.append(Asked(stream, resumes, snapshot, was_given_up))
 
     def position(self, stream):
         """The fields of a SUBSCRIBE that goes on with a stream; none if it can only begin anew."""
         stretch = self.stretch
-        if stretch is self._given_up:
-            return {}
         if stretch is None or stretch.stream != stream or not stretch.can_go_on:
             return {}
         return {"resume_epoch": stretch.epoch, "resume_after_sequence": later(stretch.next, -1)}
 
     def gives_up(self):
-        """Take note of an UNSUBSCRIBE: what comes of its stream is kept for others alone."""
-        self._given_up = self.stretch
+        """Take note of an UNSUBSCRIBE: what comes of its streams is kept for others alone."""
+        if self.stretch is not None:
+            self.stretch.given_up = True
+        self._asked = [asked._replace(given_up=True) for asked in self._asked]
 
     def feed(self, data):
         self._decoder.feed(bytes(data))
@@ -228,15 +237,16 @@ class Reader:
         recovered = terms.get("recovered")
         if asked.resumes and recovered == "true":
             self.recovered += 1
-            self.stretch.resumed(epoch, first)
+            self.stretch.resumed(epoch, first, asked.given_up)
             return
         self._finish()
         snapshot = asked.snapshot
         if asked.resumes:
             assert recovered == "false"
-            self.not_recovered += 1
+            self.not_kept += asked.was_given_up
+            self.not_recovered += not asked.was_given_up
             assert snapshot is not None
-        self.stretch = Stretch(asked.stream, epoch, first, snapshot)
+        self.stretch = Stretch(asked.stream, epoch, first, snapshot, asked.given_up)
 
     def _finish(self):
         if self.stretch is not None:

@@ -13,11 +13,14 @@ from twisted.python.failure import Failure
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.clock import Clock
 from tickstorm.credentials import SharedCredentials
+from tickstorm.epochs import Epochs
 from tickstorm.factory import TickstormFactory
 from tickstorm.fanout import FanOut
 from tickstorm.frames import FrameDecoder, FrameType, encode_frame
 from tickstorm.hub import Hub
 from tickstorm.publishing import RATE, Intake, read_right, rights_by_user
+from tickstorm.stream import StreamKey
+from tickstorm.subscriptions import PERIOD_MS, Mode
 from tickstorm.ticks import Tick
 
 USER, PASSWORD = "alice", "correct-horse"
@@ -68,6 +71,13 @@ def publish(*prices, symbol="EURUSD", request_id=0, after=0, **fields):
 def heartbeat(sequence=0, timestamp_ms=0):
     request = pb.HeartbeatRequest(sequence=sequence, timestamp_ms=timestamp_ms)
     return encode_frame(FrameType.HEARTBEAT, request.SerializeToString())
+
+
+def epoch_of(mode=TICK, *symbols, slot=None, interval_ms=0, run="epoch-1"):
+    """The epoch of a stream; it has a slot where the hub spreads its mode."""
+    period_ms = interval_ms or PERIOD_MS[Mode(mode)]
+    key = StreamKey(frozenset(symbols) or None, slot or 0, period_ms)
+    return Epochs(run, 1 if slot is None else 1000).of(key)
 
 
 # What a client reads.
@@ -209,6 +219,7 @@ class Server:
             "congested": len(factory.congested),
             "wheel": len(factory._wheel),
             "door": factory.door.total,
+            "pauses": len(factory.pauses),
             "streams": sum(map(len, streams)),
         }
         return {name: size for name, size in tables.items() if size}
@@ -277,6 +288,12 @@ class Wire:
         """One round of a reactor: write if it wants to write, then read if there is anything."""
         self._do(self.transport in self.reactor.writers, "doWrite")
         self._do(self.transport in self.reactor.readers and self.socket.inbox, "doRead")
+
+    @property
+    def buffered(self):
+        """What the transport keeps for the socket."""
+        waiting = self.transport.dataBuffer[self.transport.offset :]
+        return waiting + b"".join(self.transport._tempDataBuffer)
 
     def take(self, room):
         """Make room in the socket's buffer, and let the transport use it."""

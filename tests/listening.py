@@ -44,7 +44,7 @@ class Listener:
         self.frames = []
         self.own_bytes = 0
         self.joined = feed.join(subscription, self)
-        self.frames += self.joined.backfill.frames
+        self.frames += self.joined.backfill.past
 
     def deliver(self, frame):
         self.frames.append(frame)

@@ -78,8 +78,7 @@ class Direct:
     @property
     def buffered(self):
         """What the transport keeps for the socket."""
-        waiting = self.transport.dataBuffer[self.transport.offset :]
-        return waiting + b"".join(self.transport._tempDataBuffer)
+        return self.wire.buffered
 
     @property
     def producer(self):

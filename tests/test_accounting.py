@@ -2,6 +2,7 @@
 
 from math import inf
 
+import pytest
 from accounts import Ledger, Reader
 from conversation import SECOND, TICK, Server, WireClient, auth, heartbeat
 from hypothesis import settings
@@ -18,8 +19,10 @@ from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.frames import MAX_PAYLOAD_BYTES, FrameType, encode_frame
 from tickstorm.history import HistoryLimits
 from tickstorm.hub import HubLimits
+from tickstorm.outlet import FULL_BYTES
 from tickstorm.overload import BacklogLimits
 from tickstorm.records import split_records, tick_record
+from tickstorm.ring import Kept
 from tickstorm.session import SessionLimits
 from tickstorm.stream import StreamKey
 from tickstorm.subscriptions import Overload
@@ -34,6 +37,8 @@ LIMITS = BacklogLimits(
     lossy_write_deadline=20.0,
 )
 BUDGET = 400_000
+LAST_WORDS_BYTES = 300
+"""At most: an end that is nobody's turn to make room for is looked at within a second."""
 FOLLOWERS = 4
 STEP = 0.25
 """Seconds: both periods are so many of these."""
@@ -44,6 +49,7 @@ TOO_LITTLE = HistoryLimits(2.0, 20_000, 30_000, 1)
 KINDS = {0: {"mode": TICK}, 1000: {"mode": SECOND}, 500: {"mode": 0, "interval_ms": 500}}
 """What a subscription says of its period, by that in ms."""
 SETS = (None, ("S1*",), ("S2", "S3", "S11"))
+ALL, NARROW = StreamKey(None), StreamKey(frozenset({"S1*"}))
 UNSUBSCRIBE = encode_frame(FrameType.UNSUBSCRIBE, b"")
 
 LARGE = tuple(f"S{number}" for number in range(8))
@@ -129,6 +135,13 @@ class Books:
             assert present.next_sequence == (first + len(runs)) % 2**32
 
 
+def kept_for(connection):
+    """What of a connection's queue is the history's own."""
+    backlog = connection._outlet._backlog
+    stretches = backlog._past._stretches if backlog is not None else ()
+    return sum(stretch.length for stretch in stretches if isinstance(stretch, Kept))
+
+
 def _is_in(symbol, stream):
     return stream.symbols is None or symbol in SymbolSet(stream.symbols)
 
@@ -181,6 +194,7 @@ class Follower:
     def unsubscribe(self):
         self.reader.gives_up()
         self.client.send(UNSUBSCRIBE)
+        assert not self.is_served, "the server has not heard it"
 
     def take(self, room):
         """Let the socket take so much, any amount if it is None, and read what came."""
@@ -309,21 +323,35 @@ class Accounting(RuleBasedStateMachine):
     @invariant()
     def the_bounds_hold(self):
         factory = self.server.factory
-        pending = [each.pending_bytes for each in factory.connections.values()]
-        assert factory.congestion.queued_bytes == sum(pending) <= BUDGET
+        counted = [each.pending_bytes - kept_for(each) for each in factory.connections.values()]
+        lingering = factory.congestion.lingering
+        most = BUDGET + LAST_WORDS_BYTES * len(lingering)
+        assert counted == [each.cost for each in factory.connections.values()]
+        assert factory.congestion.queued_bytes == sum(counted) <= most
+        assert lingering <= {each for each in factory.connections.values() if each.stream is None}
+        assert not lingering & factory.congestion.connections
         for connection in factory.congestion.connections:
             backlog = connection._outlet._backlog
-            assert connection.pending_bytes - backlog._past.length <= LIMITS.max_bytes
+            assert backlog.bytes - backlog._past.length <= LIMITS.max_bytes
             assert backlog.fill <= 1.0 or len(backlog._queue) == 1
         history = self.server.hub.history
         assert history.bytes <= self.history.total_bytes
         assert self.server.metrics.failures == {}
+
+    @invariant()
+    def what_a_full_socket_was_handed_is_counted(self):
+        for follower in self.everybody:
+            backlog = follower.client.connection._outlet._backlog if follower.is_here else None
+            if backlog is not None:
+                uncounted = len(follower.client.wire.buffered) - backlog.with_transport
+                assert uncounted <= (FULL_BYTES if follower.wrapped else 0)
 
     # The end.
 
     def teardown(self):
         # What one alone missed may be more than all may have waiting here.
         self.server.factory.congestion.backlogs.budget.max_bytes = inf
+        self.server.reactor.advance(0)  # whoever was given up is let go of
         for follower in self.everybody:
             if follower.is_here:
                 follower.take(None)
@@ -342,7 +370,7 @@ class Accounting(RuleBasedStateMachine):
     def check(self, follower):
         stretch = follower.reader.stretch
         assert stretch.expected == stretch.next == follower.client.connection.stream.next_sequence
-        assert stretch.epoch == self.server.hub.epoch
+        assert stretch.epoch == follower.client.connection.stream.epoch
         stretch.check_values(self.books.ledger)
         if follower.policy is Overload.DISCONNECT:
             assert stretch.gaps == 0
@@ -360,6 +388,7 @@ class Accounting(RuleBasedStateMachine):
         hub, congestion = self.server.hub, self.server.factory.congestion
         assert (hub.history.bytes, len(hub.history), len(hub.bars)) == (0, 0, 2)
         assert (congestion.queued_bytes, congestion.warned) == (0, set())
+        assert (congestion.connections, congestion.lingering) == (set(), set())
         assert len(congestion.backlogs._newest) == 0
 
 
@@ -367,6 +396,23 @@ class AccountingOfLittle(Accounting):
     """The same with a history that is often too small: then a snapshot makes up for it."""
 
     history = TOO_LITTLE
+
+
+@pytest.mark.parametrize(
+    ("another", "outcome"), [(ALL, (0, 0, 1)), (NARROW, (1, 0, 0))], ids=["alone", "not alone"]
+)
+def test_who_has_left_what_it_comes_back_to_finds_it_if_others_have_kept_it(another, outcome):
+    """One is cut before it reads that it has left, and goes on by what it has read."""
+    machine = Accounting()
+    kinds = [(Overload.CONFLATE, False, stream, False, None) for stream in (ALL, ALL, ALL, another)]
+    machine.begin(1, kinds)
+    machine.ask_for_the_past(who=1, stream=NARROW, seconds=0.0)
+    machine.publish([("S1", True)], times=1)
+    machine.ask_for_the_past(who=1, stream=NARROW, seconds=0.0)
+    machine.cut(who=1, part=0.5)
+    machine.teardown()
+    reader = machine.everybody[1].reader
+    assert (reader.recovered, reader.not_recovered, reader.not_kept) == outcome
 
 
 Accounting.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

@@ -4,7 +4,7 @@ Here the hub's backfill stands with the fan-out that joins to it what is live.
 """
 
 import pytest
-from conversation import START
+from conversation import START, epoch_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from listening import AMPLE, Feed
@@ -84,12 +84,15 @@ def test_ticks_that_are_being_collected_go_out_before_and_come_once():
 @pytest.mark.parametrize(
     ("epoch", "by"),
     [
-        ("epoch-0", 0),
+        ("epoch-0.{digest}", 0),
         ("", 0),
-        ("epoch-1", 1),
-        ("epoch-1", -3),
-        ("epoch-1", 2**31),
-        ("epoch-1-0", 0),
+        ("epoch-1.{digest}", 1),
+        ("epoch-1.{digest}", -3),
+        ("epoch-1.{digest}", 2**31),
+        ("epoch-1-0.{digest}", 0),
+        ("epoch-1", 0),
+        ("epoch-1.", 0),
+        ("epoch-1.01234567", 0),
     ],
 )
 def test_what_cannot_be_gone_on_from_is_told_and_a_snapshot_follows(mode, epoch, by):
@@ -97,7 +100,8 @@ def test_what_cannot_be_gone_on_from_is_told_and_a_snapshot_follows(mode, epoch,
     watching = feed.join(mode)
     feed.tick("A", "B")
     feed.pass_period(mode)
-    position = Position(epoch, (watching.position.sequence + by) % 2**32)
+    digest = watching.position.epoch.rpartition(".")[2]
+    position = Position(epoch.format(digest=digest), (watching.position.sequence + by) % 2**32)
     late = feed.join(mode, resume=position)
     next_sequence = late.joined.backfill.next_sequence
     feed.tick("B")
@@ -152,7 +156,7 @@ def test_in_spread_one_comes_back_to_the_moment_that_it_had(slot):
     gone.leave()
     feed.advance(1.5, step=0.25)
     again = feed.resume(gone)
-    assert again.joined.stream.epoch == gone.joined.stream.epoch == f"epoch-1-{slot}"
+    assert again.joined.stream.epoch == gone.joined.stream.epoch == epoch_of(Mode.SECOND, slot=slot)
     assert (again.joined.stream.key.slot, again.recovered) == (slot, True)
     feed.advance(1, step=0.25)
     numbers = [*gone.sequences, *again.sequences]
@@ -162,7 +166,7 @@ def test_in_spread_one_comes_back_to_the_moment_that_it_had(slot):
 
 def test_in_spread_those_of_a_server_that_is_gone_share_the_moments_again():
     feed = Feed(slots=4)
-    old = Position("epoch-0-2", 17)
+    old = Position(epoch_of(Mode.SECOND, slot=2, run="epoch-0"), 17)
     slots = [feed.join(Mode.SECOND, resume=old).joined.stream.key.slot for _ in range(8)]
     assert slots == [0, 1, 2, 3] * 2
 
@@ -306,7 +310,7 @@ def test_who_resumes_and_names_a_time_too_goes_on():
     for _ in range(3):
         feed.tick()
         feed.pass_period(Mode.TICK)
-    late = feed.join(resume=Position("epoch-1", 2), start_time_ms=NOW_MS)
+    late = feed.join(resume=Position(epoch_of(), 2), start_time_ms=NOW_MS)
     assert (late.recovered, late.frames) == (True, watching.frames[2:])
 
 

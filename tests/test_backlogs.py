@@ -8,6 +8,7 @@ from lagging import FAT, batch, told
 from tickstorm.backlogs import Backlogs
 from tickstorm.errors import SlowConsumer
 from tickstorm.overload import BacklogLimits, Budget
+from tickstorm.past import Copies
 from tickstorm.subscriptions import Overload
 
 LIMITS = BacklogLimits(
@@ -100,7 +101,7 @@ def test_the_bound_in_bytes_is_for_all_policies(policy):
 def test_the_next_number_is_the_first_that_was_not_told_of(policy):
     backlog = Several().backlogs.new(policy, EUR, 0.0)
     assert backlog.next_sequence() is None
-    backlog.push_past([batch(6, ("A", 1.0), is_snapshot=True)])
+    backlog.push_past(Copies([batch(6, ("A", 1.0), is_snapshot=True)]).past())
     assert (backlog.next_sequence(), backlog.unsent()) == (None, "")
     push(backlog, 7, 9)
     assert backlog.next_sequence() == 7
@@ -215,6 +216,32 @@ def test_the_budget_is_what_all_have_queued():
     assert several.budget.bytes == one.bytes == other.bytes == 0
 
 
+def test_what_is_with_the_transport_is_in_the_budget_and_in_no_bound():
+    several = Several()
+    backlog = several.backlogs.new(Overload.DISCONNECT, EUR, 0.0)
+    backlog.note_written(LIMITS.max_bytes)
+    push(backlog, 1, 4)
+    assert (len(backlog), backlog.fill) == (4, 1.0)
+    assert several.budget.bytes == backlog.pending_bytes == backlog.bytes + LIMITS.max_bytes
+    taken = backlog.take(10**6, 1.0)
+    backlog.note_written(len(taken))
+    assert (backlog.bytes, backlog.with_transport) == (0, LIMITS.max_bytes + len(taken))
+    backlog.clear()
+    assert several.budget.bytes == backlog.pending_bytes == LIMITS.max_bytes + len(taken)
+    backlog.note_taken()
+    assert several.budget.bytes == backlog.pending_bytes == 0
+
+
+def test_what_is_with_the_transport_stays_there_whoever_counts_it():
+    several = Several()
+    one, other = several.conflating(), several.conflating()
+    one.note_written(100)
+    one.handed_on_at = 7.0
+    other.take_over(one)
+    assert (one.with_transport, other.with_transport, several.budget.bytes) == (0, 100, 100)
+    assert other.handed_on_at == 7.0
+
+
 def test_a_budget_is_exceeded_beyond_it():
     budget = Budget(100)
     for size, is_exceeded in ((99, False), (100, False), (101, True)):
@@ -238,3 +265,37 @@ def test_those_with_the_most_go_until_a_tenth_is_free(sizes, going):
     budget = Budget(100)
     budget.bytes = sum(sizes.values())
     assert budget.surplus(sizes, sizes.get) == going
+
+
+# The past.
+
+
+def test_copies_that_many_wait_for_are_in_the_budget_once():
+    several = Several()
+    copies = Copies([bytes(10_000)] * 10)
+    backlogs = [several.backlogs.new(policy, EUR, 0.0) for policy in [*Overload] * 50]
+    for backlog in backlogs:
+        backlog.push_past(copies.past())
+        push(backlog, 1, 1)
+    live = len(batch(1, ("A", 1.0)))
+    everybody = len(backlogs)
+    assert [backlog.bytes for backlog in backlogs] == [100_000 + live] * everybody
+    assert several.budget.bytes == 100_000 + everybody * live
+    assert {backlog.cost for backlog in backlogs} == {100_000 // everybody + live}
+    *others, last = backlogs
+    for backlog in others:
+        backlog.clear()
+    assert several.budget.bytes == last.bytes == last.cost == 100_000 + live
+    assert b"".join(iter(lambda: last.take(16_384, 0.0), b"")).startswith(bytes(100_000))
+    assert several.budget.bytes == last.bytes == 0
+
+
+def test_who_shares_what_it_waits_for_stays_longer_than_who_has_it_alone():
+    several = Several()
+    shared, alone = Copies([bytes(10_000)] * 10), Copies([bytes(10_000)] * 3)
+    backlogs = {name: several.conflating() for name in "abcde"}
+    for name, backlog in backlogs.items():
+        backlog.push_past((alone if name == "c" else shared).past())
+    several.budget.max_bytes = 120_000
+    going = several.budget.surplus(backlogs, lambda name: backlogs[name].cost)
+    assert (several.budget.bytes, going) == (130_000, ["c"])

@@ -18,6 +18,7 @@ from tickstorm.broadcast import TIMED_RUN, Broadcast
 from tickstorm.clock import Clock
 from tickstorm.frames import MAX_PAYLOAD_BYTES
 from tickstorm.metrics import Metrics
+from tickstorm.past import Copies
 from tickstorm.records import batch_frame
 from tickstorm.stream import Stream, StreamKey, Surroundings
 
@@ -199,7 +200,7 @@ def test_a_beginning_elsewhere_counts():
 
 def test_what_one_alone_is_sent_of_the_past_is_counted_too():
     hall = Hall(2)
-    hall.broadcast.send_past(hall.subscribers[1], (b"123", b"45"))
+    hall.broadcast.send_past(hall.subscribers[1], Copies([b"123", b"45"]).past())
     assert [each.frames for each in hall.subscribers] == [[], [b"123", b"45"]]
     assert hall.stream.bytes_sent == 0
     assert (hall.metrics.messages_sent, hall.metrics.bytes_sent) == (2, 5)

@@ -184,6 +184,17 @@ def calls_of(name, function):
     return count
 
 
+@pytest.mark.parametrize("cadence", ["bars", "ticks"])
+def test_a_stream_has_one_epoch_that_is_made_once(cadence):
+    cadence, slot = (second_bars(), [0]) if cadence == "bars" else (tick_cadence(), [])
+
+    def come():
+        for symbols in (A, B, A, B, frozenset("A")):
+            join(cadence, symbols, *slot)
+
+    assert calls_of("_digest", come) == len({stream.epoch for stream in cadence.streams}) == 2
+
+
 def test_a_bar_is_serialised_once_for_all_streams():
     cadence = second_bars()
     for symbols in (None, A, B, AB, frozenset("ABC")):

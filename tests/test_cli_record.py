@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 
 import pytest
 from click.testing import CliRunner
@@ -213,6 +214,14 @@ def test_nothing_is_made_before_the_subscription(tmp_path):
     assert told.getvalue() == "\r\x1b[Ktickstorm: recorded nothing\n"
 
 
+def test_a_file_that_cannot_be_made_at_the_end_says_why():
+    def refuse():
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left on device"):
+        Recorder(refuse, compressed=False).close()
+
+
 def test_a_subscription_that_brought_nothing_is_a_recording_of_nothing():
     sink, file, _ = recording()
     sink.close()
@@ -244,6 +253,33 @@ def test_a_file_that_cannot_be_made_is_refused_before_anything_is_asked(tmp_path
         [f"Error: {away}: No such file or directory"],
         [f"Error: {file / 'day.csv'}: Not a directory"],
     ]
+
+
+def test_a_name_that_leads_nowhere_is_taken_too(tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "nothing")
+    assert invoked(link) == [f"Error: {link} is there already: see --overwrite"]
+
+
+def test_standard_output_is_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-").touch()
+    assert invoked("-")[0] == "tickstorm: recorded nothing"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="everything is open to root")
+@pytest.mark.parametrize("overwrite", [(), ("--overwrite",)])
+def test_what_may_not_be_written_is_refused(tmp_path, overwrite):
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    file = closed / "day.csv"
+    if overwrite:
+        file.touch(mode=0o400)
+    closed.chmod(0o500)
+    assert invoked(file, *overwrite) == [f"Error: {file}: Permission denied"]
+    closed.chmod(0o000)
+    assert invoked(file, *overwrite) == [f"Error: {file}: Permission denied"]
+    closed.chmod(0o700)
 
 
 def test_who_was_never_let_in_has_made_no_file_and_replaced_none(tmp_path):

@@ -87,3 +87,9 @@ def test_since_a_time_that_is_to_come(text):
 
 def test_since_a_number_of_the_epoch():
     assert told("--since", "1767605400").start_time_ms == 1_767_605_400_000
+
+
+def test_symbols_count_once():
+    hundred = [f"S{n}" for n in range(100)]
+    assert told("--symbols", ",".join([*hundred, "s7"])).symbols == frozenset(hundred)
+    assert told("--symbols", ",".join([*hundred, "S100"])).endswith("101 symbols are over 100")

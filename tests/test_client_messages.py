@@ -5,7 +5,7 @@ import pytest
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.bars import Bar
 from tickstorm.client.batch import Batch, ReceivedTick
-from tickstorm.client.events import Gap, GoAway, Subscribed
+from tickstorm.client.events import Gap, GoAway
 from tickstorm.client.messages import (
     Ack,
     Pong,
@@ -17,7 +17,6 @@ from tickstorm.client.messages import (
     decode_pong,
     heartbeat_frame,
     login_frame,
-    subscribed,
     subscription_frame,
     unsubscription_frame,
 )
@@ -232,55 +231,3 @@ def test_a_batch_of_plain_version_1():
 def test_an_undecodable_payload_is_one_error(decode, name):
     with pytest.raises(InvalidMessage, match=f"the payload is no {name}"):
         decode(GARBAGE)
-
-
-def test_what_an_acknowledged_subscription_says():
-    assert subscribed(
-        {
-            "epoch": "e",
-            "next_sequence": "4294967295",
-            "heartbeat_interval_ms": "1500",
-            "heartbeat_timeout_ms": "2000",
-            "something": "new",
-        }
-    ) == Subscribed("e", 2**32 - 1, 1.5, 2.0)
-
-
-@pytest.mark.parametrize(("text", "recovered"), [("true", True), ("false", False)])
-def test_whether_it_is_recovered(text, recovered):
-    assert subscribed({"recovered": text}) == Subscribed("", None, 15.0, 20.0, recovered)
-
-
-@pytest.mark.parametrize(
-    ("metadata", "symbols"),
-    [
-        ({"symbols": "*"}, {"*"}),
-        ({"symbols": "A,EUR*"}, {"A", "EUR*"}),
-        ({"symbols": "A,B", "symbols_2": "C,D,", "symbols_3": "E"}, set("ABCDE")),
-        ({"symbols": "A", "symbols_3": "C"}, {"A"}),
-    ],
-)
-def test_a_long_set_of_symbols_is_joined(metadata, symbols):
-    assert subscribed(metadata).symbols == symbols
-
-
-def test_a_server_of_plain_version_1_keeps_the_usual_intervals():
-    assert subscribed({}) == Subscribed("", None, 15.0, 20.0)
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("next_sequence", "4294967296"),
-        ("next_sequence", "-1"),
-        ("next_sequence", ""),
-        ("next_sequence", "\N{SUPERSCRIPT TWO}"),
-        ("heartbeat_interval_ms", "0"),
-        ("heartbeat_interval_ms", "1.5"),
-        ("heartbeat_timeout_ms", "9"),
-        ("recovered", "yes"),
-    ],
-)
-def test_a_number_that_is_none_names_itself(key, value):
-    with pytest.raises(InvalidMessage, match=f"{key} is "):
-        subscribed({key: value})

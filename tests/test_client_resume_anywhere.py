@@ -120,12 +120,11 @@ class RingServer:
         self.next_place = self.places
         if how != "sent":
             self.left_out.update((self.run, at) for at in range(first, self.places))
-        if how == "dropped":
-            self.gap(first, self.places - 1, how)
-        elif how == "conflated":
+        if how in ("dropped", "conflated"):
             if count > 1:
                 self.gap(first, self.places - 2, how)
-            self.wire += data_batch(self.run, self.places - 1, merged=count)
+            merged = count if how == "conflated" else 1
+            self.wire += data_batch(self.run, self.places - 1, merged=merged)
 
     def gap(self, first, last, reason):
         notice = pb.GapNotice(

@@ -1,4 +1,3 @@
-import re
 import subprocess
 import sys
 from dataclasses import fields
@@ -8,7 +7,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.endpoints import _parse
 
 from tickstorm.admission import AdmissionLimits
 from tickstorm.config import (
@@ -17,9 +15,7 @@ from tickstorm.config import (
     Settings,
     defaults_toml,
     describe,
-    is_local,
     load,
-    parse_description,
 )
 from tickstorm.errors import ConfigError
 from tickstorm.factory import MAX_BACKLOG_BYTES
@@ -532,82 +528,6 @@ def test_a_bad_value_counts_even_where_it_does_not_win(from_toml, tmp_path):
     assert message.startswith(f"log_level in {tmp_path}/t.toml: 'loud' is not one of ")
 
 
-# What must agree.
-
-
-@pytest.mark.parametrize(
-    ("environ", "message"),
-    [
-        (
-            {"HEARTBEAT_TIMEOUT_MS": "15000"},
-            'HEARTBEAT_TIMEOUT_MS in the environment: "15s" must be longer than '
-            'heartbeat_interval, which is "15s" (the default)',
-        ),
-        (
-            {"HEARTBEAT_INTERVAL": "30s"},
-            'heartbeat_timeout: "20s" must be longer than '
-            'heartbeat_interval, which is "30s" (HEARTBEAT_INTERVAL in the environment)',
-        ),
-        (
-            {"MAX_MSG_SIZE": "16777216"},
-            "max_write_queue_bytes: 4194304 must be at least 12 more than "
-            "max_message_bytes, which is 16777216 (MAX_MSG_SIZE in the environment)",
-        ),
-        (
-            {"TICKSTORM_SOFT_WRITE_QUEUE_BYTES": "4194305"},
-            "TICKSTORM_SOFT_WRITE_QUEUE_BYTES in the environment: 4194305 must be at most "
-            "max_write_queue_bytes, which is 4194304 (the default)",
-        ),
-        (
-            {"TICKSTORM_MAX_WRITE_QUEUE_BYTES": "1048575", "MAX_MSG_SIZE": "65536"},
-            "soft_write_queue_bytes: 1048576 must be at most max_write_queue_bytes, which is "
-            "1048575 (TICKSTORM_MAX_WRITE_QUEUE_BYTES in the environment)",
-        ),
-        (
-            {"AUTH_USERNAME": "ada"},
-            'AUTH_USERNAME in the environment: "ada" needs password, '
-            "which is not set (the default)",
-        ),
-        (
-            {"AUTH_PASSWORD": "hunter2"},
-            "AUTH_PASSWORD in the environment: its value, not shown here, needs username, "
-            "which is not set (the default)",
-        ),
-        (
-            {"TLS_CERT_FILE": "/c.pem"},
-            'TLS_CERT_FILE in the environment: "/c.pem" needs tls_key, '
-            "which is not set (the default)",
-        ),
-        (
-            {"TLS_KEY_PATH": "/k.pem"},
-            'TLS_KEY_PATH in the environment: "/k.pem" needs tls_cert, '
-            "which is not set (the default)",
-        ),
-        (
-            {"TLS_ENABLED": "yes"},
-            "TLS_ENABLED in the environment: true needs tls_cert, which is not set (the default)",
-        ),
-        (
-            {**CERT, "TLS_CLIENT_AUTH": "verify"},
-            'TLS_CLIENT_AUTH in the environment: "optional" needs tls_ca, '
-            "which is not set (the default)",
-        ),
-        (
-            {**CERT, **CA},
-            'TLS_CA_FILE in the environment: "/ca.pem" needs a choice of tls_client_auth, '
-            'which is "none" (the default)',
-        ),
-        (
-            {"TICKSTORM_PORT": "tls:8443"},
-            'TICKSTORM_PORT in the environment: ["tls:8443"] needs a cert= of its own, or '
-            "tls_cert, which is not set (the default)",
-        ),
-    ],
-)
-def test_settings_that_do_not_agree(environ, message):
-    assert wrong(from_environment, **environ) == message
-
-
 # Ports.
 
 
@@ -678,57 +598,6 @@ def test_a_tcp_port_from_the_file_stays_and_a_tls_port_is_completed(from_toml):
     )
 
 
-@pytest.mark.parametrize(
-    "description",
-    [
-        "tcp:8080:interface=127.0.0.1",
-        "tcp:8080:interface=127.8.9.1",
-        "tcp:8080:interface=localhost",
-        r"tcp6:8080:interface=\:\:1",
-        r"tcp:interface=\:\:1:port=8080",
-        "tls:8080:cert=c:interface=127.0.0.1",
-        "tls:/folder:443:interface=127.0.0.1",
-        "ssl:8080:interface=localhost:privateKey=k",
-        "unix:/run/tickstorm.sock",
-        "unix:address=/run/tickstorm.sock",
-        "systemd:domain=UNIX:index=0",
-        "systemd:UNIX:index=0",
-        "haproxy:tcp:8080:interface=127.0.0.1",
-        "haproxy:unix:/run/tickstorm.sock",
-    ],
-)
-def test_local_endpoints(description):
-    assert is_local(description)
-
-
-@pytest.mark.parametrize(
-    "description",
-    [
-        "tcp:8080",
-        "tcp:8080:interface=",
-        "tcp:8080:interface=0.0.0.0",
-        "tcp:8080:interface=192.168.1.5",
-        "tcp:8080:interface=127.0.0.1.example.com",
-        "tcp:8080:interface=localhost.example.com",
-        r"tcp:8080:interface\==127.0.0.1",
-        "tcp6:8080",
-        r"tcp6:8080:interface=\:\:",
-        "tls:8080",
-        "tls:/folder",
-        "ssl:8080:privateKey=k",
-        "systemd:domain=INET:index=0",
-        "systemd:index=0",
-        "haproxy:tcp:8080",
-        "haproxy:",
-        "haproxy:haproxy:tcp:8080",
-        "onion:80:interface=127.0.0.1",
-        "fd:fileno=3",
-    ],
-)
-def test_endpoints_that_others_can_reach(description):
-    assert not is_local(description)
-
-
 def test_exposed_ports():
     assert Settings().exposed_ports == ()
     assert Settings(port=("unix:/s", "tcp:1", "tls:2:interface=::1", "tcp:3")).exposed_ports == (
@@ -736,42 +605,6 @@ def test_exposed_ports():
         "tls:2:interface=::1",  # the colons are not escaped: the interface is empty
         "tcp:3",
     )
-
-
-@given(st.text("ab1:=\\"))
-def test_a_description_is_taken_apart_as_twisted_does(rest):
-    text = f"fd:{rest}"
-    try:
-        arguments, named = _parse(text)
-    except RuntimeError:  # as Twisted answers a backslash with nothing behind it
-        with pytest.raises(ValueError, match=r"^fd:"):
-            parse_description(text)
-    else:
-        expected = ("fd", tuple(arguments[1:]) or ("",), named)
-        assert parse_description(text) == expected
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        *(
-            "",
-            "8080",
-            "tcp",
-            ":8080",
-            "=:8080",
-            "TCP:8080",
-            "tcp:",
-            "tcp:-1",
-            "tls:99999",
-            "tcp:1\\",
-        ),
-        *("tcp:x", "ssl:65536", "tcp:interface=127.0.0.1", "haproxy:tcp:x", "tcp:port=x", "tcp:٣"),
-    ],
-)
-def test_what_is_no_description(text):
-    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
-        parse_description(text)
 
 
 # What is written.

@@ -13,7 +13,7 @@ from conversation import auth, names
 from dial import Caller
 from test_tap import LOGIN, TERMINATED, TIMEOUT, Running
 
-from tickstorm.workers.pool import LAST_GRACE
+from tickstorm.workers.ending import LAST_GRACE
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILE = ROOT / "Dockerfile"

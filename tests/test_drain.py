@@ -98,8 +98,10 @@ def test_drain_sends_a_congested_client_what_is_queued_before_its_last_words():
     server = Server(batch_window=0)
     client = congested(server, 1.0, 2.0, 3.0)
     fired = drained(server)
-    assert client.connection.pending_bytes == 0
+    assert client.connection not in server.factory.congested
+    assert client.connection.pending_bytes == len(client.wire.buffered)
     client.wire.drain()
+    assert server.factory.congestion.queued_bytes == 0
     assert client.names() == [[1.0], "GOAWAY", [2.0], [3.0]]
     assert len(fired) == 1
 
@@ -153,7 +155,8 @@ def test_who_comes_while_it_drains_is_turned_away():
     server.connect()
     drained(server)
     late = server.connect()
-    assert (late.names(), late.closed) == (["SHUTTING_DOWN"], True)
+    told = error(pb.ERROR_CODE_SHUTTING_DOWN, "this server process is stopping", retryable=True)
+    assert (late.read(), late.closed) == ([told], True)
     assert server.metrics.rejections == {"shutting_down": 1}
 
 
@@ -263,7 +266,7 @@ def test_who_knows_goaway_gets_it_at_once_and_no_error():
         [pb.GoAway],
         [],
     ]
-    assert [message.reason for message, *_ in first[:2]] == ["the server is stopping"] * 2
+    assert [message.reason for message, *_ in first[:2]] == ["this server process is stopping"] * 2
     server.advance(8.0)
     later = [[type(message) for message in client.read()] for client in clients]
     assert [[kind for kind in kinds if kind is not pb.DataBatch] for kinds in later] == [
@@ -284,7 +287,7 @@ def test_the_error_of_a_client_of_version_1_says_when_to_come_back():
     assert 500 <= retry_after_ms < 1500
     assert told == error(
         pb.ERROR_CODE_SHUTTING_DOWN,
-        "the server is stopping",
+        "this server process is stopping",
         retryable=True,
         retry_after_ms=retry_after_ms,
     )

@@ -118,6 +118,7 @@ def test_a_colon_and_a_backslash_may_stand_in_a_path(files):
     [
         ("", "Unknown endpoint type: ''"),
         ("8080", "Unknown endpoint type: '8080'"),
+        ("port=8080", "it does not say what kind of endpoint it is"),
         ("htp:8080", "Unknown endpoint type: 'htp'"),
         ("haproxy", "Unknown endpoint type: ''"),
         ("tcp", "port: '' is not 0 to 65535"),

@@ -25,9 +25,10 @@ from twisted.python.failure import Failure
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.admission import AdmissionLimits
 from tickstorm.credentials import SharedCredentials
+from tickstorm.entrance import MAX_TURNED_AWAY
 from tickstorm.factory import TickstormFactory
 from tickstorm.fanout import FanOut
-from tickstorm.protocol import LINGER, MAX_TURNED_AWAY
+from tickstorm.protocol import LINGER
 
 BLOCKED = [error(pb.ERROR_CODE_NOT_PERMITTED, "this address may not connect")]
 

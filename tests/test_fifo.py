@@ -3,6 +3,15 @@
 from tickstorm.fifo import Fifo
 
 
+def test_one_that_nothing_was_added_to_has_nothing_of_its_own():
+    one, other, emptied = Fifo(), Fifo(), Fifo()
+    emptied.append(b"a")
+    emptied.clear()
+    assert one._items is other._items is emptied._items
+    one.append(b"b")
+    assert (list(one), list(other), list(emptied)) == ([b"b"], [], [])
+
+
 def test_a_fifo_knows_how_long_it_is():
     fifo = Fifo()
     for item in (b"a", b"bb", b"ccc"):

@@ -10,8 +10,14 @@ from test_broadcast import calls_of
 
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.errors import InvalidTick
-from tickstorm.frames import MAX_PAYLOAD_BYTES, OVERHEAD_BYTES, FrameDecoder, FrameType
-from tickstorm.hub import MIN_PAYLOAD_BYTES, Hub, HubLimits
+from tickstorm.frames import (
+    MAX_PAYLOAD_BYTES,
+    MIN_PAYLOAD_BYTES,
+    OVERHEAD_BYTES,
+    FrameDecoder,
+    FrameType,
+)
+from tickstorm.hub import Hub, HubLimits
 from tickstorm.records import tick_record
 from tickstorm.subscriptions import PERIOD_MS, Mode, Subscription
 from tickstorm.ticks import Tick

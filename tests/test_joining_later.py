@@ -15,6 +15,7 @@ from conversation import (
     heartbeat,
     names,
     subscribe,
+    unsubscribe,
 )
 from test_logins import Slow
 from twisted.internet.defer import Deferred, succeed
@@ -69,7 +70,7 @@ class Later:
 def later_server(**options):
     """A server without a batch window, and its feed."""
     server = Server(batch_window=0, **options)
-    feed = server.factory.feed = Later(server.factory.feed)
+    feed = server.factory.joins._feed = Later(server.factory.feed)
     return server, feed
 
 
@@ -161,6 +162,16 @@ def test_a_place_that_is_there_at_once_after_all():
     client.send(auth(), subscribe(TICK, snapshot=True), heartbeat())
     assert client.names() == ["ACK", "ACK", [], "PONG"]
     assert client.transport.producerState == "producing"
+
+
+def test_places_that_are_there_at_once_are_given_one_after_the_other():
+    server, feed = later_server()
+    now = feed._feed.join
+    feed.join = lambda *asked: succeed(now(*asked))
+    client = server.connect()
+    client.send(auth(), *[subscribe(TICK), unsubscribe()] * 500)
+    assert client.names() == ["ACK"] * 1001
+    assert (client.transport.producerState, client.closed) == ("producing", False)
 
 
 def test_after_a_login_that_took_time_too():

@@ -1,6 +1,7 @@
 """The listing: what is told of each connection, and which page of them."""
 
 from conversation import (
+    TICK,
     Server,
     WireClient,
     auth,
@@ -9,6 +10,7 @@ from conversation import (
 
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.admission import AdmissionLimits
+from tickstorm.errors import SlowConsumer
 from tickstorm.listing import Listing, Query, listing, together
 
 SECOND = pb.SUBSCRIPTION_MODE_SECOND
@@ -138,6 +140,21 @@ def test_the_largest_backlog_comes_first():
     server.advance(0.005)
     assert ids(server, by_pending=True) == [4, 2, 3, 1]
     assert ids(server, by_pending=True, limit=2) == [4, 2]
+
+
+def test_who_lingers_comes_behind_those_who_are_still_served():
+    server = Server(batch_window=0)
+    clients = [server.subscribed(TICK) for _ in range(3)]
+    for client in clients[1:]:
+        stop_reading(client)
+    server.publish(1.5)
+    clients[2].connection.too_slow(SlowConsumer("so says the test"))
+    rows = listing(server.factory, Query(by_pending=True)).rows
+    assert [(row["id"], row["congested"], row["pending_bytes"] > 0) for row in rows] == [
+        (2, True, True),
+        (3, False, True),
+        (1, False, False),
+    ]
 
 
 # Several processes.

@@ -11,8 +11,9 @@ from tickstorm.admission import AdmissionLimits, LoginFailures
 from tickstorm.clock import simulated_clock
 from tickstorm.credentials import Peer, SharedCredentials, User
 from tickstorm.errors import InternalError, InvalidAuth, NotPermitted, RateLimited
-from tickstorm.logins import Logins
+from tickstorm.logins import LoginDesk
 from tickstorm.messages import Login
+from tickstorm.pauses import Pauses
 
 PEER, OTHER = Peer("10.0.0.1"), Peer("10.0.0.2")
 RIGHT = Login(USER, PASSWORD)
@@ -26,9 +27,10 @@ class Desk:
         self.failures = LoginFailures(
             AdmissionLimits(max_login_failures=2, login_failure_window=60.0)
         )
-        self.logins = Logins(
+        self.logins = LoginDesk(
             authenticator or SharedCredentials(USER, PASSWORD),
             self.failures,
+            Pauses(),
             simulated_clock(self.scheduler),
         )
 
@@ -105,3 +107,50 @@ def test_what_went_wrong_inside_stays_inside(failures):
     assert Desk().refusal(error) == (InternalError, "the login could not be checked")
     assert failures == [error]
     failures.clear()
+
+
+# Connections that ask.
+
+
+class Visitor:
+    """A connection whose client logs in."""
+
+    address, certificate_name = PEER
+
+    def __init__(self):
+        self.told = []
+        self.is_over = False
+
+    def accept_login(self, client_id, user):
+        self.told.append((client_id, user))
+
+    def fail(self, error):
+        self.told.append(type(error))
+
+    def pause_reading(self):
+        self.told.append("pause")
+
+    def resume_reading(self):
+        self.told.append("resume")
+
+
+IN, OUT = ("desk-1", User(USER)), InvalidAuth
+
+
+@pytest.mark.parametrize(("password", "told"), [(PASSWORD, IN), ("guess", OUT)])
+def test_who_asks_is_told_at_once(password, told):
+    visitor = Visitor()
+    Desk().logins.ask(visitor, Login(USER, password, "desk-1"))
+    assert visitor.told == [told]
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+@pytest.mark.parametrize(("answer", "told"), [(User(USER), IN), (InvalidAuth("no"), OUT)])
+def test_who_asks_is_told_later_unless_it_is_over(answer, told, is_over):
+    desk, visitor = Desk(Later()), Visitor()
+    desk.logins.ask(visitor, RIGHT._replace(client_id="desk-1"))
+    assert visitor.told == ["pause"]
+    visitor.is_over = is_over
+    later = desk.logins.authenticator.answer
+    later.callback(answer) if isinstance(answer, User) else later.errback(answer)
+    assert visitor.told == (["pause"] if is_over else ["pause", told, "resume"])

@@ -53,7 +53,7 @@ def test_a_frame_that_does_not_fit_is_never_cut(room):
     assert direct.taken == frame(1)[:room]
     assert (direct.owner.events, direct.outlet.own_bytes) == (["congested"], 0)
     direct.outlet.deliver(frame(2))
-    assert direct.outlet.pending_bytes == 100
+    assert direct.outlet.pending_bytes == 100 - room + 100
     direct.drain()
     assert direct.taken == frame(1) + frame(2)
     assert (direct.owner.events, direct.outlet.pending_bytes) == (["congested", "relieved"], 0)
@@ -183,7 +183,7 @@ def test_what_is_dropped_or_told_of_is_not_counted_as_sent_by_the_stream():
     outlet, frames = direct.outlet, [batch(number, ("A", 1.0)) for number in range(1, 21)]
     for each in frames:
         outlet.deliver(each)
-    assert outlet.pending_bytes == sum(map(len, frames[12:]))
+    assert outlet.pending_bytes == sum(map(len, [frames[0], *frames[12:]]))
     assert outlet.own_bytes == -sum(map(len, frames[1:12]))
     direct.drain()
     assert [each[0] for each in told(direct.taken)] == [1, 2, *range(13, 21)]
@@ -219,7 +219,8 @@ def test_a_stream_is_dropped_but_for_what_was_begun_and_answers():
         outlet.deliver(each)
     outlet.answer(b"pong")
     outlet.drop_stream()
-    assert (outlet.pending_bytes, outlet.own_bytes) == (0, 4 - sum(map(len, frames[1:])))
+    assert outlet.pending_bytes == len(frames[0][30:] + b"pong") == len(direct.buffered)
+    assert outlet.own_bytes == 4 - sum(map(len, frames[1:]))
     outlet.deliver(batch(9, ("A", 1.0)))
     direct.drain()
     assert direct.taken == frames[0] + b"pong" + batch(9, ("A", 1.0))
@@ -250,13 +251,80 @@ def test_a_connection_that_is_lost_gives_back_what_was_queued():
     for number in range(5):
         direct.outlet.deliver(frame(number))
     budget = direct.owner.backlogs.budget
-    assert budget.bytes == direct.outlet.pending_bytes == 400
+    assert budget.bytes == direct.outlet.pending_bytes == 500
     direct.outlet.lose()
     assert budget.bytes == direct.outlet.pending_bytes == 0
     direct.outlet.deliver(frame(9))
     direct.outlet.answer(b"pong")
     direct.outlet.lose()
     assert (direct.taken, direct.owner.events) == (b"", ["congested"])
+
+
+# What the transport has.
+
+
+def counted(direct):
+    """What is queued, what is with the transport, and the same together as the budget has it."""
+    backlog, budget = direct.outlet._backlog, direct.owner.backlogs.budget.bytes
+    assert direct.outlet.pending_bytes == budget
+    return (0, 0, budget) if backlog is None else (backlog.bytes, backlog.with_transport, budget)
+
+
+def test_a_piece_is_counted_until_the_socket_has_taken_all_of_it():
+    direct = Direct(0, BacklogLimits())
+    for number in range(3):
+        direct.outlet.deliver(frame(number, 9000))
+    found = [counted(direct)]
+    for room in (8999, 1, 9000, 8999, 1):
+        direct.wire.take(room)
+        found.append(counted(direct))
+    assert found == [
+        (18_000, 9000, 27_000),
+        (18_000, 9000, 27_000),
+        (9000, 9000, 18_000),
+        (0, 9000, 9000),
+        (0, 9000, 9000),
+        (0, 0, 0),
+    ]
+
+
+def test_answers_are_counted_with_the_piece_that_they_follow():
+    direct = Direct(0, BacklogLimits())
+    direct.outlet.deliver(frame(1))
+    direct.outlet.deliver(frame(2))
+    direct.outlet.answer(bytes(50))
+    found = [counted(direct)]
+    for room in (100, 50, 100):
+        direct.wire.take(room)
+        found.append(counted(direct))
+    assert found == [(100, 150, 250), (100, 150, 250), (0, 100, 100), (0, 0, 0)]
+
+
+def test_the_owner_hears_of_answers_that_wait():
+    direct = Direct(0)
+    direct.outlet.deliver(frame(1))
+    del direct.owner.fill
+    direct.outlet.answer(b"pong")
+    assert direct.owner.fill == 0.0
+
+
+def test_what_is_with_the_transport_is_counted_from_the_close_to_the_loss():
+    direct = Direct(0)
+    for number in range(3):
+        direct.outlet.deliver(frame(number))
+    direct.outlet.close(b"<bye>")
+    assert counted(direct) == (0, 105, 105)
+    direct.wire.take(90)
+    assert counted(direct) == (0, 105, 105)
+    direct.outlet.lose()
+    assert counted(direct) == (0, 0, 0)
+
+
+def test_nothing_waits_for_one_that_kept_up_to_its_close():
+    direct = Direct()
+    direct.outlet.deliver(frame(1))
+    direct.outlet.close(b"<bye>")
+    assert counted(direct) == (0, 0, 0)
 
 
 # Bounds.
@@ -383,7 +451,7 @@ def test_close_with_a_flush_sends_the_queue_before_the_last_words():
         direct.outlet.deliver(frame(number))
     direct.outlet.answer(b"pong")
     direct.outlet.close(b"bye", flush=True)
-    assert direct.outlet.pending_bytes == 0
+    assert direct.outlet.pending_bytes == len(direct.buffered) == 70 + 4 + 400 + 3
     direct.drain()
     queued = b"".join(map(frame, range(1, 5)))
     assert (direct.taken, direct.peer.lost) == (
@@ -407,11 +475,15 @@ def test_nothing_is_written_after_the_close(room, flush):
     direct = Direct(room)
     direct.outlet.deliver(frame(1))
     direct.outlet.close(b"bye", flush)
-    assert (direct.outlet.pending_bytes, direct.producer) == (0, (None, False))
+    pending = len(direct.buffered) if room else 0
+    assert (direct.outlet.pending_bytes, direct.producer) == (pending, (None, False))
     direct.outlet.deliver(frame(2))
     direct.outlet.answer(b"pong")
+    direct.outlet.replay([frame(3)])
+    direct.outlet.drop_stream()
     direct.outlet.resumeProducing()
     direct.outlet.check(1e9)
+    assert direct.outlet.pending_bytes == pending
     direct.drain()
     assert direct.taken == frame(1) + b"bye"
     assert direct.owner.events == (["congested"] if room else [])

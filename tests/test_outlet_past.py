@@ -6,8 +6,11 @@ from lagging import batch, told
 from outlets import Direct, Owner, Peer, Wrapped
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 
-from tickstorm.outlet import PIECE_BYTES, Outlet
+from tickstorm.history import History, HistoryLimits
+from tickstorm.outlet import FULL_BYTES, PIECE_BYTES, Outlet
 from tickstorm.overload import BacklogLimits
+from tickstorm.past import Copies, Past
+from tickstorm.ring import Ring
 from tickstorm.subscriptions import Overload
 
 LIMITS = BacklogLimits(max_frames=8, max_bytes=4000, soft_bytes=4000)
@@ -23,6 +26,10 @@ def got(first, last):
     return [(number, {"A": float(number)}) for number in range(first, last + 1)]
 
 
+def past(frames):
+    return Copies(frames).past()
+
+
 PAST = batches(1, MANY)
 PAST_BYTES = sum(map(len, PAST))
 
@@ -30,7 +37,7 @@ PAST_BYTES = sum(map(len, PAST))
 def replaying(policy=Overload.DISCONNECT, room=1000):
     """An outlet that was given the past, of which the socket took the beginning."""
     direct = Direct(room, LIMITS, policy)
-    direct.outlet.replay(PAST)
+    direct.outlet.replay(past(PAST))
     return direct
 
 
@@ -44,7 +51,7 @@ def deliver(outlet, first, last):
 
 def test_who_keeps_up_gets_it_at_once():
     direct = Direct()
-    direct.outlet.replay(PAST)
+    direct.outlet.replay(past(PAST))
     assert direct.taken == b"".join(PAST)
     assert (direct.owner.events, direct.outlet.own_bytes) == ([], PAST_BYTES)
     deliver(direct.outlet, MANY + 1, MANY + 2)
@@ -54,9 +61,9 @@ def test_who_keeps_up_gets_it_at_once():
 
 def test_nothing_of_the_past_is_nothing():
     direct = Direct(0)
-    direct.outlet.replay([])
+    direct.outlet.replay(past([]))
     deliver(direct.outlet, 1, 1)
-    direct.outlet.replay([])
+    direct.outlet.replay(past([]))
     assert (direct.owner.events, direct.outlet.own_bytes) == (["congested"], 0)
 
 
@@ -147,8 +154,8 @@ def test_an_outlet_that_is_congested_already_takes_it_in_order():
     direct = Direct(0, LIMITS)
     direct.outlet.answer(b"")
     direct.outlet.deliver(PAST[0])
-    direct.outlet.replay(PAST[1:])
-    direct.outlet.replay(batches(MANY + 1, MANY + 2))
+    direct.outlet.replay(past(PAST[1:]))
+    direct.outlet.replay(past(batches(MANY + 1, MANY + 2)))
     direct.drain()
     assert told(direct.taken) == got(1, MANY + 2)
     assert direct.outlet.own_bytes == len(direct.taken) - len(PAST[0])
@@ -185,7 +192,7 @@ def test_the_next_number_is_that_of_what_a_pong_would_be_before():
 def test_snapshots_have_no_number():
     direct = Direct(0, LIMITS)
     snapshot = batch(6, ("A", 1.0), is_snapshot=True)
-    direct.outlet.replay([snapshot] * 3)
+    direct.outlet.replay(past([snapshot] * 3))
     assert (direct.outlet.next_sequence(7), direct.outlet.unsent) == (7, "")
     deliver(direct.outlet, 7, 9)
     assert direct.outlet.next_sequence(10) == 7
@@ -199,10 +206,11 @@ def test_a_stream_that_is_left_takes_its_past_along():
     direct = replaying()
     deliver(direct.outlet, MANY + 1, MANY + 3)
     direct.outlet.drop_stream()
-    assert (direct.outlet.pending_bytes, direct.owner.backlogs.budget.bytes) == (0, 0)
+    left = len(direct.buffered)
+    assert (direct.outlet.pending_bytes, direct.owner.backlogs.budget.bytes) == (left, left)
     own = direct.outlet.own_bytes
     direct.outlet.answer(b"<ack>")
-    direct.outlet.replay(batches(7, 8))
+    direct.outlet.replay(past(batches(7, 8)))
     deliver(direct.outlet, 9, 9)
     direct.drain()
     before, behind = direct.taken.split(b"<ack>")
@@ -221,7 +229,7 @@ def test_a_connection_that_is_lost_gives_it_back():
     assert (direct.outlet.pending_bytes, direct.owner.backlogs.budget.bytes) == (0, 0)
     live = sum(map(len, batches(MANY + 1, MANY + 3)))
     assert direct.outlet.own_bytes == len(given) - live
-    direct.outlet.replay(PAST)
+    direct.outlet.replay(past(PAST))
     assert direct.outlet.own_bytes == len(given) - live
 
 
@@ -230,8 +238,9 @@ def test_a_close_with_a_flush_sends_all_of_it_before_the_last_words(flush):
     direct = replaying()
     deliver(direct.outlet, MANY + 1, MANY + 3)
     direct.outlet.close(b"<bye>", flush)
-    assert (direct.outlet.pending_bytes, direct.owner.backlogs.budget.bytes) == (0, 0)
-    direct.outlet.replay(PAST)
+    left = len(direct.buffered)
+    assert (direct.outlet.pending_bytes, direct.owner.backlogs.budget.bytes) == (left, left)
+    direct.outlet.replay(past(PAST))
     direct.drain()
     assert direct.taken.endswith(b"<bye>")
     read = told(direct.taken[: -len(b"<bye>")])
@@ -245,8 +254,8 @@ def test_a_close_with_a_flush_sends_all_of_it_before_the_last_words(flush):
 def test_an_owner_that_closes_as_it_hears_of_it_is_heeded():
     direct = Direct(1000, LIMITS)
     direct.owner.queued = lambda _: direct.outlet.close(b"<full>")
-    direct.outlet.replay(PAST)
-    direct.outlet.replay(PAST)
+    direct.outlet.replay(past(PAST))
+    direct.outlet.replay(past(PAST))
     direct.drain()
     assert direct.taken.endswith(b"<full>")
     assert direct.outlet.own_bytes == len(direct.taken)
@@ -271,7 +280,7 @@ class Behind(Direct):
 @pytest.mark.parametrize("policy", Overload)
 def test_a_wrapper_takes_it_piece_by_piece_too(policy):
     behind = Behind(1000, LIMITS, policy)
-    behind.outlet.replay(PAST)
+    behind.outlet.replay(past(PAST))
     deliver(behind.outlet, MANY + 1, MANY + 8)
     while behind.transport in behind.wire.reactor.writers:
         behind.wire.take(7777)
@@ -284,10 +293,10 @@ def test_a_wrapper_takes_it_piece_by_piece_too(policy):
 def test_a_wrapper_that_is_paused_gets_nothing_of_it():
     wrapped = Wrapped(LIMITS)
     wrapped.outlet.pauseProducing()
-    wrapped.outlet.replay(PAST)
-    assert (wrapped.taken, wrapped.outlet.pending_bytes) == (b"", PAST_BYTES)
+    wrapped.outlet.replay(past(PAST))
+    assert (wrapped.taken, wrapped.outlet.pending_bytes) == (b"", FULL_BYTES + PAST_BYTES)
     wrapped.outlet.drop_stream()
-    wrapped.outlet.replay(PAST[5:])
+    wrapped.outlet.replay(past(PAST[5:]))
     wrapped.outlet.close(b"", flush=True)
     assert told(wrapped.taken) == got(6, MANY)
     assert wrapped.outlet.own_bytes == len(wrapped.taken)
@@ -296,9 +305,120 @@ def test_a_wrapper_that_is_paused_gets_nothing_of_it():
 def test_who_is_ended_while_a_wrapper_takes_it_is_written_to_no_more():
     wrapped = Wrapped(LIMITS)
     wrapped.outlet.pauseProducing()
-    wrapped.outlet.replay(PAST)
+    wrapped.outlet.replay(past(PAST))
     wrapped.owner.queued = lambda _: wrapped.outlet.close(b"<end>")
     wrapped.outlet.resumeProducing()
     wrapped.outlet.deliver(PAST[0])
     assert wrapped.taken.endswith(b"<end>")
     assert wrapped.owner.events == ["congested"]
+
+
+# What a history keeps, and drops.
+
+
+class Keeping:
+    """A ring with the past, of which an outlet was given all; copies stand behind it."""
+
+    GONE = "the next of what it missed is not kept any more: it was not read in time"
+
+    def __init__(self, way, copies=()):
+        self.way = way
+        self.history, self.ring = History(HistoryLimits()), Ring(1, 0)
+        self.history.keep(self.ring, 1, 1, PAST)
+        kept = self.ring.after(0, MANY + 1).kept
+        self.way.outlet.replay(Past([kept, Copies(copies)]))
+
+    @property
+    def budget(self):
+        return self.way.owner.backlogs.budget.bytes
+
+
+@pytest.mark.parametrize("policy", Overload)
+def test_what_a_history_keeps_costs_the_budget_nothing(policy):
+    keeping = Keeping(Direct(1000, LIMITS, policy))
+    direct = keeping.way
+    pending = direct.outlet.pending_bytes
+    assert pending == PAST_BYTES - len(direct.taken)
+    handed = len(direct.buffered)
+    assert keeping.budget == direct.outlet.cost == handed
+    deliver(direct.outlet, MANY + 1, MANY + 3)
+    live = direct.outlet.pending_bytes - pending
+    assert keeping.budget == direct.outlet.cost == handed + live > handed
+    keeping.history.keep(keeping.ring, MANY + 1, 1, batches(MANY + 1, MANY + 3))
+    direct.drain()
+    assert told(direct.taken) == got(1, MANY + 3)
+    assert (keeping.budget, direct.outlet.pending_bytes) == (0, 0)
+    assert direct.outlet.own_bytes == PAST_BYTES
+
+
+def test_copies_behind_it_are_counted():
+    snapshot = batch(MANY, ("A", 1.0), is_snapshot=True)
+    keeping = Keeping(Direct(1000, LIMITS), [snapshot])
+    handed = len(keeping.way.buffered)
+    assert keeping.budget == keeping.way.outlet.cost == handed + len(snapshot)
+    keeping.way.drain()
+    assert told(keeping.way.taken) == [*got(1, MANY), ("snapshot", {"A": 1.0})]
+    assert keeping.budget == 0
+
+
+def test_it_is_read_while_the_oldest_goes():
+    keeping = Keeping(Direct(1000, LIMITS))
+    direct = keeping.way
+    while direct.outlet.pending_bytes:
+        while keeping.ring and keeping.ring.entry(keeping.ring.first_place).sequence < (
+            direct.outlet.next_sequence(MANY + 1)
+        ):
+            keeping.ring.drop_oldest()
+        direct.wire.take(7777)
+    direct.drain()
+    assert told(direct.taken) == got(1, MANY)
+    assert direct.owner.events == ["congested", "relieved"]
+
+
+@pytest.mark.parametrize("how", ["dropped", "forgotten"])
+@pytest.mark.parametrize("kind", [Direct, Behind])
+def test_who_is_overtaken_is_ended_and_told_from_where_on(kind, how):
+    keeping = Keeping(kind(1000, LIMITS), [batch(MANY, ("A", 1.0), is_snapshot=True)])
+    way = keeping.way
+    deliver(way.outlet, MANY + 1, MANY + 3)
+    first = way.outlet.next_sequence(MANY + 4)
+    if how == "forgotten":
+        keeping.history.forget(keeping.ring)
+    else:
+        for _ in range(first):
+            keeping.ring.drop_oldest()
+    assert way.outlet.unsent == f"batches {first} to {MANY + 3} were not sent"
+    assert way.outlet.next_sequence(MANY + 4) == first
+    way.drain()
+    assert way.owner.events == ["congested", Keeping.GONE]
+    assert way.taken.endswith(b"<slow>")
+    assert told(way.taken[: -len(b"<slow>")]) == got(1, first - 1)
+    live = sum(map(len, batches(MANY + 1, MANY + 3)))
+    assert way.outlet.own_bytes == len(way.taken) - live
+    way.outlet.lose()
+    assert (keeping.budget, way.outlet.pending_bytes) == (0, 0)
+
+
+def test_who_is_overtaken_while_it_reads_nothing_is_ended_by_the_next_check():
+    keeping = Keeping(Direct(1000, LIMITS))
+    direct = keeping.way
+    direct.outlet.check(direct.owner.time)
+    assert direct.owner.events == ["congested"]
+    keeping.history.forget(keeping.ring)
+    direct.outlet.check(direct.owner.time)
+    assert direct.owner.events == ["congested", Keeping.GONE]
+
+
+def test_a_close_with_a_flush_sends_nothing_behind_what_is_gone():
+    keeping = Keeping(Direct(1000, LIMITS))
+    direct = keeping.way
+    deliver(direct.outlet, MANY + 1, MANY + 3)
+    first = direct.outlet.next_sequence(MANY + 4)
+    keeping.history.forget(keeping.ring)
+    direct.outlet.close(b"<bye>", flush=True)
+    direct.drain()
+    assert told(direct.taken.removesuffix(b"<bye>")) == got(1, first - 1)
+    assert direct.taken.endswith(b"<bye>")
+    assert direct.peer.lost == ["ConnectionDone"]
+    live = sum(map(len, batches(MANY + 1, MANY + 3)))
+    assert direct.outlet.own_bytes == len(direct.taken) - live

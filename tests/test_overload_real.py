@@ -3,7 +3,7 @@
 import pytest
 import pytest_twisted
 from certificates import authority
-from conversation import TICK, auth, subscribe
+from conversation import TICK, auth, epoch_of, subscribe
 from dial import NOTHING, Server, ask, client_context, dial, listening, until
 from lagging import Account
 from twisted.internet.threads import deferToThread
@@ -103,11 +103,14 @@ async def test_who_comes_back_and_reads_late_gets_all_that_it_missed_first(polic
         await until(lambda: not server.factory.connections)
         publish(server, MISSED)
         caller = await dial(port, context)
-        resume = subscribe(TICK, overload=policy, resume_epoch="epoch-1", resume_after_sequence=0)
+        resume = subscribe(TICK, overload=policy, resume_epoch=epoch_of(), resume_after_sequence=0)
         assert await ask(caller, 2, auth(), resume) == ["ACK", "ACK"]
         await until(lambda: server.factory.congested)
         publish(server, 90 if policy is Overload.DISCONNECT else 900)
-        assert server.factory.congestion.queued_bytes > limits.max_bytes
+        (connection,) = server.factory.congested
+        assert connection.pending_bytes > limits.max_bytes
+        queued = server.factory.congestion.queued_bytes
+        assert queued == connection.cost < 2 * limits.soft_bytes
         published = server.hub.ticks_published
         account = Account(1)
         await deferToThread(read_on, caller, account, published // SYMBOLS)

@@ -12,6 +12,7 @@ from conversation import (
     Server,
     WireClient,
     auth,
+    epoch_of,
     error,
     heartbeat,
     subscribe,
@@ -37,12 +38,12 @@ def ack(kind, message, metadata=None):
 AUTHENTICATED = ack(pb.MESSAGE_TYPE_AUTH, "authenticated")
 
 
-def subscribed(next_sequence=1, **metadata):
+def subscribed(epoch, next_sequence=1, **metadata):
     return ack(
         pb.MESSAGE_TYPE_SUBSCRIBE,
         "subscribed",
         {
-            "epoch": "epoch-1",
+            "epoch": epoch,
             "next_sequence": str(next_sequence),
             "heartbeat_interval_ms": "15000",
             "heartbeat_timeout_ms": "20000",
@@ -51,7 +52,7 @@ def subscribed(next_sequence=1, **metadata):
     )
 
 
-EVERYTHING = subscribed(symbols="*")
+EVERYTHING = subscribed(epoch_of(TICK), symbols="*")
 
 
 # The conversation, line by line.
@@ -107,7 +108,7 @@ def test_3_subscribe_is_acknowledged_and_batches_follow():
     server = Server()
     client = server.connect()
     client.send(auth(), subscribe(SECOND))
-    assert client.read() == [AUTHENTICATED, subscribed(2, symbols="*")]
+    assert client.read() == [AUTHENTICATED, subscribed(epoch_of(SECOND), 2, symbols="*")]
     server.publish(1.25, 1.5, 1.0)
     server.advance(1)
     assert client.read() == [
@@ -137,7 +138,8 @@ def test_3_subscribe_is_acknowledged_and_batches_follow():
 def test_3_the_ack_names_the_symbols_sorted_and_once():
     client = Server().connect()
     client.send(auth(), subscribe(TICK, "MSFT", "AAPL", "MSFT"))
-    assert client.read() == [AUTHENTICATED, subscribed(symbols="AAPL,MSFT")]
+    epoch = epoch_of(TICK, "AAPL", "MSFT")
+    assert client.read() == [AUTHENTICATED, subscribed(epoch, symbols="AAPL,MSFT")]
 
 
 LONG_NAMES = [f"SYMBOL-{n:09d}" for n in range(15)]
@@ -165,7 +167,8 @@ def test_3_the_ack_names_all_symbols_in_as_many_entries_as_they_need(more, metad
     server = Server(batch_window=0)
     client = server.connect()
     client.send(auth(), subscribe(TICK, *more, *LONG_NAMES))
-    assert client.read() == [AUTHENTICATED, subscribed(**metadata)]
+    epoch = epoch_of(TICK, *more, *LONG_NAMES)
+    assert client.read() == [AUTHENTICATED, subscribed(epoch, **metadata)]
     server.publish(1.0, symbol=more[-1])
     assert client.names() == [[1.0]]
 
@@ -280,9 +283,9 @@ def test_4_a_heartbeat_is_answered_by_pong():
             server_timestamp_ms=NOW_MS,
             sequence=7,
             next_sequence=1,
-            epoch="epoch-1",
+            epoch=epoch_of(),
         ),
-        pb.HeartbeatResponse(server_timestamp_ms=NOW_MS, next_sequence=1, epoch="epoch-1"),
+        pb.HeartbeatResponse(server_timestamp_ms=NOW_MS, next_sequence=1, epoch=epoch_of()),
     ]
 
 

@@ -14,7 +14,7 @@ from conversation import (
     subscribe,
     unsubscribe,
 )
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.credentials import User
@@ -415,7 +415,7 @@ class SlowJoins(SlowFeed):
 def test_an_answered_subscription_has_nobody_read_on_who_has_asked_for_much():
     server = serving()
     feed = SlowJoins(server.factory.feed)
-    server.factory.feed = server.factory.publications._feed = feed
+    server.factory.joins._feed = server.factory.publications._feed = feed
     client = publishing(server)
     before, behind = [publish(1.0)] * (MAX_UNANSWERED - 1), [publish(2.0)] * 30
     client.send(*before, subscribe(TICK), *behind)
@@ -433,7 +433,7 @@ def test_an_answered_subscription_has_nobody_read_on_who_has_asked_for_much():
 def test_a_subscription_that_waits_is_not_read_past_when_there_is_room():
     server = serving()
     feed = SlowJoins(server.factory.feed)
-    server.factory.feed = server.factory.publications._feed = feed
+    server.factory.joins._feed = server.factory.publications._feed = feed
     client = publishing(server)
     client.send(*[publish(1.0)] * MAX_UNANSWERED, subscribe(TICK), unsubscribe())
     assert (len(feed.joins), state_of(client)) == (0, "paused")
@@ -442,6 +442,16 @@ def test_a_subscription_that_waits_is_not_read_past_when_there_is_room():
     assert (len(feed.joins), state_of(client)) == (1, "paused")
     feed.place()
     assert (client.names(), state_of(client)) == (["ACK"] * 4, "producing")
+
+
+def test_answers_that_are_there_already_are_given_one_after_the_other_at_the_limit_too():
+    server = serving()
+    feed, publisher = slowly(server), publishing(server)
+    publisher.send(*[publish(1.0)] * (MAX_UNANSWERED - 1))
+    feed.publish = lambda publication: succeed(Accepted(1))
+    publisher.send(*(publish(1.0, request_id=n) for n in range(1, 1001)))
+    assert publisher.read() == [ack(1, request_id=n) for n in range(1, 1001)]
+    assert (state_of(publisher), len(server.factory.pauses)) == ("producing", 0)
 
 
 def test_who_sends_much_though_it_is_not_read_is_ended():

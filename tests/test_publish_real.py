@@ -148,6 +148,15 @@ def test_a_line_that_the_server_refuses_is_one_line(server):
     assert done.stderr.startswith("tickstorm: standard input, line 3: INVALID_MESSAGE: timestamp ")
 
 
+def test_times_may_be_left_to_the_server_and_the_format_be_said(server):
+    line = '{"symbol":"A","price":1,"time":"2001-01-01T00:00:00Z"}\n'
+    done = run(f"127.0.0.1:{server.port}", "--now", input=line)
+    assert (done.returncode, done.stderr.startswith("tickstorm: published 1 tick")) == (0, True)
+    done = run(f"127.0.0.1:{server.port}", "--now", "--format", "csv", input=line)
+    assert done.returncode == 1
+    assert done.stderr.startswith("tickstorm: standard input, line 1: not CSV: ")
+
+
 def test_a_million_ticks_over_ten_cuts_arrive_once_each_and_in_order(server):
     count, cuts = 1_000_000, 10
     limits = PublisherLimits(backoff=BackoffLimits(first=0.05, longest=0.2))

@@ -1,5 +1,7 @@
 """The intake: rights, rates, and each request once however often it is asked for."""
 
+import tracemalloc
+
 import pytest
 
 from tickstorm.errors import InvalidPublication, MayNotPublish, OutOfTurn, PublishingTooFast
@@ -20,6 +22,8 @@ from tickstorm.symbols import SymbolSet
 from tickstorm.ticks import Tick
 
 ALICE = Publisher("alice", "desk-1")
+USER_OF_64 = "u" * 64
+FEW_HUNDRED = [Tick("A", 1.0)] * 300
 
 
 class Desk:
@@ -170,12 +174,40 @@ def test_how_many_requests_are_remembered():
     desk = Desk()
     last = REMEMBERED_REQUESTS + 1
     for request_id in range(1, last + 1):
-        desk.take("A", request_id=request_id)
-    assert [desk.take("A", request_id=each).repeated for each in (2, last)] == [True, True]
+        desk.take(*["A"] * (request_id % 3 + 1), request_id=request_id)
+    assert desk.take("A", request_id=2) == Accepted(3, repeated=True)
+    assert desk.take("A", request_id=last) == Accepted(last % 3 + 1, repeated=True)
     with pytest.raises(InvalidPublication, match=r"^request 1 is so old that it is not known"):
         desk.take("A", request_id=1)
+    before = len(desk.published)
     assert desk.take("A", request_id=last + 1) == Accepted(1)
-    assert len(desk.published) == last + 1
+    assert len(desk.published) == before + 1
+
+
+def test_numbers_may_come_in_any_order():
+    desk = Desk()
+    counts = {2**64 - 1: 1, 7: 2, 9: 3, 8: 4}
+    for request_id, count in counts.items():
+        assert desk.take(*["A"] * count, request_id=request_id) == Accepted(count)
+    for request_id, count in counts.items():
+        assert desk.take("A", request_id=request_id) == Accepted(count, repeated=True)
+    assert desk.take("A", request_id=6) == Accepted(1)
+
+
+def test_what_is_remembered_of_all_publishers_is_less_than_10_megabytes():
+    few = REMEMBERED_PUBLISHERS // 100
+    intake = Intake(len, {USER_OF_64: SymbolSet("*")}, Rate(10**9, 10**9))
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for client in range(few):
+            publisher = Publisher(USER_OF_64, f"{client:02}" + "\N{GRINNING FACE}" * 62)
+            for request_id in range(2**63, 2**63 + 2 * REMEMBERED_REQUESTS):
+                intake.take(Publication(publisher, request_id, FEW_HUNDRED), 0.0)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (after - before) * 100 < 10_000_000
 
 
 def test_the_publisher_that_was_quiet_longest_is_forgotten():

@@ -5,10 +5,11 @@ from ipaddress import ip_network
 
 import pytest
 
+from tickstorm.declarations import Origin
 from tickstorm.errors import ConfigError
 from tickstorm.publishing import read_right
 from tickstorm.reloading import HOLDS, Change, Holds, compare
-from tickstorm.settings import SETTINGS, Delivery, Origin, Settings
+from tickstorm.settings import SETTINGS, Delivery, Settings
 
 OTHERS = {
     "port": ("tcp:1",),

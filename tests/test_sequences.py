@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickstorm.sequences import SEQUENCE_MODULUS, later, steps
+from tickstorm.sequences import SEQUENCE_MODULUS, is_before, later, steps
 
 numbers = st.integers(0, SEQUENCE_MODULUS - 1)
 
@@ -38,3 +38,26 @@ def test_so_many_steps_lead_there(sequence, to):
 @given(numbers, st.integers(-(2**40), 2**40))
 def test_a_number_is_never_out_of_range(sequence, by):
     assert 0 <= later(sequence, by) < SEQUENCE_MODULUS
+
+
+@pytest.mark.parametrize(
+    ("sequence", "other", "expected"),
+    [
+        (5, 6, True),
+        (6, 5, False),
+        (5, 5, False),
+        (2**32 - 1, 0, True),
+        (0, 2**32 - 1, False),
+        (0, 2**31 - 1, True),
+        (0, 2**31, False),
+        (2**31, 0, False),
+    ],
+)
+def test_which_of_two_numbers_comes_first(sequence, other, expected):
+    assert is_before(sequence, other) is expected
+
+
+@given(numbers, numbers)
+def test_of_two_numbers_at_most_one_comes_first(sequence, other):
+    opposite = steps(sequence, other) in (0, SEQUENCE_MODULUS // 2)
+    assert is_before(sequence, other) + is_before(other, sequence) == (not opposite)

@@ -1,4 +1,4 @@
-"""The conversation: every step of the table, every step beside it, and whole conversations."""
+"""The conversation: every frame that a state does not allow, and whole conversations."""
 
 import struct
 from itertools import product
@@ -9,6 +9,7 @@ import crcmod.predefined
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_states import TABLE, refusal
 
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.errors import (
@@ -24,26 +25,19 @@ from tickstorm.errors import (
     InvalidSubscription,
     MessageTooLarge,
     NotSubscribed,
-    ProtocolError,
     UnsupportedVersion,
 )
-from tickstorm.frames import FrameDecoder, FrameType
-from tickstorm.messages import Login
-from tickstorm.session import (
-    MAX_HEARTBEAT_BYTES,
-    MAX_HELD_BYTES,
-    TRANSITIONS,
+from tickstorm.events import (
     Failed,
     LoginRequested,
     Refused,
-    Session,
-    SessionLimits,
-    State,
-    Step,
     SubscriptionRequested,
     Unsubscribed,
-    next_state,
 )
+from tickstorm.frames import FrameDecoder, FrameType
+from tickstorm.messages import Login
+from tickstorm.session import MAX_HEARTBEAT_BYTES, MAX_HELD_BYTES, Session, SessionLimits
+from tickstorm.states import TRANSITIONS, State
 from tickstorm.subscriptions import Mode, Subscription
 
 NOW_MS = 1_700_000_000_000
@@ -148,62 +142,7 @@ def in_state(state, limits=SessionLimits(), now=0.0):
 ACK_AUTH, ACK_SUBSCRIBE = ("ACK", 1), ("ACK", 2)
 
 
-# The table.
-
-INPUTS = (*FrameType, *Step)
-
-TABLE = {
-    ("AWAITING_AUTH", "AUTH"): "AUTHENTICATING",
-    ("AWAITING_AUTH", "FAILED"): "CLOSED",
-    ("AUTHENTICATING", "LOGIN_ACCEPTED"): "AUTHENTICATED",
-    ("AUTHENTICATING", "FAILED"): "CLOSED",
-    ("AUTHENTICATED", "SUBSCRIBE"): "SUBSCRIBING",
-    ("AUTHENTICATED", "HEARTBEAT"): "AUTHENTICATED",
-    ("SUBSCRIBING", "SUBSCRIPTION_ACCEPTED"): "STREAMING",
-    ("SUBSCRIBING", "REFUSED"): "AUTHENTICATED",
-    ("SUBSCRIBING", "FAILED"): "CLOSED",
-    ("AUTHENTICATED", "FAILED"): "CLOSED",
-    ("STREAMING", "SUBSCRIBE"): "STREAMING",
-    ("STREAMING", "HEARTBEAT"): "STREAMING",
-    ("AUTHENTICATED", "PUBLISH"): "AUTHENTICATED",
-    ("STREAMING", "PUBLISH"): "STREAMING",
-    ("STREAMING", "FAILED"): "CLOSED",
-    ("STREAMING", "UNSUBSCRIBE"): "AUTHENTICATED",
-    ("AUTHENTICATED", "REFUSED"): "AUTHENTICATED",
-    ("STREAMING", "REFUSED"): "STREAMING",
-    **{(state.name, "LOST"): "CLOSED" for state in State},
-}
-
-
-def refusal(state, input):
-    if state is State.AWAITING_AUTH and isinstance(input, FrameType):
-        return AuthRequired
-    if state in {State.AUTHENTICATED, State.STREAMING} and input is FrameType.AUTH:
-        return AlreadyAuthenticated
-    if state is State.AUTHENTICATED and input is FrameType.UNSUBSCRIBE:
-        return NotSubscribed
-    return InvalidMessage
-
-
-def test_the_table_is_the_conversation():
-    assert {(s.name, i.name): following.name for (s, i), following in TRANSITIONS.items()} == TABLE
-
-
-@pytest.mark.parametrize(("state", "input"), list(product(State, INPUTS)))
-def test_each_state_and_input(state, input):
-    following = TABLE.get((state.name, input.name))
-    if following is not None:
-        assert next_state(state, input) is State[following]
-        return
-    with pytest.raises(ProtocolError) as caught:
-        next_state(state, input)
-    assert type(caught.value) is refusal(state, input)
-    assert caught.value.message == (
-        "there is no subscription"
-        if type(caught.value) is NotSubscribed
-        else f"{input.name} is not allowed while {state.name}"
-    )
-
+# A step that is not in the table.
 
 READING = [State.AWAITING_AUTH, State.AUTHENTICATED, State.STREAMING]
 ILLEGAL = [

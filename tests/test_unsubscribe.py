@@ -9,6 +9,7 @@ from conversation import (
     Server,
     WireClient,
     auth,
+    epoch_of,
     error,
     heartbeat,
     names,
@@ -24,6 +25,7 @@ from test_joining_later import later_server
 
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.errors import SlowConsumer
+from tickstorm.frames import FrameType, encode_frame
 from tickstorm.hub import HubLimits
 from tickstorm.listing import Query, listing
 
@@ -84,7 +86,7 @@ def test_nothing_is_kept_for_who_gave_it_up(another_was_lost, recovered):
     server.publish(1.0)
     client.send(unsubscribe())
     server.publish(2.0)
-    client.send(subscribe(TICK, resume_epoch="epoch-1", resume_after_sequence=1))
+    client.send(subscribe(TICK, resume_epoch=epoch_of(), resume_after_sequence=1))
     server.reactor.advance(0)
     server.publish(3.0)
     messages = client.read()
@@ -123,6 +125,21 @@ def test_without_a_subscription_it_is_refused_and_the_connection_stays():
     assert names(answers) == ["ACK", "NOT_SUBSCRIBED", "ACK", "ACK", "NOT_SUBSCRIBED", "PONG"]
     assert answers[1] == error(pb.ERROR_CODE_NOT_SUBSCRIBED, "there is no subscription")
     assert not client.closed
+
+
+@pytest.mark.parametrize(
+    ("payload", "answers", "closed"),
+    [
+        (b"\x08\x01", ["ACK", "PONG"], False),  # a field that nobody knows yet
+        (b"\x08\xff", ["INVALID_MESSAGE"], True),
+    ],
+)
+def test_its_payload_is_a_message_without_fields(payload, answers, closed):
+    server = Server()
+    client = server.subscribed(TICK)
+    client.send(encode_frame(FrameType.UNSUBSCRIBE, payload), heartbeat())
+    assert (client.names(), client.closed) == (answers, closed)
+    assert len(server.hub.ticks.streams) == 0
 
 
 def test_before_the_login_it_ends_the_connection():

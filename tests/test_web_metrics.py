@@ -9,6 +9,7 @@ from conversation import (
     USER,
     Server,
     auth,
+    epoch_of,
     heartbeat,
     publish,
     subscribe,
@@ -92,7 +93,7 @@ def test_what_is_known_beforehand_begins_at_0():
 
 def test_those_who_resume_are_counted_by_what_they_got():
     observed = Observed()
-    for epoch in ("epoch-1", "epoch-1", "another"):
+    for epoch in (epoch_of(), epoch_of(), "another"):
         client = observed.server.connect()
         client.send(auth(), subscribe(TICK, resume_epoch=epoch, resume_after_sequence=0))
         client.read()

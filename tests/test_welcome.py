@@ -6,8 +6,10 @@ import pytest
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 
 from tickstorm.errors import ConfigError
+from tickstorm.publishing import read_right
 from tickstorm.settings import Settings
-from tickstorm.welcome import ONE_TIME_USER, welcome, with_one_time_login
+from tickstorm.tap import Options
+from tickstorm.welcome import ONE_TIME_USER, one_time, welcome, with_one_time_login
 
 SETTINGS = Settings(username="guest", password="abc123")
 NEAR = IPv4Address("TCP", "127.0.0.1", 8080)
@@ -80,3 +82,33 @@ def test_there_is_none_where_others_may_connect(port):
     with pytest.raises(ConfigError, match="can be reached from other machines") as caught:
         with_one_time_login(settings)
     assert str(caught.value).startswith(f"port {port!r} ")
+
+
+def test_nobody_but_its_user_can_be_a_publisher():
+    rights = (read_right(f"{ONE_TIME_USER}:*"),)
+    assert with_one_time_login(Settings(publishers=rights)).publishers == rights
+    with pytest.raises(ConfigError) as caught:
+        with_one_time_login(Settings(publishers=(*rights, read_right("alice:*"))))
+    assert str(caught.value) == (
+        'publishers: ["guest:*", "alice:*"] has somebody who cannot log in: there is only '
+        'username, which is "guest" (the one-time login)'
+    )
+
+
+def test_a_one_time_login_stays_among_other_settings_that_go_with_it():
+    settings = one_time(Settings(max_symbols=5), "guest", "secret")
+    assert settings == Settings(max_symbols=5, username="guest", password="secret")
+    with pytest.raises(ConfigError, match="there is only username"):
+        one_time(Settings(publishers=(read_right("alice:*"),)), "guest", "secret")
+
+
+def test_what_is_read_anew_beside_a_one_time_login_has_to_go_with_it(tmp_path):
+    file = tmp_path / "t.toml"
+    file.write_text('publishers = ["guest:*"]')
+    options = Options()
+    options.parseOptions(["--config", str(file)])
+    running = options.settings
+    assert options.reread(running) == running
+    file.write_text('publishers = ["alice:*"]')
+    with pytest.raises(ConfigError, match="has somebody who cannot log in"):
+        options.reread(running)

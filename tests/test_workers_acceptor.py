@@ -5,9 +5,13 @@ from contextlib import closing
 
 import pytest
 from places import Port, turn
+from twisted.internet import unix
+from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import formatEvent, globalLogPublisher
+from twisted.python.failure import Failure
 
-from tickstorm.workers.acceptor import REST, Acceptor
+from tickstorm.workers.acceptor import REST, Acceptor, Unserved
 from tickstorm.workers.handover import MAX_BATCH
 
 
@@ -48,6 +52,16 @@ def limit_files():
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     yield lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_port_begins_under_a_name_for_people(tmp_path):
+    path, events = str(tmp_path / "port"), []
+    port = unix.Port(path, Unserved(), reactor=MemoryReactorClock())
+    globalLogPublisher.addObserver(events.append)
+    port.startListening()
+    globalLogPublisher.removeObserver(events.append)
+    port.connectionLost(Failure(ConnectionDone()))
+    assert [formatEvent(event) for event in events] == [f"Tickstorm starting on {path!r}"]
 
 
 def test_a_turn_has_its_bounds(accepting):

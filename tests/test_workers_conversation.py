@@ -10,6 +10,7 @@ from conversation import (
     Client,
     Server,
     auth,
+    epoch_of,
     heartbeat,
     names,
     subscribe,
@@ -136,11 +137,11 @@ def test_a_resume_and_a_pong(place):
     for price in (2.0, 3.0):
         place.hub.publish([Tick("A", price)])
     client = place.connect()
-    resume = subscribe(TICK, resume_epoch="epoch-1", resume_after_sequence=1)
+    resume = subscribe(TICK, resume_epoch=epoch_of(), resume_after_sequence=1)
     _, ack, *batches, pong = say(place, client, auth(), resume, heartbeat())
     assert (ack.metadata["recovered"], ack.metadata["next_sequence"]) == ("true", "2")
     assert names(batches) == [[2.0], [3.0]]
-    assert (pong.epoch, pong.next_sequence) == ("epoch-1", 4)
+    assert (pong.epoch, pong.next_sequence) == (epoch_of(), 4)
 
 
 def test_leaving_while_the_place_is_on_its_way():
@@ -182,7 +183,7 @@ requests = st.one_of(
     st.builds(
         subscribe,
         st.sampled_from([TICK, SECOND]),
-        resume_epoch=st.sampled_from(["epoch-1", "epoch-0"]),
+        resume_epoch=st.sampled_from([epoch_of(), epoch_of(SECOND), epoch_of(run="epoch-0")]),
         resume_after_sequence=st.integers(0, 5),
     ),
     st.just(unsubscribe()),

@@ -7,14 +7,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from relaying import wants
 
-from tickstorm.hub import Backfill
 from tickstorm.subscriptions import Mode
 from tickstorm.workers.joins import BACKFILLS_UNDER_WAY, JOINS_AN_ANSWER, Joins, wanted
 from tickstorm.workers.link import Join, Placed
 
 
 def placed(request, *frames, more=False):
-    return Placed(request, 1, 0, "epoch-1", 1, Backfill(1, frames), more)
+    return Placed(request, 1, 0, "epoch-1", 1, 1, frames, more=more)
 
 
 class Asking:

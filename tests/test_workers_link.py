@@ -20,7 +20,6 @@ from tickstorm.errors import (
     RateLimited,
 )
 from tickstorm.frames import HEADER_BYTES, FrameType, encode_frame
-from tickstorm.hub import Backfill
 from tickstorm.listing import MAX_LIMIT, Listing, Query
 from tickstorm.messages import Login
 from tickstorm.metrics import Metrics
@@ -94,8 +93,8 @@ MESSAGES = [
     Listed(5, Listing(1, [ROW], 1)),
     Leaving(),
     Drained(),
-    Placed(6, 7, 3, "a-3", 2**32 - 1, Backfill(5, (b"one", b"", b"two"), recovered=True)),
-    Placed(6, 7, 0, "a", 8, Backfill(5, [b"one"]), more=True),
+    Placed(6, 7, 3, "a-3", 2**32 - 1, 5, (b"one", b"", b"two"), recovered=True),
+    Placed(6, 7, 0, "a", 8, 5, [b"one"], more=True),
     LoginAnswered(7, User("alice")),
     PublishAnswered(9, Accepted(2, repeated=True)),
     ListAsked(8, Query(5, 6, True)),

@@ -17,7 +17,7 @@ from tickstorm.errors import (
 )
 from tickstorm.messages import Login
 from tickstorm.workers.link import LinkDecoder, LoginAnswered, LoginAsked, LoginDropped, control
-from tickstorm.workers.logins import Logins
+from tickstorm.workers.logins import WorkerLogins
 
 LOGIN, PEER = Login("bob", "his"), Peer("10.0.0.7", "bob.example")
 
@@ -31,7 +31,7 @@ class Checks:
         self.cancelled = []
         self.told = []
         self._outcome = outcome or self._later
-        self.logins = Logins(self)
+        self.logins = WorkerLogins(self)
 
     def _later(self):
         self.checks.append(Deferred(self.cancelled.append))
@@ -159,7 +159,7 @@ def test_an_answer_that_comes_later():
 
 def test_without_an_authenticator_nothing_is_said():
     told = []
-    Logins(None).take(1, LoginAsked(1, LOGIN, PEER), told.append)
+    WorkerLogins(None).take(1, LoginAsked(1, LOGIN, PEER), told.append)
     assert told == []
 
 

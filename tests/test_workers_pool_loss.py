@@ -19,8 +19,7 @@ from tickstorm.workers.link import (
     Leaving,
     Load,
 )
-from tickstorm.workers.link_end import LIMITS
-from tickstorm.workers.pool import STALL
+from tickstorm.workers.link_end import LIMITS, STALL
 from tickstorm.workers.silence import SILENCE
 from tickstorm.workers.spec import Ended, Unborn
 

@@ -24,7 +24,6 @@ from tickstorm.errors import (
     PublishingTooFast,
 )
 from tickstorm.heartbeat import SWEEP_INTERVAL
-from tickstorm.hub import Backfill
 from tickstorm.listing import Listing, Query
 from tickstorm.messages import Login
 from tickstorm.metrics import Metrics
@@ -67,7 +66,12 @@ def test_a_worker_gets_the_streams_that_it_joins_until_it_leaves_them(pool):
     worker, other = one.begin_all()
     worker.say(Join(9, wants(), 0))
     (placed,) = worker.heard()
-    assert (placed.request, placed.next_sequence, placed.backfill) == (9, 1, Backfill(1, []))
+    assert (placed.request, placed.next_sequence, placed.first_sequence, placed.frames) == (
+        9,
+        1,
+        1,
+        [],
+    )
     one.publish(1.5)
     (emission,) = worker.heard()
     assert (emission.number, emission.next_sequence) == (placed.number, 2)

@@ -15,7 +15,7 @@ from tickstorm.clock import simulated_clock
 from tickstorm.credentials import Peer, User
 from tickstorm.errors import ConfigError, InvalidAuth
 from tickstorm.factory import HASTE
-from tickstorm.hub import Backfill, Hub
+from tickstorm.hub import Hub
 from tickstorm.listing import Query
 from tickstorm.messages import Login
 from tickstorm.settings import Settings
@@ -103,9 +103,7 @@ class Parent:
         """Answer the join that the worker has asked for."""
         (join,) = self.link.heard(Join)
         self.link.say(
-            Placed(
-                join.request, number, 0, "epoch-1", next_sequence, Backfill(next_sequence, snapshot)
-            )
+            Placed(join.request, number, 0, "epoch-1", next_sequence, next_sequence, snapshot)
         )
         return join
 

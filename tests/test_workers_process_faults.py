@@ -12,8 +12,8 @@ from twisted.logger import formatEvent, globalLogPublisher
 from tickstorm.clock import simulated_clock
 from tickstorm.settings import Settings
 from tickstorm.workers.link import AtAddresses, LinkDecoder, Load, Report
-from tickstorm.workers.link_end import LIMITS
-from tickstorm.workers.process import LAST_WORDS, REPORT_INTERVAL, STALL, begin
+from tickstorm.workers.link_end import LIMITS, STALL
+from tickstorm.workers.process import LAST_WORDS, REPORT_INTERVAL, begin
 from tickstorm.workers.spec import WorkerSpec
 
 

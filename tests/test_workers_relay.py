@@ -33,7 +33,7 @@ def test_a_worker_is_a_stream_s_subscriber():
     answer = asked(parent, worker, wants(Mode.SECOND))
     (stream,) = parent.hub.streams[1000]
     assert list(stream.subscribers) == [worker.way]
-    assert (answer.request, answer.next_sequence, answer.backfill.frames) == (
+    assert (answer.request, answer.next_sequence, answer.frames) == (
         1,
         stream.next_sequence,
         [],
@@ -132,7 +132,7 @@ def test_what_was_collected_before_a_join_is_on_its_way_before_the_answer():
     one.speak()
     emission, answer = (next(LinkDecoder().receive(frame)) for frame in one.way.frames)
     assert names(read(b"".join(emission.frames))) == [[1.0]]
-    assert names(read(b"".join(answer.backfill.frames))) == [[1.0]]
+    assert names(read(b"".join(answer.frames))) == [[1.0]]
 
 
 def test_a_worker_leaves_when_it_has_given_up_every_placed():
@@ -244,8 +244,8 @@ def test_a_long_snapshot_is_sent_in_parts_and_the_last_says_so():
         (7, 1, True),
         (7, 1, False),
     ]
-    assert all(sum(map(len, each.backfill.frames)) <= PART_BYTES for each in answers)
-    batches = read(b"".join(frame for each in answers for frame in each.backfill.frames))
+    assert all(sum(map(len, each.frames)) <= PART_BYTES for each in answers)
+    batches = read(b"".join(frame for each in answers for frame in each.frames))
     assert len([tick for batch in batches for tick in batch.ticks]) == 400
     assert worker.placements.placed == {1: 1}
 

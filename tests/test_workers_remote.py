@@ -1,7 +1,7 @@
 """A worker's feed against the parent's: its clients get what they would get in one process."""
 
 import pytest
-from conversation import names, read
+from conversation import epoch_of, names, read
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -73,7 +73,7 @@ def test_the_first_asks_the_parent_and_has_its_place_when_it_answers(mode):
     assert worker.speak() == Join(1, wants(mode), 0)
     answer = worker.hear()
     assert isinstance(answer, Placed)
-    first = Backfill(answer.next_sequence, [])
+    first = Backfill(answer.next_sequence)
     assert subscriber.joined == (wants(mode), subscriber.joined.stream, first)
     assert subscriber.next_sequence == answer.next_sequence == 1 + (mode is Mode.SECOND)
     assert at_rest(parent, worker)
@@ -104,7 +104,7 @@ def test_whoever_asks_for_a_snapshot_waits_for_the_parent_s():
     assert not joining.called
     parent.publish(1.0)
     worker.pump()
-    assert names(read(b"".join(second.joined.backfill.frames))) == [[1.0]]
+    assert names(read(b"".join(second.joined.backfill.past))) == [[1.0]]
     assert (got(first), got(second)) == ([[1.0]], [])
 
 
@@ -122,7 +122,7 @@ def test_those_who_want_the_same_wait_for_one_answer(snapshot):
     (stream,) = worker.feed.streams[0]
     assert [subscriber.joined.stream for subscriber, _ in joining] == [stream] * 4
     if snapshot:
-        frames = [subscriber.joined.backfill.frames for subscriber, _ in joining]
+        frames = [subscriber.joined.backfill.past for subscriber, _ in joining]
         assert [names(read(b"".join(each))) for each in frames] == [[[1.0]]] * 4
     assert [got(subscriber) for subscriber, _ in joining] == [[[2.0]]] * 4
     assert dict(worker.placements.placed) == {1: 1}
@@ -155,7 +155,7 @@ def test_a_crowd_that_wants_everything_costs_the_parent_one_snapshot_a_worker():
         for worker in workers:
             worker.pump()
     assert calls == {Hub.snapshot: 3, tick_record: 50}
-    assert all(len(subscriber.joined.backfill.frames) == 1 for subscriber, _ in crowd)
+    assert all(len(subscriber.joined.backfill.past) == 1 for subscriber, _ in crowd)
 
 
 def test_each_of_them_gets_its_own_subscription_back():
@@ -209,7 +209,7 @@ def test_a_snapshot_in_several_parts_is_one():
     assert [subscriber.joined for subscriber, _ in joins] == [None, None]
     assert worker.hear().more is False
     for subscriber, _ in joins:
-        batches = read(b"".join(subscriber.joined.backfill.frames))
+        batches = read(b"".join(subscriber.joined.backfill.past))
         assert [tick.symbol for batch in batches for tick in batch.ticks] == [
             f"S{number}" for number in range(400)
         ]
@@ -283,7 +283,7 @@ def test_a_snapshot_and_what_comes_after_it_are_all_that_was_published(mode):
     parent.publish(5.0)
     parent.reactor.advance(1)
     worker.pump()
-    (snapshot,) = read(b"".join(late.joined.backfill.frames))
+    (snapshot,) = read(b"".join(late.joined.backfill.past))
     assert sorted(tick.price for tick in snapshot.ticks) == [2.5, 3.0]
     assert snapshot.batch_sequence == late.next_sequence - 1
     assert sequences(late.frames)[0] == late.next_sequence
@@ -334,8 +334,8 @@ def test_every_frame_is_that_of_one_process(slots):
         for worker in workers:
             worker.pump()
     assert [each.frames for each in remote] == [each.frames for each in local]
-    assert [list(each.joined.backfill.frames) for each in remote] == [
-        list(each.joined.backfill.frames) for each in local
+    assert [list(each.joined.backfill.past) for each in remote] == [
+        list(each.joined.backfill.past) for each in local
     ]
     assert [each.next_sequence for each in remote] == [each.next_sequence for each in local]
     assert all(each.frames for each in remote)
@@ -471,7 +471,7 @@ def test_the_last_leaves_while_another_waits_for_its_snapshot(heard_by_parent):
     worker.pump()
     parent.publish(2.0)
     worker.pump()
-    snapshot, batches = names(read(b"".join(second.joined.backfill.frames))), got(second)
+    snapshot, batches = names(read(b"".join(second.joined.backfill.past))), got(second)
     expected = ([[]], [[1.0], [2.0]]) if heard_by_parent else ([[1.0]], [[2.0]])
     assert (got(first), (snapshot, batches)) == ([], expected)
     assert at_rest(parent, worker)
@@ -676,7 +676,7 @@ class AnyOrder(RuleBasedStateMachine):
         before = [each for each in self.published[: subscriber.known] if each in wanted]
         after = [price for each in wanted if each not in before for price in each[1:]]
         if subscriber.subscription.snapshot:
-            (snapshot,) = read(b"".join(subscriber.joined.backfill.frames))
+            (snapshot,) = read(b"".join(subscriber.joined.backfill.past))
             assert {tick.symbol: tick.price for tick in snapshot.ticks} == dict(before)
             assert snapshot.batch_sequence == subscriber.next_sequence - 1
         prices = [price for batch in got(subscriber) for price in batch]
@@ -772,10 +772,12 @@ def test_a_publication_is_asked_of_the_parent_and_answered_by_its_number():
     assert publishing.feed._publishing == {}
 
 
-@pytest.mark.parametrize(("slots", "epochs"), [(1, {"epoch-1"}), (2, {"epoch-1-0", "epoch-1-1"})])
-def test_a_stream_has_the_epoch_that_it_has_at_the_parent(slots, epochs):
-    parent = Parent(slots)
-    worker = Worker(parent, range(slots))
+@pytest.mark.parametrize("slots", [(None,), (0, 1)])
+def test_a_stream_has_the_epoch_that_it_has_at_the_parent(slots):
+    parent = Parent(len(slots))
+    worker = Worker(parent, range(len(slots)))
     joined = [worker.join(wants(Mode.SECOND))[0] for _ in range(3)]
     worker.pump()
-    assert {subscriber.joined.stream.epoch for subscriber in joined} == epochs
+    assert {subscriber.joined.stream.epoch for subscriber in joined} == {
+        epoch_of(Mode.SECOND, slot=slot) for slot in slots
+    }

@@ -1,7 +1,10 @@
 """With workers: who comes back to any of them goes on where it was at another."""
 
+from collections import Counter
+from functools import partial
+
 import pytest
-from conversation import names, read
+from conversation import epoch_of, names, read
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
@@ -11,9 +14,11 @@ from test_broadcast import calls_of
 from test_workers_remote import at_rest, nothing_left
 from twisted.internet.defer import CancelledError
 
+from tickstorm.backlogs import Backlogs
 from tickstorm.errors import InternalError
 from tickstorm.hub import Hub, HubLimits
-from tickstorm.subscriptions import Mode, Position
+from tickstorm.overload import BacklogLimits
+from tickstorm.subscriptions import Mode, Overload, Position
 from tickstorm.ticks import Tick
 from tickstorm.workers.joins import BACKFILLS_UNDER_WAY, JOINS_AN_ANSWER
 from tickstorm.workers.link import PART_BYTES, Join, Placed
@@ -53,7 +58,7 @@ def resuming(subscription, epoch, after):
 
 def got(subscriber):
     """All its batches as prices, those of the past first."""
-    return names(read(b"".join((*subscriber.joined.backfill.frames, *subscriber.frames))))
+    return names(read(b"".join((*subscriber.joined.backfill.past, *subscriber.frames))))
 
 
 def sequences(frames):
@@ -71,7 +76,7 @@ def test_one_goes_on_at_another_worker_while_batches_are_on_their_way():
     first.leave(gone)
     for price in (2.0, 3.0):
         pool.parent.publish(price)
-    back, joining = second.join(resuming(wants(), "epoch-1", 1))
+    back, joining = second.join(resuming(wants(), epoch_of(), 1))
     pool.parent.publish(4.0)
     second.speak()
     pool.parent.publish(5.0)
@@ -94,7 +99,7 @@ def test_one_whose_worker_was_killed_goes_on_at_another():
     pool.pump()
     pool.lose(first)
     pool.parent.publish(2.0)
-    back, _ = second.join(resuming(wants(Mode.TICK, "EUR*"), "epoch-1", 1))
+    back, _ = second.join(resuming(wants(Mode.TICK, "EUR*"), epoch_of(Mode.TICK, "EUR*"), 1))
     pool.pump()
     pool.parent.publish(3.0)
     pool.pump()
@@ -112,7 +117,7 @@ def test_what_cannot_be_gone_on_from_is_told_and_a_snapshot_comes():
     pool.parent.publish(2.0)
     pool.pump()
     assert (back.joined.backfill.recovered, got(back)) == (False, [[1.0], [2.0]])
-    assert [batch.is_snapshot for batch in read(b"".join(back.joined.backfill.frames))] == [True]
+    assert [batch.is_snapshot for batch in read(b"".join(back.joined.backfill.past))] == [True]
 
 
 def test_who_names_a_time_gets_what_the_parent_keeps_since_then():
@@ -141,20 +146,20 @@ def test_in_spread_one_comes_back_to_its_moment_though_it_is_another_worker_s(sl
     pool.parent.publish(1.0)
     pool.advance(2)
     (gone,) = [each for each in subscribers if each.joined.stream.key.slot == slot]
-    other = pool.workers[1 - slot % 2]
+    other, epoch = pool.workers[1 - slot % 2], epoch_of(Mode.SECOND, slot=slot)
     seen = sequences(gone.frames)
     pool.workers[slot % 2].leave(gone)
     pool.advance(1)
-    back, _ = other.join(resuming(wants(Mode.SECOND), f"epoch-1-{slot}", seen[-1]))
+    back, _ = other.join(resuming(wants(Mode.SECOND), epoch, seen[-1]))
     pool.pump()
     stream = back.joined.stream
-    assert (stream.epoch, stream.key.slot) == (f"epoch-1-{slot}", slot)
+    assert (stream.epoch, stream.key.slot) == (epoch, slot)
     pool.advance(1)
-    frames = [*gone.frames, *back.joined.backfill.frames, *back.frames]
+    frames = [*gone.frames, *back.joined.backfill.past, *back.frames]
     assert back.joined.backfill.recovered is True
     assert sequences(frames) == list(range(seen[0], seen[0] + len(frames)))
     assert [bar.price for batch in read(b"".join(frames)) for bar in batch.ticks] == [1.0]
-    again, _ = other.join(resuming(wants(Mode.SECOND), f"epoch-1-{slot}", sequences(frames)[-1]))
+    again, _ = other.join(resuming(wants(Mode.SECOND), epoch, sequences(frames)[-1]))
     pool.pump()
     assert again.joined.stream is stream
     for subscriber in (back, again):
@@ -167,8 +172,9 @@ def test_in_spread_those_of_a_server_that_is_gone_share_the_worker_s_moments():
     pool = Pool(slots=8)
     for worker in pool.workers:
         for slot in range(8):
+            old = epoch_of(Mode.SECOND, slot=slot, run="epoch-0")
             for _ in range(3):
-                worker.join(resuming(wants(Mode.SECOND), f"epoch-0-{slot}", 5))
+                worker.join(resuming(wants(Mode.SECOND), old, 5))
     assert [len(worker.said) for worker in pool.workers] == [1, 1]
     pool.pump()
     for number, worker in enumerate(pool.workers):
@@ -195,13 +201,13 @@ def test_those_who_were_at_the_same_place_share_an_answer():
     for price in (1.0, 2.0, 3.0):
         pool.parent.publish(price)
     many = 2 * JOINS_AN_ANSWER
-    crowd = [second.join(resuming(wants(), "epoch-1", 1))[0] for _ in range(many)]
-    crowd += [second.join(resuming(wants(), "epoch-1", 2))[0] for _ in range(many)]
+    crowd = [second.join(resuming(wants(), epoch_of(), 1))[0] for _ in range(many)]
+    crowd += [second.join(resuming(wants(), epoch_of(), 2))[0] for _ in range(many)]
     with calls_of(Hub.backfill) as calls:
         pool.pump()
     assert calls == {Hub.backfill: 4}
     assert [got(each) for each in crowd] == [[[2.0], [3.0]]] * many + [[[3.0]]] * many
-    frames = {id(frame) for each in crowd for frame in each.joined.backfill.frames}
+    frames = {id(frame) for each in crowd for frame in each.joined.backfill.past}
     assert len(frames) == 2 * 2 + 2 * 1
     for subscriber in crowd:
         second.leave(subscriber)
@@ -232,14 +238,37 @@ def test_a_long_past_comes_in_parts_and_whole():
     note = {f"k{number}": "x" * 256 for number in range(20)}
     for _ in range(3 * PART_BYTES // 50_000):
         pool.parent.hub.publish([Tick("A", 1.0, metadata=note)] * 10)
-    back, _ = second.join(resuming(wants(), "epoch-1", 0))
+    back, _ = second.join(resuming(wants(), epoch_of(), 0))
     second.speak()
     answers = [second.hear() for _ in range(len(second.way.frames))]
     assert [answer.more for answer in answers] == [True] * (len(answers) - 1) + [False]
     assert all(isinstance(answer, Placed) for answer in answers)
     assert len(answers) >= 3
     pool.pump()
-    assert list(back.joined.backfill.frames) == there.frames
+    assert list(back.joined.backfill.past) == there.frames
+
+
+def test_what_all_who_resume_at_the_same_place_wait_for_counts_once_in_their_worker():
+    pool = Pool()
+    first, second = pool.workers
+    there, _ = first.join(wants())
+    pool.pump()
+    for price in range(1, 2001):
+        pool.parent.publish(float(price))
+    many = 2 * JOINS_AN_ANSWER
+    crowd = [second.join(resuming(wants(), epoch_of(), 0))[0] for _ in range(many)]
+    pool.pump()
+    outlets = Backlogs(BacklogLimits(), losses=Counter())
+    backlogs = [outlets.new(Overload.DISCONNECT, None, 0.0) for _ in crowd]
+    for backlog, subscriber in zip(backlogs, crowd, strict=True):
+        backlog.push_past(subscriber.joined.backfill.past)
+    past = b"".join(there.frames)
+    answers = many // JOINS_AN_ANSWER
+    assert {backlog.bytes for backlog in backlogs} == {len(past)}
+    assert outlets.budget.bytes == answers * len(past)
+    for backlog in backlogs:
+        assert b"".join(iter(partial(backlog.take, 16_384, 0.0), b"")) == past
+    assert outlets.budget.bytes == 0
 
 
 # What goes wrong.
@@ -346,8 +375,8 @@ class AnyOrder(RuleBasedStateMachine):
             for stream in self.pool.parent.hub.streams[client.key.period_ms]
             if stream.key == client.key
         ]
-        kept = stream.ring.after(client.first - 1, stream.next_sequence)
-        return list(kept.frames)
+        replay = stream.ring.after(client.first - 1, stream.next_sequence)
+        return list(replay.kept)
 
 
 class Client:
@@ -376,7 +405,7 @@ class Client:
     @property
     def frames(self):
         joined = self.subscriber.joined
-        return [*self.earlier, *(joined.backfill.frames if joined else ()), *self.subscriber.frames]
+        return [*self.earlier, *(joined.backfill.past if joined else ()), *self.subscriber.frames]
 
     def look(self):
         joined = self.subscriber.joined

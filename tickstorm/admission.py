@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from math import ceil
 from typing import NamedTuple
 
+from tickstorm.departures import STOPPING
 from tickstorm.errors import NotPermitted, Overloaded, ProtocolError, RateLimited, ShuttingDown
 
 Network = IPv4Network | IPv6Network
@@ -35,7 +36,7 @@ class Rejection(Enum):
             case Rejection.TOO_MANY_FROM_ADDRESS:
                 return RateLimited("too many connections from this address")
             case Rejection.SHUTTING_DOWN:
-                return ShuttingDown("the server is stopping")
+                return ShuttingDown(STOPPING)
 
 
 class AdmissionLimits(NamedTuple):

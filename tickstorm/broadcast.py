@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from tickstorm.clock import Clock
 from tickstorm.metrics import Metrics
 from tickstorm.outlet import Outlet
+from tickstorm.past import Past
 from tickstorm.stream import Stream
 
 TIMED_RUN = 64
@@ -63,11 +64,11 @@ class Broadcast:
         self._metrics.messages_sent += len(subscribers) * len(frames)
         self._metrics.bytes_sent += len(subscribers) * size
 
-    def send_past(self, subscriber: Outlet, frames: Sequence[bytes]) -> None:
+    def send_past(self, subscriber: Outlet, past: Past) -> None:
         """Send one subscriber what comes before the next batch of its stream."""
-        subscriber.replay(frames)
-        self._metrics.messages_sent += len(frames)
-        self._metrics.bytes_sent += sum(map(len, frames))
+        self._metrics.messages_sent += len(past)
+        self._metrics.bytes_sent += past.length
+        subscriber.replay(past)
 
     def _deliver(self, frame: bytes, subscribers: Iterable[Outlet]) -> None:
         waiting = iter(subscribers)

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Generic, NamedTuple
 
 from tickstorm.bars import Bar, BarTable, SlidingBars
+from tickstorm.epochs import Epochs
 from tickstorm.records import bar_record, tick_record
 from tickstorm.stream import S, Stream, StreamKey, StreamTable, Surroundings
 from tickstorm.subscriptions import Mode, mode_of
@@ -71,9 +72,7 @@ class BarCadence(Generic[S]):
         self.streams: StreamTable[S] = StreamTable(around, lambda key: (key.slot,))
         self._mode = mode_of(period_ms)
         self._known = around.known
-        self._epochs = [around.epoch]
-        if slots > 1:
-            self._epochs = [f"{around.epoch}-{slot}" for slot in range(slots)]
+        self._epochs = Epochs(around.epoch, slots)
         self._wall_ns = wall_ns
         self._bars = BarTable() if slots == 1 else SlidingBars(slots)
         self._period, self._slot = divmod(wall_ns() // (self.slot_ms * 1_000_000), slots)
@@ -92,18 +91,12 @@ class BarCadence(Generic[S]):
 
     def open(self, symbols: frozenset[str] | None, slot: int) -> Stream[S]:
         """Return the stream of these symbols that is sent in this slot."""
-        sent = slot <= self._slot
         key = StreamKey(symbols, slot, self.period_ms)
-        begun = key in self.streams
-        first = self._round_sequence + sent * self._round_batches
-        stream = self.streams.open(key, first, self._epochs[slot], self._wall_ns() // 1_000_000)
-        if not begun:
-            stream.next_round = self._round + sent
-        return stream
+        return self.streams.get(key) or self._begin(key)
 
     def slot_named(self, epoch: str) -> int | None:
-        """Return the slot whose streams have this epoch; None if there is none."""
-        return self._epochs.index(epoch) if epoch in self._epochs else None
+        """Return the slot of which an epoch is, of whatever stream; None if it is of no such."""
+        return self._epochs.slot_named(epoch)
 
     def close(self, end: int) -> Iterator[Emission[S]]:
         """End a slot's period, and encode its streams, each when its turn comes.
@@ -120,6 +113,14 @@ class BarCadence(Generic[S]):
             frames = stream.batches(records.of(stream), end * self.slot_ms, self._wall_ns())
             self._round_batches = max(self._round_batches, len(frames))
             yield Emission(stream, frames)
+
+    def _begin(self, key: StreamKey) -> Stream[S]:
+        sent = key.slot <= self._slot
+        first = self._round_sequence + sent * self._round_batches
+        now_ms = self._wall_ns() // 1_000_000
+        stream = self.streams.open(key, first, self._epochs.of(key), now_ms)
+        stream.next_round = self._round + sent
+        return stream
 
     def _wanted_by(self, streams: Iterable[Stream[S]]) -> Collection[str] | None:
         wanted: set[str] = set()
@@ -154,7 +155,7 @@ class TickCadence(Generic[S]):
 
     def __init__(self, wall_ns: WallClock, around: Surroundings) -> None:
         self.streams: StreamTable[S] = StreamTable(around, _marks)
-        self._epoch = around.epoch
+        self._epochs = Epochs(around.epoch)
         self._wall_ns = wall_ns
         self._pending: list[tuple[str, bytes]] = []
         self._next_sequence = 1
@@ -175,12 +176,7 @@ class TickCadence(Generic[S]):
     def open(self, symbols: frozenset[str] | None) -> Stream[S]:
         """Return the stream of these symbols."""
         key = StreamKey(symbols)
-        if key not in self.streams:  # who comes back must see that there was something meanwhile
-            self._next_sequence += self._unheard
-            self._unheard = 0
-        return self.streams.open(
-            key, self._next_sequence, self._epoch, self._wall_ns() // 1_000_000
-        )
+        return self.streams.get(key) or self._begin(key)
 
     def flush(self) -> Iterator[Emission[S]]:
         """Encode what is pending for each stream that wants any of it, each when its turn comes."""
@@ -194,6 +190,13 @@ class TickCadence(Generic[S]):
             frames = stream.batches(records, now_ns // 1_000_000, now_ns)
             self._next_sequence = max(self._next_sequence, first + len(frames))
             yield Emission(stream, frames)
+
+    def _begin(self, key: StreamKey) -> Stream[S]:
+        # Who comes back must see that there was something meanwhile.
+        self._next_sequence += self._unheard
+        self._unheard = 0
+        now_ms = self._wall_ns() // 1_000_000
+        return self.streams.open(key, self._next_sequence, self._epochs.of(key), now_ms)
 
     def _shares(self, pending: list[tuple[str, bytes]]) -> dict[Stream[S], list[bytes]]:
         shares: dict[Stream[S], list[bytes]] = {}

@@ -6,34 +6,30 @@ another agree. What it cannot use it says in one line: which name, where, what i
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from textwrap import wrap
 from typing import Any, NamedTuple
 
+from tickstorm.agreement import check_together
+from tickstorm.declarations import PREFIX, Origin, Setting
 from tickstorm.descriptions import is_local, over_tls, parse_description
 from tickstorm.errors import ConfigError
-from tickstorm.frames import OVERHEAD_BYTES
-from tickstorm.kinds import ADDRESS, PEM, Kind, milliseconds, toml
-from tickstorm.settings import PREFIX, SETTINGS, Delivery, Origin, Setting, Settings
+from tickstorm.kinds import ADDRESS, PEM, Kind, milliseconds, shortened, toml
+from tickstorm.settings import SETTINGS, Delivery, Settings
 
 __all__ = [
     "SETTINGS",
     "Delivery",
-    "Setting",
     "Settings",
-    "check_together",
     "defaults_toml",
     "describe",
     "is_local",
     "load",
     "parse_description",
 ]
-
-_MAX_SHOWN = 100
-"""Characters of a wrong value that an error repeats."""
 
 _LINE = 100
 """Characters of a line of the file that is written."""
@@ -50,68 +46,6 @@ _SERVICE_LINK = re.compile(
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 _BY_VARIABLE = {name: setting for setting in SETTINGS for name in setting.environment}
-
-
-class _Rule(NamedTuple):
-    """What two settings must be together.
-
-    Attributes:
-        name: the setting that is named first when they are not.
-        holds: whether they are.
-        needs: what stands between their names then.
-        other: the second setting.
-    """
-
-    name: str
-    holds: Callable[[Settings], bool]
-    needs: str
-    other: str
-
-
-_RULES = (
-    _Rule(
-        "heartbeat_timeout",
-        lambda s: s.heartbeat_timeout > s.heartbeat_interval,
-        "must be longer than",
-        "heartbeat_interval",
-    ),
-    _Rule(
-        "max_write_queue_bytes",
-        lambda s: s.max_write_queue_bytes >= s.max_message_bytes + OVERHEAD_BYTES,
-        f"must be at least {OVERHEAD_BYTES} more than",
-        "max_message_bytes",
-    ),
-    _Rule(
-        "soft_write_queue_bytes",
-        lambda s: s.soft_write_queue_bytes <= s.max_write_queue_bytes,
-        "must be at most",
-        "max_write_queue_bytes",
-    ),
-    _Rule("username", lambda s: bool(s.password) or not s.username, "needs", "password"),
-    _Rule("password", lambda s: bool(s.username) or not s.password, "needs", "username"),
-    _Rule("tls_cert", lambda s: bool(s.tls_key) or not s.tls_cert, "needs", "tls_key"),
-    _Rule("tls_key", lambda s: bool(s.tls_cert) or not s.tls_key, "needs", "tls_cert"),
-    _Rule("tls_enabled", lambda s: bool(s.tls_cert) or not s.tls_enabled, "needs", "tls_cert"),
-    _Rule(
-        "tls_client_auth",
-        lambda s: bool(s.tls_ca) or s.tls_client_auth == "none",
-        "needs",
-        "tls_ca",
-    ),
-    _Rule(
-        "tls_ca",
-        lambda s: "tls_client_auth" in s.origins or not s.tls_ca,
-        "needs a choice of",
-        "tls_client_auth",
-    ),
-    _Rule(
-        "port",
-        lambda s: bool(s.tls_cert) or not s.ports_without_certificate,
-        "needs a cert= of its own, or",
-        "tls_cert",
-    ),
-)
-"""Checked in this order when each setting is right by itself."""
 
 
 class _Given(NamedTuple):
@@ -245,12 +179,8 @@ def _checked(setting: Setting, kind: Kind, value: object, origin: Origin) -> _Gi
 def _wrong(setting: Setting, kind: Kind, value: object, origin: Origin) -> ConfigError:
     text = repr(value)
     secret = setting.secret or PEM in text
-    shown = "the value, not shown here," if secret else _shortened(text)
+    shown = "the value, not shown here," if secret else shortened(text)
     return ConfigError(f"{origin}: {shown} is not {kind.allowed}")
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
 def _with_tls(settings: Settings) -> Settings:
@@ -262,27 +192,6 @@ def _with_tls(settings: Settings) -> Settings:
     if settings.tls_enabled and (port_origin is None or port_origin.name == _LISTEN_ADDR):
         settings = replace(settings, port=tuple(map(over_tls, settings.port)))
     return settings
-
-
-def check_together(settings: Settings) -> None:
-    """Check settings that depend on one another.
-
-    Raises:
-        ConfigError: two of them do not agree.
-    """
-    for name, holds, needs, other in _RULES:
-        if not holds(settings):
-            raise ConfigError(
-                f"{settings.origins.get(name, name)}: {_shown(settings, name)} {needs} {other}, "
-                f"which is {_shown(settings, other)} ({settings.origins.get(other, 'the default')})"
-            )
-
-
-def _shown(settings: Settings, name: str) -> str:
-    value = getattr(settings, name)
-    if _BY_NAME[name].secret and value:
-        return "its value, not shown here,"
-    return _shortened(toml(value)) if value != "" else "not set"
 
 
 def defaults_toml() -> str:

@@ -13,15 +13,11 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from tickstorm.batches import Batch
-from tickstorm.frames import OVERHEAD_BYTES
+from tickstorm.frames import MIN_PAYLOAD_BYTES, OVERHEAD_BYTES
 from tickstorm.messages import Gap
 from tickstorm.records import MAX_TRAILER_BYTES, batch_frame
-from tickstorm.sequences import SEQUENCE_MODULUS, later
+from tickstorm.sequences import is_before, later
 from tickstorm.ticks import MAX_TICKS_PER_BATCH
-
-LEAST_PAYLOAD_BYTES = 32_768
-"""What a batch of a stream may have at least, wherever it was made: `hub.MIN_PAYLOAD_BYTES`."""
-
 
 CONFLATED = "conflated"
 """Why a GAP says that ticks were lost: newer ones of their symbols came instead."""
@@ -107,7 +103,7 @@ class Run:
             ticks: in those that were not.
         """
         records = [
-            record for number, record in self._newest.values() if not _is_before(number, first)
+            record for number, record in self._newest.values() if not is_before(number, first)
         ]
         gap = Gap(first, later(self.last, -1), ticks - len(records), CONFLATED)
         return gap, Batch(
@@ -137,14 +133,14 @@ class NewestTicks:
         self.runs: list[Run] = []
         self.queued_bytes = 0
         self._run_of: dict[bytes, Run] = {}
-        self._payload_bytes = LEAST_PAYLOAD_BYTES
+        self._payload_bytes = MIN_PAYLOAD_BYTES
 
     def include(self, batches: Iterable[Batch]) -> None:
         """Take in the batches that one connection has waiting, some of which may be known."""
         batches = tuple(batches)
         if self.runs:
             first = self.runs[0].first
-            older = [batch for batch in batches if _is_before(batch.sequence, first)]
+            older = [batch for batch in batches if is_before(batch.sequence, first)]
             if older:
                 self._begin_with(older)
         for batch in batches:
@@ -152,14 +148,14 @@ class NewestTicks:
 
     def add(self, batch: Batch) -> None:
         """Take in the stream's next batch; nothing happens if it is known."""
-        if self.runs and not _is_before(self.runs[-1].last, batch.sequence):
+        if self.runs and not is_before(self.runs[-1].last, batch.sequence):
             return
         self._take_in(batch)
         self._join_runs()
 
     def since(self, first: int) -> list[Run]:
         """Return the runs of the batches from this number on."""
-        return [run for run in self.runs if not _is_before(run.last, first)]
+        return [run for run in self.runs if not is_before(run.last, first)]
 
     def _begin_with(self, older: list[Batch]) -> None:
         known, self.runs, self._run_of = self.runs, [], {}
@@ -259,7 +255,3 @@ class Conflation:
 
 def _whole(run: Run) -> Conflated:
     return run.since(run.first, run.ticks) if run.batch is None else (None, run.batch)
-
-
-def _is_before(sequence: int, other: int) -> bool:
-    return 0 < (other - sequence) % SEQUENCE_MODULUS < SEQUENCE_MODULUS // 2

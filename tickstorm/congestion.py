@@ -26,7 +26,7 @@ MAX_LINES = 20
 
 
 class Congestion:
-    """The connections of a factory that have something queued.
+    """The connections of a factory that have something queued, or whose socket is full.
 
     Args:
         backlogs: makes what it is queued in.
@@ -34,14 +34,16 @@ class Congestion:
 
     Attributes:
         backlogs: the same.
-        connections: those that have something queued.
-        warned: those of them that are about to lose something, or to be ended.
+        connections: those that have something queued, or whose socket is full.
+        lingering: those that have ended, and whose socket has not taken what it was handed.
+        warned: those of the first that are about to lose something, or to be ended.
     """
 
     _log = Logger()
 
     def __init__(self, backlogs: Backlogs, metrics: Metrics) -> None:
         self.connections: set[Connection] = set()
+        self.lingering: set[Connection] = set()
         self.warned: set[Connection] = set()
         self.backlogs = backlogs
         self._metrics = metrics
@@ -50,7 +52,7 @@ class Congestion:
 
     @property
     def queued_bytes(self) -> int:
-        """What is queued for all of them."""
+        """What waits for all of them, queued or with their transports."""
         return self.backlogs.budget.bytes
 
     def begin(self, connection: Connection) -> Backlog:
@@ -68,7 +70,13 @@ class Congestion:
     def forget(self, connection: Connection) -> None:
         """Let go of a connection that ends, whatever is queued for it."""
         self.connections.discard(connection)
+        self.lingering.discard(connection)
         self.warned.discard(connection)
+
+    def closed(self, connection: Connection) -> None:
+        """Take note that a connection has ended, and waits for its socket if that is full."""
+        if connection.pending_bytes:
+            self.lingering.add(connection)
 
     def queued(self, connection: Connection, backlog: Backlog) -> None:
         """Take note that more, or less, is queued than before."""
@@ -77,23 +85,37 @@ class Congestion:
             self._end_warning(connection)
         elif fill >= WARNED_FROM and connection not in self.warned:
             self._warn(connection)
-        if self.backlogs.budget.is_exceeded:
-            self._shed()
+        self._keep_budget()
 
     def check(self, now: float) -> None:
         """End those that take nothing; call it once a second."""
         for connection in list(self.connections):
             connection.check_progress(now)
+        self._keep_budget()
         if self._unnamed:
             self._log.warn(
                 "{count} more began or ended not to keep up, and are not named", count=self._unnamed
             )
         self._lines = self._unnamed = 0
 
+    def _keep_budget(self) -> None:
+        budget = self.backlogs.budget
+        if not budget.is_exceeded:
+            return
+        self._give_up()
+        self._shed()
+        if budget.is_exceeded:  # by what those have in their transports
+            self._give_up()
+
+    def _give_up(self) -> None:
+        for connection in self.backlogs.budget.surplus(self.lingering, _cost):
+            self.lingering.discard(connection)
+            connection.give_up()
+
     def _shed(self) -> None:
         budget = self.backlogs.budget
         most = f"more than {budget.max_bytes} bytes are waiting for all clients together"
-        for connection in budget.surplus(self.connections, _pending_bytes):
+        for connection in budget.surplus(self.connections, _cost):
             connection.too_slow(SlowConsumer(most))
 
     def _warn(self, connection: Connection) -> None:
@@ -126,5 +148,5 @@ class Congestion:
         return True
 
 
-def _pending_bytes(connection: Connection) -> int:
-    return connection.pending_bytes
+def _cost(connection: Connection) -> int:
+    return connection.cost

@@ -11,6 +11,8 @@ from typing import NamedTuple
 WINDOW = 0.8
 """The part of a drain in which connections are closed; the rest is for those who take their time
 with what is written to them last."""
+STOPPING = "this server process is stopping"
+"""What clients are told. There may be others, which go on: it is true of one worker, too."""
 LEAST_REST, MOST_REST = 0.5, 1.5
 """Seconds between a client's close and its return, beside what it waits by itself."""
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple
 
-_WHOLE = re.compile(r"[a-z][a-z0-9_]*:(\\.|[^\\])*", re.DOTALL)
+_KIND = re.compile(r"[a-z][a-z0-9_]*:")
+_WHOLE = re.compile(r"(\\.|[^\\])*", re.DOTALL)
 _PART = re.compile(r"(?:\A|:)((?:\\.|[^\\:])*)", re.DOTALL)
 _NAMED = re.compile(r"((?:\\.|[^\\=])*)=(.*)", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
@@ -72,21 +73,35 @@ def parse_description(text: str) -> Description:
         ValueError: it does not begin with a kind and a colon, ends within an escape, or has a
             port that is none.
     """
+    if not _KIND.match(text):
+        raise ValueError(text)
+    arguments, named = split_description(text)
+    kind, *rest = arguments
+    description = Description(kind, tuple(rest) or ("",), dict(named))
+    if not description.has_port:
+        raise ValueError(text)
+    return description
+
+
+def split_description(text: str) -> tuple[list[str], list[tuple[str, str]]]:
+    """Return the parts of a description without a name, and those with one, without the escapes.
+
+    The rules are those of `twisted.internet.endpoints`, whose own parser is private.
+
+    Raises:
+        ValueError: it ends within an escape.
+    """
     if not _WHOLE.fullmatch(text):
         raise ValueError(text)
     arguments: list[str] = []
-    named: dict[str, str] = {}
+    named: list[tuple[str, str]] = []
     for part in _PART.findall(text):
         pair = _NAMED.fullmatch(part)
         if pair is None:
             arguments.append(_unescape(part))
         else:
-            named[_unescape(pair[1])] = _unescape(pair[2])
-    kind, *rest = arguments
-    description = Description(kind, tuple(rest) or ("",), named)
-    if not description.has_port:
-        raise ValueError(text)
-    return description
+            named.append((_unescape(pair[1]), _unescape(pair[2])))
+    return arguments, named
 
 
 def is_local(text: str) -> bool:
@@ -122,13 +137,45 @@ def over_tls(text: str) -> str:
     return f"tls:{rest}" if kind in ("tcp", "tcp6") else text
 
 
-def completed(text: str, named: Mapping[str, str]) -> str:
+def _completed(text: str, named: Mapping[str, str]) -> str:
     """Return a description with these added, but for the empty and those that it has."""
     present = parse_description(text).named
     added = [
         f":{name}={quote(value)}" for name, value in named.items() if value and name not in present
     ]
     return "".join([text, *added])
+
+
+class OwnTLS(NamedTuple):
+    """What this package's `tls:PORT` takes that does not say it itself; see the settings `tls_`."""
+
+    cert: str
+    key: str
+    client_ca: str
+    client_auth: str
+    min_version: str
+
+
+def lacks_certificate(text: str) -> bool:
+    """Whether it is this package's `tls:PORT`, without `cert=`."""
+    description = parse_description(text)
+    return description.is_own_tls and "cert" not in description.named
+
+
+def with_certificate(text: str, tls: OwnTLS) -> str:
+    """Return a description that lacks its certificate with all of `tls` that it does not say."""
+    if not lacks_certificate(text):
+        return text
+    client_auth = parse_description(text).named.get("clientAuth", tls.client_auth)
+    verifies = client_auth != "none"
+    added = {
+        "cert": tls.cert,
+        "key": tls.key,
+        "clientCA": tls.client_ca if verifies else "",
+        "clientAuth": client_auth if verifies else "",
+        "min": tls.min_version,
+    }
+    return _completed(text, added)
 
 
 def quote(value: str) -> str:

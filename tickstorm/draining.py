@@ -9,12 +9,11 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from tickstorm.clock import Clock
-from tickstorm.departures import Departure, departures
+from tickstorm.departures import STOPPING, Departure, departures
 from tickstorm.errors import ShuttingDown
 
 STEP = 0.02
 """Seconds between two closes at least: those that are due by then go together."""
-STOPPING = "the server is stopping"
 
 
 class Leaving(Protocol):

@@ -12,6 +12,7 @@ from twisted.internet.endpoints import TCP4ServerEndpoint, serverFromString
 from twisted.internet.interfaces import IReactorCore, IStreamServerEndpoint
 from twisted.protocols.haproxy import proxyEndpoint
 
+from tickstorm.descriptions import split_description
 from tickstorm.errors import ConfigError
 from tickstorm.tls import Read, TLSServerEndpoint, TLSSettings, read_file
 
@@ -27,9 +28,6 @@ _MINIMUM = {"1.2": TLS1_2_VERSION, "1.3": TLS1_3_VERSION}
 _CLIENT_AUTH = {"require": True, "optional": False}
 _BACKLOG_AT = {"tcp": 3, "tcp6": 2, "unix": 3, "ssl": 6, "tls": 3}
 """Where Twisted takes the backlog if it stands without its name; its default of 50 is too few."""
-_ARGUMENT = re.compile(r"(?:[^:\\]|\\.)*", re.DOTALL)
-_NAMED = re.compile(r"((?:[^=\\]|\\.)*)=(.*)", re.DOTALL)
-_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
 def server_endpoint(
@@ -123,6 +121,8 @@ def _endpoint_of_twisted(
     arguments: Sequence[str],
     keywords: Mapping[str, str],
 ) -> IStreamServerEndpoint:
+    if not arguments:
+        raise ConfigError("it does not say what kind of endpoint it is")
     if arguments[0] == "haproxy":
         arguments = arguments[1:]
     kind = arguments[0] if arguments else ""
@@ -141,28 +141,15 @@ def _endpoint_of_twisted(
 
 
 def _parse(description: str) -> tuple[list[str], dict[str, str]]:
-    # The rules of serverFromString, whose own parser is private to Twisted.
-    arguments: list[str] = []
-    keywords: dict[str, str] = {}
-    at = 0
-    while at <= len(description):
-        part = cast(re.Match[str], _ARGUMENT.match(description, at))
-        if description[part.end() :] == "\\":
-            raise ConfigError("the backslash at its end stands before nothing")
-        at = part.end() + 1
-        named = _NAMED.fullmatch(part[0])
-        if named is None:
-            arguments.append(_unescape(part[0]))
-            continue
-        keyword = _unescape(named[1])
-        if keyword in keywords:
+    try:
+        arguments, named = split_description(description)
+    except ValueError:
+        raise ConfigError("the backslash at its end stands before nothing") from None
+    keywords = dict(named)
+    for keyword in keywords:
+        if sum(keyword == name for name, _ in named) > 1:
             raise ConfigError(f"{keyword}: is there twice")
-        keywords[keyword] = _unescape(named[2])
     return arguments, keywords
-
-
-def _unescape(text: str) -> str:
-    return _ESCAPED.sub(r"\1", text)
 
 
 def _number(keyword: str, text: str, least: int, most: int) -> int:

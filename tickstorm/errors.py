@@ -178,7 +178,7 @@ class SlowConsumer(ProtocolError):
 
 
 class ShuttingDown(ProtocolError):
-    """The server is being stopped."""
+    """The process that serves the connection is being stopped."""
 
     code = ErrorCode.SHUTTING_DOWN
     retryable = True

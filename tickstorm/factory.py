@@ -23,6 +23,7 @@ from tickstorm.clock import Clock
 from tickstorm.congestion import Congestion
 from tickstorm.credentials import IAuthenticator
 from tickstorm.draining import Draining
+from tickstorm.entrance import Entrance
 from tickstorm.errors import (
     InternalError,
     InvalidAuth,
@@ -35,9 +36,11 @@ from tickstorm.errors import (
 )
 from tickstorm.feed import Feed
 from tickstorm.heartbeat import DeadlineWheel, Sweeper
-from tickstorm.logins import Logins
+from tickstorm.joins import Joins
+from tickstorm.logins import LoginDesk
 from tickstorm.outlet import Outlet
 from tickstorm.overload import BacklogLimits
+from tickstorm.pauses import Pauses
 from tickstorm.protocol import Connection
 from tickstorm.publications import Publications
 from tickstorm.reading import Reading
@@ -109,11 +112,14 @@ class TickstormFactory(Factory):
         self.metrics = feed.metrics
         self.door = Door(admission_limits)
         self.login_failures = LoginFailures(admission_limits)
-        self.logins = Logins(authenticator, self.login_failures, clock)
-        self.publications = Publications(feed, publish_rights, clock)
+        self.pauses = Pauses()
+        self.logins = LoginDesk(authenticator, self.login_failures, self.pauses, clock)
+        self.joins = Joins(feed, self.pauses, clock.scheduler)
+        self.publications = Publications(feed, publish_rights, self.pauses, clock)
         self.on_login_failed: Callable[[str], object] = lambda _: None
         self.on_closed: Callable[[], object] = lambda: None
         self.connections: dict[int, Connection] = {}
+        self.entrance = Entrance(self.door, self.metrics, self.connections)
         backlogs = Backlogs(backlog_limits, max_backlog_bytes, losses=self.metrics.ticks_lost)
         self.congestion = Congestion(backlogs, self.metrics)
         self.verbose = verbose
@@ -148,11 +154,6 @@ class TickstormFactory(Factory):
     def congested(self) -> Collection[Connection]:
         """Those of the connections that have something queued."""
         return self.congestion.connections
-
-    @property
-    def turned_away(self) -> int:
-        """How many connections are open that the door did not let in."""
-        return len(self.connections) - self.door.total
 
     def read(self) -> Reading:
         """Return the numbers of this moment."""

@@ -4,7 +4,7 @@ Delivery is `aligned`, where all get the period's batch at its end, or `spread`,
 connection has its own slot of the period and the load is flat.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 
 from twisted.internet.interfaces import IDelayedCall
@@ -18,6 +18,7 @@ from tickstorm.feed import Joined
 from tickstorm.hub import Hub
 from tickstorm.metrics import Metrics
 from tickstorm.outlet import Outlet
+from tickstorm.past import Past
 from tickstorm.publishing import Accepted, Intake, Publication
 from tickstorm.stream import Stream, StreamTable
 from tickstorm.subscriptions import Mode, Subscription, mode_of
@@ -152,9 +153,9 @@ class FanOut:
         self._hub.leave(stream, subscriber, kept)
         self._follow_cadences()
 
-    def send_past(self, subscriber: Outlet, frames: Sequence[bytes]) -> None:
+    def send_past(self, subscriber: Outlet, past: Past) -> None:
         """Send one subscriber what comes before the next batch of its stream."""
-        self._broadcast.send_past(subscriber, frames)
+        self._broadcast.send_past(subscriber, past)
 
     def flush(self) -> None:
         """Send the ticks collected so far."""

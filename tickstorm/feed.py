@@ -6,7 +6,7 @@ The feed is in this process (`tickstorm.fanout.FanOut`) or in another one
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tickstorm.hub import Backfill
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from tickstorm.metrics import Metrics
     from tickstorm.outlet import Outlet
+    from tickstorm.past import Past
 
 
 class Joined(NamedTuple):
@@ -108,5 +109,5 @@ class Feed(Protocol):
             kept: whether it may come back, and what it misses is to be kept for it.
         """
 
-    def send_past(self, subscriber: Outlet, frames: Sequence[bytes]) -> None:
+    def send_past(self, subscriber: Outlet, past: Past) -> None:
         """Send one subscriber what comes before the next batch of its stream."""

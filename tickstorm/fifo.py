@@ -1,10 +1,13 @@
 """A queue that knows how long everything in it is together. Pure."""
 
 from collections import deque
-from collections.abc import Iterator, Sized
-from typing import Generic, TypeVar
+from collections.abc import Iterable, Iterator, Sized
+from typing import Any, Generic, TypeVar
 
 _Item = TypeVar("_Item", bound=Sized)
+
+_NONE: deque[Any] = deque(maxlen=0)
+"""What all have that nothing was added to: one of their own is 760 bytes, and can hold nothing."""
 
 
 class Fifo(Generic[_Item]):
@@ -17,7 +20,7 @@ class Fifo(Generic[_Item]):
     __slots__ = ("_items", "length")
 
     def __init__(self) -> None:
-        self._items: deque[_Item] = deque()
+        self._items: deque[_Item] = _NONE
         self.length = 0
 
     def __len__(self) -> int:
@@ -41,6 +44,8 @@ class Fifo(Generic[_Item]):
 
     def append(self, item: _Item) -> None:
         """Add the newest."""
+        if self._items is _NONE:
+            self._items = deque()
         self._items.append(item)
         self.length += len(item)
 
@@ -52,7 +57,7 @@ class Fifo(Generic[_Item]):
 
     def clear(self) -> None:
         """Remove all."""
-        self._items.clear()
+        self._items = _NONE
         self.length = 0
 
     def take(self, at_most: int) -> list[_Item]:
@@ -63,3 +68,15 @@ class Fifo(Generic[_Item]):
             taken.append(self.popleft())
             left -= len(taken[-1])
         return taken
+
+
+def fitting(items: Iterable[_Item], at_most: int) -> list[_Item]:
+    """Return the first: one if there is any, and more as long as they are no longer."""
+    found: list[_Item] = []
+    left = at_most
+    for item in items:
+        if found and len(item) > left:
+            break
+        found.append(item)
+        left -= len(item)
+    return found

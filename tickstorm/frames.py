@@ -17,6 +17,8 @@ MAGIC = 0xF57D
 VERSION = 1
 MAX_PAYLOAD_BYTES = 65536
 """The payload that a side accepts unless it was set otherwise."""
+MIN_PAYLOAD_BYTES = 32_768
+"""What it may be limited to at least: room for any one tick, with all its metadata."""
 
 _HEADER = Struct(">HBBI")
 _CRC = Struct(">I")

@@ -5,16 +5,14 @@ beyond a bound, the oldest goes first, of streams that nobody listens to before 
 kept of a stream is the end of it, without a hole.
 """
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Sequence
-from itertools import count, dropwhile, takewhile
+from itertools import count
 from math import ceil
 from typing import NamedTuple
 
-from tickstorm.sequences import later, steps
-
-ENTRY_BYTES = 320
-"""What keeping a batch costs beside its frame, which may be shorter than that."""
+from tickstorm.ring import Entry, Ring
+from tickstorm.sequences import later
 
 
 class HistoryLimits(NamedTuple):
@@ -39,106 +37,6 @@ class HistoryLimits(NamedTuple):
 
 
 NO_HISTORY = HistoryLimits(0.0, 0, 0, 0)
-
-
-class Replay(NamedTuple):
-    """What was sent before now.
-
-    Attributes:
-        next_sequence: the number of the first batch that comes, of these or of those behind them.
-        frames: in their order.
-        complete: whether that is all that was asked for.
-    """
-
-    next_sequence: int
-    frames: Sequence[bytes]
-    complete: bool
-
-
-class _Entry(NamedTuple):
-    serial: int
-    sequence: int
-    timestamp_ms: int
-    frame: bytes
-
-    @property
-    def cost(self) -> int:
-        return len(self.frame) + ENTRY_BYTES
-
-
-class Ring:
-    """The last batches of one stream.
-
-    Args:
-        next_sequence: the stream's: what was before it is not here.
-        now_ms: milliseconds since the Unix epoch.
-
-    Attributes:
-        bytes: what the batches cost.
-        idle: whether nobody listens to the stream.
-    """
-
-    __slots__ = ("_entries", "_first_sequence", "_since_ms", "bytes", "idle")
-
-    def __init__(self, next_sequence: int, now_ms: int) -> None:
-        self._entries: deque[_Entry] = deque()
-        self._first_sequence = next_sequence
-        self._since_ms = now_ms + 1  # in this millisecond there may have been others before
-        self.bytes = 0
-        self.idle = False
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    @property
-    def oldest_ms(self) -> int:
-        """The time of the batch that goes first."""
-        return self._entries[0].timestamp_ms
-
-    def append(self, entry: _Entry) -> None:
-        """Keep the next batch."""
-        self._entries.append(entry)
-        self.bytes += entry.cost
-
-    def drop_oldest(self) -> _Entry:
-        """Let the first batch go, and return it."""
-        entry = self._entries.popleft()
-        self.bytes -= entry.cost
-        self._first_sequence = later(entry.sequence)
-        self._since_ms = max(self._since_ms, entry.timestamp_ms + 1)
-        return entry
-
-    def after(self, sequence: int, next_sequence: int) -> Replay | None:
-        """Return what was sent behind a batch; None if not all of that is here.
-
-        Args:
-            sequence: the batch's.
-            next_sequence: the stream's.
-        """
-        first = later(sequence)
-        missed = steps(first, next_sequence)
-        if missed > steps(self._first_sequence, next_sequence):
-            return None
-        # From the end, so that it costs what was missed, and not what is here.
-        frames = [
-            entry.frame
-            for entry in takewhile(
-                lambda entry: steps(entry.sequence, next_sequence) <= missed,
-                reversed(self._entries),
-            )
-        ]
-        return Replay(first, frames[::-1], True)
-
-    def since(self, start_ms: int, next_sequence: int) -> Replay:
-        """Return what is here of the batches of a time and after it.
-
-        Args:
-            start_ms: milliseconds since the Unix epoch.
-            next_sequence: the stream's.
-        """
-        entries = list(dropwhile(lambda entry: entry.timestamp_ms < start_ms, self._entries))
-        first = entries[0].sequence if entries else next_sequence
-        return Replay(first, [entry.frame for entry in entries], start_ms >= self._since_ms)
 
 
 class History:
@@ -175,7 +73,7 @@ class History:
         """
         for at, frame in enumerate(frames):
             sequence = later(first_sequence, at)
-            entry = _Entry(next(self._serials), sequence, timestamp_ms, frame)
+            entry = Entry(next(self._serials), sequence, timestamp_ms, frame)
             ring.append(entry)
             self._order[entry.serial] = ring
             self.bytes += entry.cost

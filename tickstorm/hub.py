@@ -3,22 +3,21 @@
 What is published is checked whole before any of it counts: a call is carried out or has no effect.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, NamedTuple
 
 from tickstorm.cadence import BarCadence, TickCadence, WallClock, slot_of, slots_of
+from tickstorm.epochs import MAX_RUN
 from tickstorm.errors import InvalidTick, TooManyIntervals
-from tickstorm.frames import MAX_PAYLOAD_BYTES
-from tickstorm.history import NO_HISTORY, History, HistoryLimits, Replay
+from tickstorm.frames import MAX_PAYLOAD_BYTES, MIN_PAYLOAD_BYTES
+from tickstorm.history import NO_HISTORY, History, HistoryLimits
+from tickstorm.past import NO_PAST, Copies, Past
 from tickstorm.records import batch_frame, split_records, tick_record
 from tickstorm.sequences import later
 from tickstorm.stream import S, Stream, StreamTable, Surroundings
-from tickstorm.subscriptions import PERIOD_MS, Mode, Subscription
+from tickstorm.subscriptions import PERIOD_MS, Mode, Position, Subscription
 from tickstorm.symbols import KnownSymbols
 from tickstorm.ticks import MAX_TICKS_PER_BATCH, NO_METADATA, LastValues, Tick, validate
-
-MIN_PAYLOAD_BYTES = 32_768
-"""Room for any one tick, with all the metadata that it may have."""
 
 
 class HubLimits(NamedTuple):
@@ -42,13 +41,13 @@ class Backfill(NamedTuple):
     """What a subscriber gets before its stream's next batch.
 
     Attributes:
-        next_sequence: the number of the first batch that it gets: one of these, or the stream's.
-        frames: in their order.
+        next_sequence: the number of the first batch that it gets: one of the past, or the stream's.
+        past: what it gets, in order.
         recovered: whether nothing is missing of what it asked for; None if it did not ask.
     """
 
     next_sequence: int
-    frames: Sequence[bytes] = ()
+    past: Past = NO_PAST
     recovered: bool | None = None
 
 
@@ -56,14 +55,16 @@ class Hub(Generic[S]):
     """Takes ticks in, keeps the last of each symbol, and feeds the streams.
 
     Args:
-        epoch: names this run of sequence numbers; a new one at every start.
+        epoch: names this run of sequence numbers; a new one at every start. That of each stream
+            begins with it.
         wall_ns: nanoseconds since the Unix epoch.
         limits: what it holds at most.
         slots: how many moments of a period SECOND and MINUTE are sent at, a divisor of 1,000; 1
             is aligned.
 
     Raises:
-        ValueError: the limits or the slots are out of range.
+        ValueError: the limits or the slots are out of range, or the epoch is over MAX_RUN
+            characters.
     """
 
     def __init__(
@@ -73,6 +74,8 @@ class Hub(Generic[S]):
             raise ValueError(f"max_payload_bytes is below {MIN_PAYLOAD_BYTES}")
         if slots < 1 or 1000 % slots:
             raise ValueError(f"{slots} slots do not divide a second into whole milliseconds")
+        if len(epoch) > MAX_RUN:
+            raise ValueError(f"the epoch is over {MAX_RUN} characters")
         self.epoch = epoch
         self.slots = slots
         self.ticks_published = 0
@@ -180,15 +183,15 @@ class Hub(Generic[S]):
         or the next batch repeats what is pending.
         """
         if subscription.resume is not None:
-            replay = _missed(subscription, stream)
-            if replay is not None:
-                return Backfill(replay.next_sequence, replay.frames, recovered=True)
-            return Backfill(stream.next_sequence, self.snapshot(subscription, stream), False)
-        snapshot = self.snapshot(subscription, stream) if subscription.snapshot else []
-        if subscription.start_time_ms <= 0:
-            return Backfill(stream.next_sequence, snapshot)
-        replay = _since(subscription.start_time_ms, stream)
-        return Backfill(replay.next_sequence, [*replay.frames, *snapshot], replay.complete)
+            missed = _missed(subscription.resume, stream)
+            if missed is not None:
+                return Backfill(later(subscription.resume.sequence), missed, recovered=True)
+            return Backfill(stream.next_sequence, self._values(subscription, stream).past(), False)
+        if subscription.start_time_ms > 0:
+            return self._since(subscription, stream)
+        if subscription.snapshot:
+            return Backfill(stream.next_sequence, self._values(subscription, stream).past())
+        return Backfill(stream.next_sequence)
 
     def snapshot(self, subscription: Subscription, stream: Stream[S]) -> list[bytes]:
         """Return the last value of each symbol of a subscription as frames.
@@ -209,6 +212,16 @@ class Hub(Generic[S]):
             )
             for run in split_records(records, self._limits.max_payload_bytes)
         ]
+
+    def _since(self, subscription: Subscription, stream: Stream[S]) -> Backfill:
+        values = self._values(subscription, stream) if subscription.snapshot else Copies()
+        if stream.ring is None:
+            return Backfill(stream.next_sequence, values.past(), False)
+        replay = stream.ring.since(subscription.start_time_ms, stream.next_sequence)
+        return Backfill(replay.next_sequence, Past([replay.kept, values]), replay.complete)
+
+    def _values(self, subscription: Subscription, stream: Stream[S]) -> Copies:
+        return Copies(self.snapshot(subscription, stream))
 
     def _tell_pending(self) -> None:
         if self.on_ticks_pending is not None:
@@ -271,20 +284,13 @@ class Hub(Generic[S]):
 _NAMED = frozenset((PERIOD_MS[Mode.SECOND], PERIOD_MS[Mode.MINUTE]))
 
 
-def _missed(subscription: Subscription, stream: Stream[S]) -> Replay | None:
-    position = subscription.resume
-    if position is None or position.epoch != stream.epoch:
+def _missed(position: Position, stream: Stream[S]) -> Past | None:
+    if position.epoch != stream.epoch:
         return None
     if stream.ring is None:
-        is_next = later(position.sequence) == stream.next_sequence
-        return Replay(stream.next_sequence, (), True) if is_next else None
-    return stream.ring.after(position.sequence, stream.next_sequence)
-
-
-def _since(start_ms: int, stream: Stream[S]) -> Replay:
-    if stream.ring is None:
-        return Replay(stream.next_sequence, (), False)
-    return stream.ring.since(start_ms, stream.next_sequence)
+        return NO_PAST if later(position.sequence) == stream.next_sequence else None
+    replay = stream.ring.after(position.sequence, stream.next_sequence)
+    return None if replay is None else Past([replay.kept])
 
 
 class _Records:

@@ -22,6 +22,8 @@ PEM = "-----BEGIN"
 """How the contents of a key begin: never in a path, and never to be shown."""
 
 MAX_WORKERS = 1024
+_MAX_SHOWN = 100
+"""Characters of a wrong value that an error repeats."""
 
 _FLAGS = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
@@ -239,3 +241,8 @@ def toml(value: object) -> str:
         return f"[{', '.join(map(toml, value))}]"
     text = value.value if isinstance(value, Enum) else str(value)
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def shortened(text: str) -> str:
+    """Return what an error repeats of a text."""
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."

@@ -83,11 +83,18 @@ def _select(factory: TickstormFactory, query: Query) -> list[Connection]:
 
 
 def _by_pending(factory: TickstormFactory) -> Iterable[Connection]:
-    # Only the congested have anything pending: the others need not be asked.
-    congested = factory.congestion.connections
-    first = sorted(congested, key=lambda each: (-each.pending_bytes, each.id))
+    # Only these two kinds have anything pending: the others need not be asked.
+    congested, lingering = factory.congestion.connections, factory.congestion.lingering
     others = (factory.connections[id] for id in sorted(factory.connections))
-    return chain(first, (each for each in others if each not in congested))
+    return chain(
+        sorted(congested, key=_most_first),
+        sorted(lingering, key=_most_first),
+        (each for each in others if each not in congested and each not in lingering),
+    )
+
+
+def _most_first(connection: Connection) -> tuple[int, int]:
+    return (-connection.pending_bytes, connection.id)
 
 
 def _row(connection: Connection, congestion: Congestion, now: float) -> Row:

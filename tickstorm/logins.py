@@ -3,6 +3,11 @@
 Who guesses is slowed down: an address that has failed too often is not listened to for a while.
 """
 
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
 from twisted.cred.error import LoginFailed
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -13,14 +18,19 @@ from tickstorm.clock import Clock
 from tickstorm.credentials import IAuthenticator, Peer, User
 from tickstorm.errors import InternalError, InvalidAuth, ProtocolError, RateLimited
 from tickstorm.messages import Login
+from tickstorm.pauses import Pauses
+
+if TYPE_CHECKING:
+    from tickstorm.protocol import Connection
 
 
-class Logins:
+class LoginDesk:
     """Checks logins.
 
     Args:
         authenticator: decides who a login is.
         failures: remembers the addresses of those that were wrong.
+        pauses: has connections wait for what takes time.
         clock: the times.
 
     Attributes:
@@ -30,11 +40,30 @@ class Logins:
     _log = Logger()
 
     def __init__(
-        self, authenticator: IAuthenticator, failures: LoginFailures, clock: Clock
+        self,
+        authenticator: IAuthenticator,
+        failures: LoginFailures,
+        pauses: Pauses,
+        clock: Clock,
     ) -> None:
         self.authenticator = authenticator
         self._failures = failures
+        self._pauses = pauses
         self._clock = clock
+
+    def ask(self, connection: Connection, login: Login) -> None:
+        """Let a connection's client in, or tell it why not, at once or later."""
+        accept = partial(self._accept, connection, login.client_id)
+        refuse = partial(self._refuse, connection)
+        try:
+            user = self.check(login, _peer(connection))
+        except Exception:
+            refuse(Failure())
+            return
+        if isinstance(user, Deferred):
+            self._pauses.wait(connection, user, accept, refuse)
+        else:
+            accept(user)
 
     def check(self, login: Login, peer: Peer) -> User | Deferred[User]:
         """Return who it is, at once or later.
@@ -59,6 +88,14 @@ class Logins:
         self._log.failure("a login could not be checked", reason, peer=peer.address)
         return InternalError("the login could not be checked")
 
+    def _accept(self, connection: Connection, client_id: str, user: User) -> None:
+        if not connection.is_over:
+            connection.accept_login(client_id, user)
+
+    def _refuse(self, connection: Connection, reason: Failure) -> None:
+        if not connection.is_over:
+            connection.fail(self.refusal(reason, _peer(connection)))
+
     def _taken(self, user: object, peer: Peer) -> User:
         # Asked once more now that the answer is there: others of the same address may have failed
         # meanwhile, and many guesses at once are to be no way around the limit.
@@ -80,3 +117,7 @@ def _user(user: object) -> User:
     if not isinstance(user, User):
         raise TypeError(f"an authenticator returned {user!r:.100}")
     return user
+
+
+def _peer(connection: Connection) -> Peer:
+    return Peer(connection.address, connection.certificate_name)

@@ -113,6 +113,16 @@ def decode_login(payload: bytes) -> Login:
     return Login(request.username, request.password, request.client_id, request.version)
 
 
+def check_unsubscription(payload: bytes) -> None:
+    """Read an UNSUBSCRIBE payload, in which there is nothing.
+
+    Raises:
+        InvalidMessage: it is no UnsubscribeRequest.
+    """
+    if payload:
+        parse(pb.UnsubscribeRequest, payload)
+
+
 def decode_publication(payload: bytes, wall_ms: int) -> PublishRequest:
     """Read a PUBLISH payload.
 

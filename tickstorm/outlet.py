@@ -5,7 +5,7 @@ ERROR, ACK) goes ahead of queued frames. While the client keeps up there is one 
 and nothing is allocated.
 """
 
-from collections.abc import Sequence
+from contextlib import suppress
 from enum import Enum, auto
 from socket import socket
 from typing import Any, Protocol, cast
@@ -16,10 +16,13 @@ from zope.interface import implementer
 
 from tickstorm.errors import SlowConsumer
 from tickstorm.overload import Backlog
+from tickstorm.past import Past
 from tickstorm.transports import innermost
 
 PIECE_BYTES = 16384
 """How much of a backlog is handed to the transport at a time, if a frame is not longer."""
+FULL_BYTES = PIECE_BYTES // 2
+"""Beyond how much what wraps a socket pauses: then one piece is enough."""
 MAX_ANSWER_BYTES = 65536
 """How much may wait in answers to a client that sends but does not read."""
 
@@ -95,15 +98,22 @@ class Outlet:
         if isinstance(transport, FileDescriptor) and not getattr(transport, "TLS", False):
             self._socket = cast(Any, transport).getHandle()
         else:
-            # It pauses beyond this many bytes, so that one piece is enough. A socket also reads as
-            # many at a time, so they must not be none.
-            innermost(transport).bufferSize = PIECE_BYTES // 2
+            # A socket also reads as many at a time, so they must not be none.
+            innermost(transport).bufferSize = FULL_BYTES
             transport.registerProducer(self, True)
 
     @property
     def pending_bytes(self) -> int:
-        """How many bytes are queued here."""
-        return 0 if self._backlog is None else self._backlog.bytes
+        """How many bytes wait: queued here, or handed to a transport that may still have them.
+
+        Of what was handed to one that keeps up nothing waits.
+        """
+        return 0 if self._backlog is None else self._backlog.pending_bytes
+
+    @property
+    def cost(self) -> int:
+        """What of the budget of all queues it uses."""
+        return 0 if self._backlog is None else self._backlog.cost
 
     @property
     def unsent(self) -> str:
@@ -124,7 +134,9 @@ class Outlet:
         if self._state is not _CLEAR:
             self._queue(frame)
         elif self._socket is None:
-            self._write_through(frame)
+            self._transport.write(frame)
+            if self._backlog is not None:
+                self._note_rest(self._backlog, frame)
         else:
             try:
                 sent = self._socket.send(frame)
@@ -133,20 +145,17 @@ class Outlet:
             if sent != len(frame):
                 self._fall_behind(frame[sent:])
 
-    def replay(self, frames: Sequence[bytes]) -> None:
+    def replay(self, past: Past) -> None:
         """Write what was sent before to others, as fast as the client takes it.
 
         Call it when a subscription begins: it is ahead of whatever is delivered later.
         """
-        at = 0
-        while at < len(frames) and self._state is _CLEAR:
-            piece = _piece(frames, at)
-            at += len(piece)
-            data = b"".join(piece)
+        while past and self._state is _CLEAR:
+            data = b"".join(past.take(PIECE_BYTES))
             self.own_bytes += len(data)
             self.deliver(data)
-        if at < len(frames):
-            self._queue_past(frames[at:])
+        if past:
+            self._queue_past(past)
 
     def answer(self, frames: bytes) -> None:
         """Write what answers the client, ahead of anything queued."""
@@ -161,8 +170,9 @@ class Outlet:
                 self._owner.too_slow(
                     SlowConsumer(f"{MAX_ANSWER_BYTES} bytes of answers are not read")
                 )
-            else:
+            elif self._backlog is not None:
                 self._write_through(frames)
+                self._owner.queued(self._backlog)
 
     def drop_stream(self) -> None:
         """Forget the batches that are queued, and queue others as their subscription wants it.
@@ -170,32 +180,36 @@ class Outlet:
         What was begun, and answers, go out nevertheless. Call it when a subscription ends, and when
         one begins.
         """
-        old = self._backlog
+        old = self._queueing
         if old is None:
             return
         self._forget(old)
         self._backlog = self._owner.congested()
-        self._backlog.handed_on_at = old.handed_on_at
+        self._backlog.take_over(old)
 
     def lose(self) -> None:
-        """Forget everything: the connection is lost."""
+        """Forget everything: the connection is lost, or given up."""
         backlog, self._backlog = self._backlog, None
         self._state = _CLOSED
         if backlog is not None:
             self._forget(backlog)
+            backlog.note_taken()
 
     def close(self, last_words: bytes, flush: bool = False) -> None:
         """Write `last_words` behind what was begun, and close. Nothing is written any more.
 
+        What the transport of a congested connection has by then waits until that is lost.
+
         Args:
             last_words: whole frames, or nothing.
-            flush: whether what is queued goes out before them.
+            flush: whether what is queued goes out before them; `check` first whether it can.
         """
-        backlog, self._backlog = self._backlog, None
+        backlog = self._backlog
         self._state = _CLOSED
         self._transport.unregisterProducer()
-        while flush and backlog:
-            self._write_through(self._take(backlog))
+        with suppress(SlowConsumer):  # nothing goes out behind what a history has dropped
+            while flush and backlog:
+                self._write_through(self._take(backlog))
         if backlog is not None:
             self._forget(backlog)
         if last_words:
@@ -204,11 +218,12 @@ class Outlet:
         self._transport.loseConnection()
 
     def check(self, now: float) -> None:
-        """End a connection whose socket has not taken its piece for too long."""
-        if self._backlog is None:
+        """End a connection that has not taken its piece, or what was missed, for too long."""
+        backlog = self._queueing
+        if backlog is None:
             return
         try:
-            self._backlog.check(now)
+            backlog.check(now)
         except SlowConsumer as error:
             self._owner.too_slow(error)
 
@@ -216,16 +231,18 @@ class Outlet:
         """Queue from now on: what wraps the socket is full."""
         self._paused = True
         if self._state is _CLEAR:
-            self._congest()
+            self._congest().note_written(FULL_BYTES)
 
     def resumeProducing(self) -> None:
         """Hand on what is queued: the transport is empty."""
         self._paused = False
         self._answer_bytes = 0
-        if self._backlog is None:
+        backlog = self._queueing
+        if backlog is None:
             return
+        backlog.note_taken()
         if self._socket is not None:
-            self._hand_on(self._backlog)
+            self._hand_on(backlog)
             return
         while self._backlog and not self._paused:
             self._hand_on(self._backlog)
@@ -235,8 +252,13 @@ class Outlet:
     def stopProducing(self) -> None:
         """Do nothing: the connection is lost, and its owner hears of it in another way."""
 
+    @property
+    def _queueing(self) -> Backlog | None:
+        # Of one that is closed the backlog only counts what is with the transport.
+        return self._backlog if self._state is _CONGESTED else None
+
     def _queue(self, frame: bytes) -> None:
-        backlog = self._backlog
+        backlog = self._queueing
         if backlog is None:
             self.own_bytes -= len(frame)
             return
@@ -250,11 +272,12 @@ class Outlet:
             self._account(backlog, expected)
             self._owner.queued(backlog)
 
-    def _queue_past(self, frames: Sequence[bytes]) -> None:
-        if self._backlog is not None:
-            self._backlog.push_past(frames)
-            self.own_bytes += sum(map(len, frames))
-            self._owner.queued(self._backlog)
+    def _queue_past(self, past: Past) -> None:
+        backlog = self._queueing
+        if backlog is not None:
+            self.own_bytes += past.length
+            backlog.push_past(past)
+            self._owner.queued(backlog)
 
     def _account(self, backlog: Backlog, expected: int) -> None:
         # What a policy drops, melts together or tells of is not what the stream counts as sent.
@@ -282,27 +305,33 @@ class Outlet:
         self._transport.registerProducer(self, False)
 
     def _hand_on(self, backlog: Backlog) -> None:
-        if backlog:
-            self._write_through(self._take(backlog))
-            self._owner.queued(backlog)
-        else:
+        if not backlog:
             self._relieve()
+            return
+        try:
+            piece = self._take(backlog)
+        except SlowConsumer as error:
+            self._owner.too_slow(error)
+        else:
+            self._write_through(piece)
+            self._owner.queued(backlog)
 
     def _relieve(self) -> None:
         self._state = _CLEAR
-        self._backlog = None
+        backlog, self._backlog = self._backlog, None
+        if backlog is not None:  # what wraps a socket has a little, as of any that keeps up
+            backlog.note_taken()
         if self._socket is not None:
             self._transport.unregisterProducer()
         self._owner.relieved()
 
     def _write_through(self, data: bytes) -> None:
+        if self._backlog is not None:
+            self._backlog.note_written(len(data))
         self._transport.write(data)
 
-
-def _piece(frames: Sequence[bytes], at: int) -> Sequence[bytes]:
-    """Return the frames from this one on that fit into a piece together: one at least."""
-    end, size = at + 1, len(frames[at])
-    while end < len(frames) and size + len(frames[end]) <= PIECE_BYTES:
-        size += len(frames[end])
-        end += 1
-    return frames[at:end]
+    def _note_rest(self, backlog: Backlog, frame: bytes) -> None:
+        # What paused at a frame does not say how much it has: this one, and else only a little more
+        # than FULL_BYTES, which are counted already.
+        backlog.note_written(max(0, len(frame) - FULL_BYTES))
+        self._owner.queued(backlog)

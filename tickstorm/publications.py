@@ -3,10 +3,12 @@
 A connection that has asked for much is not read until some of it is answered; nothing is queued.
 """
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -18,28 +20,15 @@ from tickstorm.errors import MayNotPublish, ProtocolError, PublicationFailed
 from tickstorm.feed import Feed
 from tickstorm.frames import FrameType
 from tickstorm.messages import PublishRequest, ack_frame, error_frame, request_details
+from tickstorm.pauses import Pauses
 from tickstorm.publishing import Accepted, Publication, Publisher
 from tickstorm.symbols import SymbolSet
 
+if TYPE_CHECKING:
+    from tickstorm.protocol import Connection
+
 MAX_UNANSWERED = 16
 """Requests of one connection; with as many no more of what it sends is read."""
-
-
-class Asking(Protocol):
-    """What is asked of a connection that publishes."""
-
-    @property
-    def publisher(self) -> Publisher | None:
-        """Who publishes; None if the user may not."""
-
-    def answer_publication(self, frame: bytes) -> None:
-        """Send an answer, unless the conversation is over."""
-
-    def pause_reading(self) -> None:
-        """Read nothing for now; nothing happens if that is so."""
-
-    def resume_reading(self) -> None:
-        """Read on, and first what was read already and is held back."""
 
 
 class Publications:
@@ -48,6 +37,7 @@ class Publications:
     Args:
         feed: where to.
         rights: what each user may publish.
+        pauses: has connections wait that have asked for much.
         clock: the times.
 
     Attributes:
@@ -56,11 +46,14 @@ class Publications:
 
     _log = Logger()
 
-    def __init__(self, feed: Feed, rights: Mapping[str, SymbolSet], clock: Clock) -> None:
+    def __init__(
+        self, feed: Feed, rights: Mapping[str, SymbolSet], pauses: Pauses, clock: Clock
+    ) -> None:
         self._feed = feed
         self.rights = rights
+        self._pauses = pauses
         self._clock = clock
-        self._unanswered: Counter[Asking] = Counter()
+        self._unanswered: Counter[Connection] = Counter()
 
     def __len__(self) -> int:
         return self._unanswered.total()
@@ -74,11 +67,11 @@ class Publications:
             return None
         return Publisher(user.name, client_id or connection)
 
-    def is_full(self, connection: Asking) -> bool:
+    def is_full(self, connection: Connection) -> bool:
         """Whether a connection has as many unanswered requests as it may."""
         return self._unanswered.get(connection, 0) >= MAX_UNANSWERED
 
-    def ask(self, connection: Asking, request: PublishRequest) -> None:
+    def ask(self, connection: Connection, request: PublishRequest) -> None:
         """Publish, and answer, at once or later."""
         publisher = connection.publisher
         if publisher is None:
@@ -95,26 +88,24 @@ class Publications:
             self._accept(connection, request, answer)
 
     def _wait(
-        self, connection: Asking, request: PublishRequest, answer: Deferred[Accepted]
+        self, connection: Connection, request: PublishRequest, answer: Deferred[Accepted]
     ) -> None:
         self._unanswered[connection] += 1
-        if self.is_full(connection):
-            connection.pause_reading()
         answer.addCallbacks(
             partial(self._accept, connection, request), partial(self._fail, connection, request)
         )
         answer.addErrback(lambda failure: self._log.failure("a publisher has no answer", failure))
         answer.addCallback(lambda _: self._answered(connection))
+        if self.is_full(connection):  # so it is not if the answer was there already
+            self._pauses.hold(connection)
 
-    def _answered(self, connection: Asking) -> None:
-        was_full = self.is_full(connection)
+    def _answered(self, connection: Connection) -> None:
         self._unanswered[connection] -= 1
         if not self._unanswered[connection]:
             del self._unanswered[connection]
-        if was_full:
-            connection.resume_reading()
+        self._pauses.release(connection)
 
-    def _accept(self, connection: Asking, request: PublishRequest, accepted: Accepted) -> None:
+    def _accept(self, connection: Connection, request: PublishRequest, accepted: Accepted) -> None:
         self._feed.metrics.publications["repeated" if accepted.repeated else "accepted"] += 1
         metadata = {"request_id": str(request.request_id), "ticks": str(accepted.ticks)}
         if accepted.repeated:
@@ -123,14 +114,16 @@ class Publications:
             ack_frame(FrameType.PUBLISH, "published", self._clock.wall_ms(), metadata)
         )
 
-    def _fail(self, connection: Asking, request: PublishRequest, failure: Failure) -> None:
+    def _fail(self, connection: Connection, request: PublishRequest, failure: Failure) -> None:
         if isinstance(failure.value, ProtocolError):
             self._refuse(connection, request, failure.value)
             return
         self._log.failure("a publication failed", failure)
         self._refuse(connection, request, PublicationFailed("it could not be published"))
 
-    def _refuse(self, connection: Asking, request: PublishRequest, error: ProtocolError) -> None:
+    def _refuse(
+        self, connection: Connection, request: PublishRequest, error: ProtocolError
+    ) -> None:
         self._feed.metrics.protocol_errors[error.code.name] += 1
         self._feed.metrics.publications[error.code.name] += 1
         error.details = request_details(request.request_id)

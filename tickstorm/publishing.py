@@ -5,6 +5,7 @@ publisher that lost the answer with its connection can ask again: it gets the an
 is published twice. One that is to follow another is carried out directly behind that or not at all.
 """
 
+from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -204,26 +205,36 @@ class _CarriedOut:
 
 
 class _Answers:
-    """One publisher's, by request: how many ticks were published."""
+    """One publisher's, by request: how many ticks were published.
 
-    __slots__ = ("_forgotten", "_ticks", "last")
+    Arrays have 12 bytes for each, a dictionary 160: 4 MB instead of 40 for all publishers.
+    """
+
+    __slots__ = ("_forgotten", "_highest", "_requests", "_ticks", "last")
 
     def __init__(self) -> None:
-        self._ticks: OrderedDict[int, int] = OrderedDict()
+        self._requests = array("Q")
+        self._ticks = array("I")
+        self._highest = 0
         self._forgotten = 0
         self.last = 0
 
     def answer(self, request_id: int) -> int | None:
-        ticks = self._ticks.get(request_id)
-        if ticks is None and request_id <= self._forgotten:
+        if request_id > self._highest:  # as nearly all are: nothing is searched for
+            return None
+        if request_id in self._requests:
+            return self._ticks[self._requests.index(request_id)]
+        if request_id <= self._forgotten:
             raise InvalidPublication(
                 f"request {request_id} is so old that it is not known whether it was carried out"
             )
-        return ticks
+        return None
 
     def note(self, request_id: int, ticks: int) -> None:
-        self._ticks[request_id] = ticks
+        self._requests.append(request_id)
+        self._ticks.append(ticks)
+        self._highest = max(self._highest, request_id)
         self.last = request_id
-        if len(self._ticks) > REMEMBERED_REQUESTS:
-            forgotten, _ = self._ticks.popitem(last=False)
-            self._forgotten = max(self._forgotten, forgotten)
+        if len(self._requests) > REMEMBERED_REQUESTS:
+            self._forgotten = max(self._forgotten, self._requests.pop(0))
+            self._ticks.pop(0)

@@ -2,11 +2,11 @@
 
 What is lost is always whole batches, or ticks that newer ones replace, and is told by a GAP right
 before the next batch that comes. Only the batches that a stream emits wait here: what a subscriber
-gets of the past is ahead of them, in `tickstorm.overload.Backlog`.
+gets of the past is ahead of them (`tickstorm.past`), in `tickstorm.overload.Backlog`.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Reversible
 from typing import NamedTuple, Protocol
 
 from tickstorm.batches import Batch, shared_batch
@@ -287,7 +287,7 @@ def _frames(batches: list[Batch]) -> bytes:
     return b"".join(batch.frame for batch in batches)
 
 
-def numbers_of(frames: Fifo[bytes]) -> tuple[int, int] | None:
+def numbers_of(frames: Reversible[bytes]) -> tuple[int, int] | None:
     """Return the numbers of the first and last batch among frames; None if there is none."""
     # Shared, as a client may ask for it as often as it sends a heartbeat.
     first = _first_number(map(shared_batch, frames))

@@ -14,7 +14,7 @@ class Reading(NamedTuple):
     Attributes:
         connections: the open ones.
         congested: those of them that have something queued.
-        queued_bytes: what they have.
+        queued_bytes: what waits for them, and for those that linger after their end.
         subscribers: connections that listen to a stream, by the name of its mode.
         metrics: everything that is counted.
         loop_lag_s: how late the last sweep began.

@@ -8,8 +8,9 @@ from dataclasses import replace
 from enum import Enum, unique
 from typing import NamedTuple
 
-from tickstorm.config import check_together
-from tickstorm.settings import SETTINGS, Origin, Settings
+from tickstorm.agreement import check_together
+from tickstorm.declarations import Origin
+from tickstorm.settings import SETTINGS, Settings
 
 
 @unique

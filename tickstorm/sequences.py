@@ -12,3 +12,8 @@ def later(sequence: int, steps: int = 1) -> int:
 def steps(sequence: int, to: int) -> int:
     """Return how many batches later `to` is, 0 to 2^32 - 1."""
     return (to - sequence) % SEQUENCE_MODULUS
+
+
+def is_before(sequence: int, other: int) -> bool:
+    """Whether a number comes before another one of its stream, by less than half of all."""
+    return 0 < (other - sequence) % SEQUENCE_MODULUS < SEQUENCE_MODULUS // 2

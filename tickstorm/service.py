@@ -7,15 +7,14 @@ served until they go. What can change while it runs does so whole or not at all.
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 from uuid import uuid4
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.plugin import getPlugins
-from twisted.python.failure import Failure
 
 from tickstorm import open_files
 from tickstorm.addresses import address_text
@@ -26,11 +25,12 @@ from tickstorm.credentials import IAuthenticator
 from tickstorm.departures import window_of
 from tickstorm.descriptions import is_local, parse_description
 from tickstorm.endpoints import server_endpoint
-from tickstorm.errors import ConfigError, ListenError
+from tickstorm.errors import ConfigError
 from tickstorm.factory import TickstormFactory
 from tickstorm.fanout import FanOut
 from tickstorm.interfaces import ISourceMaker
 from tickstorm.patience import Patience
+from tickstorm.ports import listen_all, stop_listening
 from tickstorm.reloading import Change, compare
 from tickstorm.serving import InProcess, Serving
 from tickstorm.sources import make_source, with_chaos
@@ -48,8 +48,6 @@ from tickstorm.workers.pool import WorkerPool
 from tickstorm.workers.shares import shares, slots_of_period, worker_count
 
 NO_LOGIN = "there is neither a user name and password nor an authenticator"
-
-_Listener = tuple[str, IStreamServerEndpoint, IProtocolFactory]
 
 
 class TickstormService(MultiService):
@@ -171,7 +169,7 @@ class TickstormService(MultiService):
             super().startService()
             self._serving.accept_from(self.ports)
         except Exception:
-            _stop_listening((*self.ports, *self.page_ports))
+            stop_listening((*self.ports, *self.page_ports))
             raise
 
     def stopService(self) -> Deferred[None]:
@@ -239,7 +237,7 @@ class TickstormService(MultiService):
         if self.ports:
             return
         pages = [(*endpoint, self._site) for endpoint in self._page_endpoints]
-        listening = _listen_all(
+        listening = listen_all(
             [*pages, *((*endpoint, self._listens_with) for endpoint in self._endpoints)]
         )
         self.page_ports, self.ports = listening[: len(pages)], listening[len(pages) :]
@@ -277,11 +275,11 @@ class TickstormService(MultiService):
             await patience.pause(self.settings.drain_delay)
         self._health.accepting = False
         self._serving.stop_accepting()
-        await _stop_listening(self.ports)
+        await stop_listening(self.ports)
         self.ports = []
         await self._see_off(patience.limit(self.settings.drain_timeout))
         await self._stop_sources(patience)
-        await _stop_listening(self.page_ports)
+        await stop_listening(self.page_ports)
         self.page_ports = []
 
     async def _see_off(self, seconds: float) -> None:
@@ -320,35 +318,3 @@ def _certificates(descriptions: Iterable[str]) -> set[str]:
 
 def _expiry(paths: Iterable[str], read: Read) -> dict[str, float]:
     return {path: certificate_expiry(path, read) for path in paths}
-
-
-def _listen_all(endpoints: Iterable[_Listener]) -> list[IListeningPort]:
-    ports: list[IListeningPort] = []
-    try:
-        for endpoint in endpoints:
-            ports.append(_listen(*endpoint))  # noqa: PERF401 - what listens already is undone below
-    except ListenError:
-        _stop_listening(ports)
-        raise
-    return ports
-
-
-def _listen(
-    description: str, endpoint: IStreamServerEndpoint, factory: IProtocolFactory
-) -> IListeningPort:
-    # Every endpoint of a server listens at once or not at all, so there is nothing to wait for.
-    outcome: list[Any] = []
-    endpoint.listen(factory).addBoth(outcome.append)
-    port = outcome[0] if outcome else Failure(ListenError("it does not listen at once"))
-    if isinstance(port, Failure):
-        raise ListenError(f"cannot listen: {_reason(port.value)} ({description})")
-    return cast(IListeningPort, port)
-
-
-def _reason(error: BaseException | None) -> object:
-    cause = getattr(error, "socketError", None)
-    return getattr(cause, "strerror", None) or error
-
-
-def _stop_listening(ports: Iterable[IListeningPort]) -> Deferred[Any]:
-    return gatherResults([maybeDeferred(port.stopListening) for port in ports])

@@ -1,17 +1,15 @@
 """One connection's conversation, as a state machine without sockets or clocks.
 
 Bytes and the time go in; events (past facts for the edge to act on) and bytes to send come out.
-TRANSITIONS is the whole conversation: a step that is not in it is one error, and an error that
-closes is the last thing that is sent. Nothing after it is read.
+A step that `tickstorm.states` does not have is one error, and an error that closes is the last
+thing that is sent. Nothing after it is read.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from enum import Enum, auto, unique
 from math import inf
 from typing import NamedTuple, Protocol
 
 from tickstorm.errors import (
-    AlreadyAuthenticated,
     AlreadySubscribed,
     AuthRequired,
     HeartbeatTimeout,
@@ -19,15 +17,22 @@ from tickstorm.errors import (
     InvalidMessage,
     InvalidSubscription,
     MayNotPublish,
-    NotSubscribed,
     ProtocolError,
+)
+from tickstorm.events import (
+    Event,
+    Failed,
+    LoginRequested,
+    PublicationRequested,
+    Refused,
+    SubscriptionRequested,
+    Unsubscribed,
 )
 from tickstorm.frames import MAX_PAYLOAD_BYTES, Frame, FrameDecoder, FrameType, sole_payload
 from tickstorm.messages import (
     Heartbeat,
-    Login,
-    PublishRequest,
     ack_frame,
+    check_unsubscription,
     decode_heartbeat,
     decode_login,
     decode_publication,
@@ -36,83 +41,9 @@ from tickstorm.messages import (
     pong_frame,
     request_details,
 )
+from tickstorm.states import State, Step, next_state
 from tickstorm.subscriptions import Subscription, decode_subscription
 from tickstorm.ticks import NO_METADATA
-
-
-@unique
-class State(Enum):
-    """Where a conversation stands."""
-
-    AWAITING_AUTH = auto()
-    AUTHENTICATING = auto()
-    AUTHENTICATED = auto()
-    SUBSCRIBING = auto()
-    STREAMING = auto()
-    CLOSED = auto()
-
-
-@unique
-class Step(Enum):
-    """What moves a conversation beside the client's frames: a decision of this side."""
-
-    LOGIN_ACCEPTED = auto()
-    SUBSCRIPTION_ACCEPTED = auto()
-    REFUSED = auto()
-    FAILED = auto()
-    LOST = auto()
-
-
-Input = FrameType | Step
-
-TRANSITIONS: Mapping[tuple[State, Input], State] = {
-    (State.AWAITING_AUTH, FrameType.AUTH): State.AUTHENTICATING,
-    (State.AUTHENTICATING, Step.LOGIN_ACCEPTED): State.AUTHENTICATED,
-    (State.AUTHENTICATED, FrameType.SUBSCRIBE): State.SUBSCRIBING,
-    (State.AUTHENTICATED, FrameType.HEARTBEAT): State.AUTHENTICATED,
-    (State.SUBSCRIBING, Step.SUBSCRIPTION_ACCEPTED): State.STREAMING,
-    (State.AUTHENTICATED, FrameType.PUBLISH): State.AUTHENTICATED,
-    (State.STREAMING, FrameType.HEARTBEAT): State.STREAMING,
-    (State.STREAMING, FrameType.PUBLISH): State.STREAMING,
-    (State.STREAMING, FrameType.SUBSCRIBE): State.STREAMING,
-    (State.STREAMING, FrameType.UNSUBSCRIBE): State.AUTHENTICATED,
-    (State.AUTHENTICATED, Step.REFUSED): State.AUTHENTICATED,
-    (State.SUBSCRIBING, Step.REFUSED): State.AUTHENTICATED,
-    (State.STREAMING, Step.REFUSED): State.STREAMING,
-    (State.AWAITING_AUTH, Step.FAILED): State.CLOSED,
-    (State.AUTHENTICATING, Step.FAILED): State.CLOSED,
-    (State.AUTHENTICATED, Step.FAILED): State.CLOSED,
-    (State.SUBSCRIBING, Step.FAILED): State.CLOSED,
-    (State.STREAMING, Step.FAILED): State.CLOSED,
-    **{(state, Step.LOST): State.CLOSED for state in State},
-}
-
-_REFUSALS: Mapping[tuple[State, Input], type[ProtocolError]] = {
-    (State.AUTHENTICATED, FrameType.AUTH): AlreadyAuthenticated,
-    (State.STREAMING, FrameType.AUTH): AlreadyAuthenticated,
-    (State.AUTHENTICATED, FrameType.UNSUBSCRIBE): NotSubscribed,
-    **{
-        (State.AWAITING_AUTH, type): AuthRequired
-        for type in FrameType
-        if type is not FrameType.AUTH
-    },
-}
-
-
-def next_state(state: State, input: Input) -> State:
-    """Return where `input` leads from `state`.
-
-    Raises:
-        ProtocolError: TRANSITIONS has no such step; the error names both, or what is missing.
-    """
-    following = TRANSITIONS.get((state, input))
-    if following is None:
-        refusal = _REFUSALS.get((state, input), InvalidMessage)
-        if refusal is NotSubscribed:
-            raise NotSubscribed("there is no subscription")
-        raise refusal(f"{input.name} is not allowed while {state.name}")
-    return following
-
 
 _WAITING = (State.AUTHENTICATING, State.SUBSCRIBING)
 """Where this side owes an answer, and nothing is read until it is there."""
@@ -131,51 +62,6 @@ class SessionLimits(NamedTuple):
     heartbeat_interval: float = 15.0
     heartbeat_timeout: float = 20.0
     max_payload_bytes: int = MAX_PAYLOAD_BYTES
-
-
-class LoginRequested(NamedTuple):
-    """The client sent its AUTH. Nothing is read until `accept_login` or `answer`."""
-
-    login: Login
-
-
-class SubscriptionRequested(NamedTuple):
-    """The client sent a valid SUBSCRIBE.
-
-    Nothing is read until `accept_subscription` or `answer`.
-    """
-
-    subscription: Subscription
-
-
-class PublicationRequested(NamedTuple):
-    """The client, which may publish, sent a valid PUBLISH, to be answered by `answer_publication`.
-
-    The conversation goes on meanwhile.
-    """
-
-    request: PublishRequest
-
-
-class Unsubscribed(NamedTuple):
-    """The client gave its subscription up, and that is answered: it gets no batch any more."""
-
-
-class Refused(NamedTuple):
-    """A request was answered with an error; the conversation goes on."""
-
-    error: ProtocolError
-
-
-class Failed(NamedTuple):
-    """The conversation is over: send what there is to send, then close."""
-
-    error: ProtocolError
-
-
-Event = (
-    LoginRequested | SubscriptionRequested | PublicationRequested | Unsubscribed | Refused | Failed
-)
 
 
 class Place(Protocol):
@@ -395,7 +281,7 @@ class Session:
         if frame.type is FrameType.PUBLISH:
             return self._publication_requested(frame.payload, wall_ms)
         if frame.type is FrameType.UNSUBSCRIBE:
-            return self._unsubscribed(wall_ms)
+            return self._unsubscribed(frame.payload, wall_ms)
         return self._subscription_requested(decode_subscription(frame.payload))
 
     def _publication_requested(self, payload: bytes, wall_ms: int) -> PublicationRequested:
@@ -414,7 +300,8 @@ class Session:
             f"the mode is {present.mode.name}: UNSUBSCRIBE comes before another"
         )
 
-    def _unsubscribed(self, wall_ms: int) -> Unsubscribed:
+    def _unsubscribed(self, payload: bytes, wall_ms: int) -> Unsubscribed:
+        check_unsubscription(payload)
         self._subscription = self._place = None
         self._put(ack_frame(FrameType.UNSUBSCRIBE, "unsubscribed", wall_ms))
         return Unsubscribed()

@@ -12,8 +12,9 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from math import inf
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from tickstorm.history import NO_HISTORY, History, Ring
+from tickstorm.history import NO_HISTORY, History
 from tickstorm.records import batch_frame, split_records
+from tickstorm.ring import Ring
 from tickstorm.sequences import SEQUENCE_MODULUS, later
 from tickstorm.symbols import KnownSymbols
 
@@ -47,7 +48,7 @@ class Surroundings:
 
     Args:
         max_payload_bytes: no frame's payload is longer.
-        epoch: names this run of sequence numbers.
+        epoch: names this run of sequence numbers; that of each stream begins with it.
         known: the symbols that there are.
         history: keeps what was sent.
     """
@@ -74,7 +75,7 @@ class Stream(Generic[S]):
         key: what tells it apart.
         next_sequence: the number of its first batch.
         around: what it has in common with others.
-        epoch: names the run of its numbers.
+        epoch: names the run of its numbers, which are no other stream's.
         ring: takes its batches, to be kept.
 
     Attributes:

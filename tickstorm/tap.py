@@ -10,7 +10,6 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -31,7 +30,7 @@ from tickstorm.log import Threshold, log_to, observer
 from tickstorm.open_files import raise_limit
 from tickstorm.service import TickstormService
 from tickstorm.settings import Settings
-from tickstorm.welcome import welcome, with_one_time_login
+from tickstorm.welcome import one_time, welcome, with_one_time_login
 
 
 def fail(message: object) -> NoReturn:
@@ -119,7 +118,7 @@ class Options(UsageOptions, AuthOptionMixin):
             return settings
         if not self.one_time_login or running.password != self.settings.password:
             raise ConfigError("there is no user name any more: nobody could log in")
-        return replace(settings, username=running.username, password=running.password)
+        return one_time(settings, running.username, running.password)
 
     def _read(self) -> Settings:
         file = self["config"]

@@ -6,11 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 from tickstorm.addresses import address_text
+from tickstorm.agreement import check_together
+from tickstorm.declarations import Origin
 from tickstorm.descriptions import parse_description
 from tickstorm.errors import ConfigError
 from tickstorm.settings import Settings
 
 ONE_TIME_USER = "guest"
+ONE_TIME_LOGIN = Origin("the one-time login", "")
 PLAIN_KINDS = ("tcp", "tcp6", "unix")
 """Ports that a client reaches without knowing more than their address."""
 
@@ -19,14 +22,26 @@ def with_one_time_login(settings: Settings) -> Settings:
     """Return settings with a new password, for one run on this machine alone.
 
     Raises:
-        ConfigError: a port can be reached from other machines.
+        ConfigError: a port can be reached from other machines, or somebody else is to publish.
     """
     if settings.exposed_ports:
         raise ConfigError(
             f"port {settings.exposed_ports[0]!r} can be reached from other machines: set "
             "STREAM_USER and STREAM_PASS or give --auth, or keep to interface=127.0.0.1"
         )
-    return replace(settings, username=ONE_TIME_USER, password=secrets.token_hex(8))
+    return one_time(settings, ONE_TIME_USER, secrets.token_hex(8))
+
+
+def one_time(settings: Settings, username: str, password: str) -> Settings:
+    """Return settings with a login that was set nowhere.
+
+    Raises:
+        ConfigError: it does not go together with them.
+    """
+    origins = {**settings.origins, "username": ONE_TIME_LOGIN, "password": ONE_TIME_LOGIN}
+    settings = replace(settings, username=username, password=password, origins=origins)
+    check_together(settings)
+    return settings
 
 
 def welcome(settings: Settings, ports: Sequence[Any], pages: Sequence[Any], command: str) -> str:

@@ -4,7 +4,8 @@ from enum import Enum, auto
 
 from tickstorm.bench.cutting import MAX_PAYLOAD_BYTES
 from tickstorm.client.events import Subscribed
-from tickstorm.client.messages import decode_ack, decode_error, subscribed
+from tickstorm.client.messages import decode_ack, decode_error
+from tickstorm.client.terms import subscribed
 from tickstorm.errors import InvalidAuth, InvalidMessage, InvalidSubscription
 from tickstorm.frames import Frame, FrameDecoder, FrameType
 

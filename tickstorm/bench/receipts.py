@@ -32,12 +32,12 @@ from typing import NamedTuple
 
 from tickstorm.bench.batches import BatchFacts, read_batch
 from tickstorm.bench.latencies import add_latencies, add_latency
-from tickstorm.bench.sequences import ahead, newest
+from tickstorm.bench.sequences import newest
 from tickstorm.bench.tally import Tally
 from tickstorm.client.events import Gap, Repeated, Restarted
 from tickstorm.client.sequence import SequenceTracker
 from tickstorm.frames import HEADER_BYTES, OVERHEAD_BYTES
-from tickstorm.sequences import SEQUENCE_MODULUS
+from tickstorm.sequences import is_before, later
 
 OVERDUE_NS = 1_000_000_000
 """How late a batch is before it is missing at the end."""
@@ -123,7 +123,7 @@ class Receipts:
 
     def subscribe(self, connection: int, next_sequence: int | None, now_ns: int) -> None:
         """Expect batches on a connection, from `next_sequence` on if that is known."""
-        before = None if next_sequence is None else (next_sequence - 1) % SEQUENCE_MODULUS
+        before = None if next_sequence is None else later(next_sequence, -1)
         self.last[connection] = Seen(before, now_ns)
 
     def pause(self, connection: int) -> None:
@@ -203,7 +203,7 @@ class Receipts:
         arrived = self._arrived
         if self._period_ns or not seen.sequence:
             return
-        if arrived and not ahead(seen.sequence, arrived[-1][1]):
+        if arrived and not is_before(arrived[-1][1], seen.sequence):
             return
         arrived.append((now_ns, seen.sequence))
         while len(arrived) > 1 and arrived[1][0] <= now_ns - OVERDUE_NS:
@@ -285,7 +285,7 @@ def _judge(last: Seen, seen: Seen) -> Gap | Restarted | Repeated | None:
     assert seen.sequence is not None
     tracker = SequenceTracker()
     if last.sequence is not None:
-        expected = (last.sequence + 1) % SEQUENCE_MODULUS
+        expected = later(last.sequence)
         if seen.sequence == 0 != expected:
             return None  # the server does not number its batches
         tracker.subscribed("", expected)

@@ -6,13 +6,12 @@ Of two numbers that one stream had, the one that is less than half of all number
 from collections.abc import Iterable
 from functools import reduce
 
-from tickstorm.sequences import SEQUENCE_MODULUS
+from tickstorm.sequences import is_before, steps
 
 
 def ahead(sequence: int, of: int) -> int:
     """Return how many batches a number is ahead of another one; 0 if it is not."""
-    distance = (sequence - of) % SEQUENCE_MODULUS
-    return distance if distance < SEQUENCE_MODULUS // 2 else 0
+    return steps(of, sequence) if is_before(of, sequence) else 0
 
 
 def newest(sequences: Iterable[int]) -> int:
@@ -23,4 +22,4 @@ def newest(sequences: Iterable[int]) -> int:
 def _newer(one: int, other: int) -> int:
     if not (one and other):
         return one or other
-    return other if ahead(other, one) else one
+    return other if is_before(one, other) else one

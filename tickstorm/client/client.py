@@ -5,19 +5,19 @@ the last batch that it brought; what is missing nevertheless is told.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
-from enum import Enum, auto, unique
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from tickstorm.client.backoff import Backoff, BackoffLimits
 from tickstorm.client.batch import Batch
-from tickstorm.client.connection import Connection, Ending
+from tickstorm.client.dialogue import SessionLimits
 from tickstorm.client.events import BatchReceived, Disconnected, Event, SessionEvent, Subscribed
 from tickstorm.client.inbox import Inbox
-from tickstorm.client.interfaces import Framework, Timer
+from tickstorm.client.interfaces import Framework
+from tickstorm.client.line import Line
 from tickstorm.client.request import Request, make_subscription
 from tickstorm.client.resumption import Resumption
-from tickstorm.client.session import Session, SessionLimits
+from tickstorm.client.session import Session
 from tickstorm.subscriptions import Mode, Position, Subscription
 
 
@@ -42,19 +42,6 @@ class _Received(NamedTuple):
 
     batch: Batch
     position: Position | None
-
-
-@unique
-class Phase(Enum):
-    """What a client is doing."""
-
-    IDLE = auto()
-    """It connects when it is first asked for a batch."""
-    RUNNING = auto()
-    """It has a connection, or makes one."""
-    WAITING = auto()
-    """It will make one."""
-    ENDED = auto()
 
 
 class Client:
@@ -84,30 +71,33 @@ class Client:
         self._on_event = on_event
         self._limits = limits
         self._random = random
-        self._phase = Phase.IDLE
         self._position = request.subscription.resume
         self._resumption = Resumption(request.subscription, resumes=request.resumes)
-        self._backoff = Backoff(limits.backoff, random)
+        self._line: Line[SessionEvent] = Line(
+            framework,
+            self,
+            self._begin,
+            limits.connect_timeout,
+            Backoff(limits.backoff, random),
+        )
         self._inbox: Inbox[_Received] = Inbox(
-            framework.futures, limits.max_queued_batches, self._make_room
+            framework.futures, limits.max_queued_batches, self._line.make_room
         )
         self._changes: list[Any] = []
-        self._connection: Connection[SessionEvent] | None = None
         self._session: Session | None = None
-        self._retry: Timer | None = None
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Batch:
-        self._start()
+        self._line.start()
         received = await self._inbox.take()
         if not received.batch.is_snapshot:
             self._position = received.position
         return received.batch
 
     async def __aenter__(self) -> Self:
-        self._start()
+        self._line.start()
         return self
 
     async def __aexit__(
@@ -149,9 +139,9 @@ class Client:
             Exception: what ended the client, such as a subscription that the server refuses.
         """
         self._replace_subscription(make_subscription(mode, symbols, interval))
-        if self._phase is Phase.ENDED:
+        if self._inbox.ending is not None:
             raise _reason(self._inbox.ending)
-        if self._phase is Phase.IDLE:
+        if not self._line.started:
             return
         changed = self._framework.futures.create_future()
         self._changes.append(changed)
@@ -165,14 +155,9 @@ class Client:
         """
         self._inbox.clear()
         self._end(StopAsyncIteration())
-        gone: Awaitable[None]
-        if self._connection is None:
-            gone = self._framework.futures.create_future_success(None)
-        else:
-            gone = self._connection.close()
-        return gone
+        return self._line.close()
 
-    # What a connection reports.
+    # What the line reports.
 
     @property
     def full(self) -> bool:
@@ -189,22 +174,17 @@ class Client:
         else:
             self._tell(event)
 
-    def ended(self, ending: Ending) -> None:
-        """Connect again in a while, or never."""
-        self._backoff.lasted(ending.streamed_for)
-        wait = self._backoff.next_wait(ending.retry_after_ms) if ending.retryable else None
-        if wait is None:
-            self._end(ending.error)
-        else:
-            self._phase = Phase.WAITING
-            self._retry = self._framework.call_later(wait, self._connect)
-        self._tell(Disconnected(ending.error, wait))
+    def disconnected(self, error: Exception, retry_in: float | None) -> None:
+        """Tell it; without another attempt the iteration ends."""
+        if retry_in is None:
+            self._end(error)
+        self._tell(Disconnected(error, retry_in))
 
     def _subscribed(self, event: Subscribed) -> None:
         changes, self._changes = self._changes, []
         self._resumption.subscribed(event)
         self._tell(event)
-        if self._phase is Phase.ENDED:
+        if self._inbox.ending is not None:
             self._reject(changes)
             return
         for changed in changes:
@@ -226,23 +206,11 @@ class Client:
 
     def _renegotiate(self) -> None:
         # Before there is a session there is nothing to change: it will ask for the new one.
-        if self._session is None or self._connection is None:
+        if self._session is None:
             return
         self._session.change(self._request.subscription, self._resumption.sequence)
-        self._connection.send()
-        self._connection.make_room()
-
-    def _start(self) -> None:
-        if self._phase is Phase.IDLE:
-            self._connect()
-
-    def _connect(self) -> None:
-        self._retry = None
-        self._phase = Phase.RUNNING
-        self._connection = Connection(
-            self._framework, self, self._begin, self._limits.connect_timeout
-        )
-        self._connection.start()
+        self._line.send()
+        self._line.make_room()
 
     def _begin(self, now: float) -> Session:
         self._session = Session(
@@ -255,23 +223,14 @@ class Client:
         )
         return self._session
 
-    def _make_room(self) -> None:
-        if self._connection is not None:
-            self._connection.make_room()
-
     def _tell(self, event: Event) -> None:
         try:
             self._on_event(event)
         except Exception as error:
             self._end(error)
-            if self._connection is not None:
-                self._connection.close()
+            self._line.close()
 
     def _end(self, error: Exception) -> None:
-        if self._phase is Phase.WAITING and self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
-        self._phase = Phase.ENDED
         self._inbox.end(error)
         changes, self._changes = self._changes, []
         self._reject(changes)

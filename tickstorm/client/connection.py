@@ -5,7 +5,7 @@ socket nor from what was read before, and a connection that is lost meanwhile en
 that it brought has been taken.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import Enum, auto, unique
 from math import inf
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -156,9 +156,9 @@ class Connection(Generic[E]):
             self._say()
             self._arm_earlier()
 
-    def close(self) -> Any:
+    def close(self) -> Awaitable[None]:
         """End it without telling the owner; the future fires when the link is gone."""
-        future = self._framework.futures.create_future()
+        future: Awaitable[None] = self._framework.futures.create_future()
         self._closers.append(future)
         if self._phase is Phase.DIALING:
             self._stop(Phase.GONE)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from tickstorm.client.batch import Batch
 from tickstorm.errors import ProtocolError
+from tickstorm.sequences import steps
 
 
 class Authenticated(NamedTuple):
@@ -79,7 +80,7 @@ class Gap(NamedTuple):
     @property
     def batches(self) -> int:
         """How many they were, 1 to 2^32 - 1."""
-        return (self.last - self.first) % 2**32 + 1
+        return steps(self.first, self.last) + 1
 
 
 class Restarted(NamedTuple):
@@ -159,3 +160,7 @@ Event = SessionEvent | Disconnected
 
 PublisherEvent = Admitted | Held | ServerError | Garbled | Silent | Disconnected
 """What reaches the `on_event` of a publisher."""
+
+
+def ignore(event: Event | PublisherEvent) -> None:
+    """Take an event that nobody wants to hear of."""

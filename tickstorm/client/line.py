@@ -1,8 +1,8 @@
 """A line to a server: one connection at a time, and another one after a wait when it is lost."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import Enum, auto, unique
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from tickstorm.client.backoff import Backoff
 from tickstorm.client.connection import Connection, Conversation, Ending
@@ -72,6 +72,11 @@ class Line(Generic[E]):
         self._connection: Connection[E] | None = None
         self._retry: Timer | None = None
 
+    @property
+    def started(self) -> bool:
+        """Whether it was told to connect, or to end."""
+        return self._phase is not Phase.IDLE
+
     def start(self) -> None:
         """Connect; nothing happens if that was done before."""
         if self._phase is Phase.IDLE:
@@ -82,15 +87,21 @@ class Line(Generic[E]):
         if self._connection is not None:
             self._connection.send()
 
-    def close(self) -> Any:
+    def make_room(self) -> None:
+        """Hear more: the owner is not full any more."""
+        if self._connection is not None:
+            self._connection.make_room()
+
+    def close(self) -> Awaitable[None]:
         """Let there be no connection any more; the future fires when the last one is gone."""
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
         self._phase = Phase.ENDED
-        if self._connection is None:
-            return self._framework.futures.create_future_success(None)
-        return self._connection.close()
+        if self._connection is not None:
+            return self._connection.close()
+        gone: Awaitable[None] = self._framework.futures.create_future_success(None)
+        return gone
 
     # What a connection reports.
 
@@ -109,7 +120,7 @@ class Line(Generic[E]):
         wait = self._backoff.next_wait(ending.retry_after_ms) if ending.retryable else None
         if wait is None:
             self._phase = Phase.ENDED
-        elif self._phase is Phase.CONNECTED:
+        else:
             self._phase = Phase.WAITING
             self._retry = self._framework.call_later(wait, self._connect)
         self._owner.disconnected(ending.error, wait)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.client.batch import NO_METADATA, Batch, ReceivedTick
-from tickstorm.client.events import Admitted, Gap, GoAway, Subscribed
+from tickstorm.client.events import Gap, GoAway
 from tickstorm.errors import (
     PROTOCOL_ERRORS,
     ErrorCode,
@@ -23,11 +23,6 @@ from tickstorm.records import filled_tick, record
 from tickstorm.sequences import SEQUENCE_MODULUS
 from tickstorm.subscriptions import Mode, Subscription
 from tickstorm.ticks import Tick
-
-HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT = 15.0, 20.0
-"""Seconds: what a server of plain version 1 keeps without saying so."""
-MIN_INTERVAL_MS, MAX_INTERVAL_MS = 10, 24 * 3600 * 1000
-"""What is believed of a server that names its intervals."""
 
 _MODES = {int(mode): mode for mode in Mode if mode}
 _CODES = frozenset(int(code) for code in ErrorCode)
@@ -54,13 +49,6 @@ class ErrorReply(NamedTuple):
 
     error: ProtocolError
     retryable: bool
-
-
-class PublicationAnswered(NamedTuple):
-    """What the ACK of a PUBLISH says: of which, and whether it had been carried out before."""
-
-    request_id: int
-    repeated: bool
 
 
 class Pong(NamedTuple):
@@ -250,44 +238,6 @@ def _ticks(ticks: Iterable[pb.Tick]) -> Iterable[ReceivedTick]:
         )
 
 
-def subscribed(metadata: Mapping[str, str]) -> Subscribed:
-    """Read what the ACK of a SUBSCRIBE says of the stream.
-
-    Raises:
-        InvalidMessage: a number in it is none, or out of its range, or `recovered` is neither
-            "true" nor "false".
-    """
-    next_sequence = _integer(metadata, "next_sequence", 0, 2**32 - 1)
-    return Subscribed(
-        metadata.get("epoch", ""),
-        next_sequence,
-        *_heartbeats(metadata),
-        _truth(metadata, "recovered"),
-        _symbols(metadata),
-    )
-
-
-def admitted(metadata: Mapping[str, str]) -> Admitted:
-    """Read what the ACK of an AUTH says to who may publish.
-
-    Raises:
-        InvalidMessage: a number in it is none, or out of its range.
-    """
-    return Admitted(metadata.get("epoch", ""), *_heartbeats(metadata))
-
-
-def publication_answered(metadata: Mapping[str, str]) -> PublicationAnswered:
-    """Read what the ACK of a PUBLISH says.
-
-    Raises:
-        InvalidMessage: the number of the request is not there, or none.
-    """
-    request_id = _integer(metadata, "request_id", 0, 2**64 - 1)
-    if request_id is None:
-        raise InvalidMessage("an ACK of PUBLISH does not say of which")
-    return PublicationAnswered(request_id, metadata.get("repeated") == "true")
-
-
 def refused_request(error: ProtocolError) -> int | None:
     """Return the number of the request that an ERROR answers; None if it answers none."""
     found = _REQUEST.match(error.details)
@@ -298,40 +248,3 @@ def refusal(error: ProtocolError) -> ProtocolError:
     """Return the error of a request as what it means there."""
     kind = _REFUSALS.get(error.code, type(error))
     return kind(error.message, error.details, error.retry_after_ms)
-
-
-def _heartbeats(metadata: Mapping[str, str]) -> tuple[float, float]:
-    interval_ms = _integer(metadata, "heartbeat_interval_ms", MIN_INTERVAL_MS, MAX_INTERVAL_MS)
-    timeout_ms = _integer(metadata, "heartbeat_timeout_ms", MIN_INTERVAL_MS, MAX_INTERVAL_MS)
-    return (
-        HEARTBEAT_INTERVAL if interval_ms is None else interval_ms / 1000,
-        HEARTBEAT_TIMEOUT if timeout_ms is None else timeout_ms / 1000,
-    )
-
-
-def _symbols(metadata: Mapping[str, str]) -> frozenset[str] | None:
-    """Join the entries that a long set is spread over: symbols, symbols_2, symbols_3 and so on."""
-    if "symbols" not in metadata:
-        return None
-    entries = [metadata["symbols"]]
-    while (further := metadata.get(f"symbols_{len(entries) + 1}")) is not None:
-        entries.append(further)
-    return frozenset(symbol for entry in entries for symbol in entry.split(",") if symbol)
-
-
-def _truth(metadata: Mapping[str, str], key: str) -> bool | None:
-    text = metadata.get(key)
-    if text is None:
-        return None
-    if text not in ("true", "false"):
-        raise InvalidMessage(f"{key} is {text[:32]!r}, neither true nor false")
-    return text == "true"
-
-
-def _integer(metadata: Mapping[str, str], key: str, lowest: int, highest: int) -> int | None:
-    text = metadata.get(key)
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and lowest <= int(text) <= highest):
-        raise InvalidMessage(f"{key} is {text[:32]!r}, not {lowest} to {highest}")
-    return int(text)

@@ -102,3 +102,13 @@ class AsyncioFramework:
             await self._loop.create_unix_connection(link, address.path)
         else:
             await self._loop.create_connection(link, address.host, address.port, ssl=self._tls)
+
+
+def asyncio_framework(place: Place, loop: asyncio.AbstractEventLoop | None) -> AsyncioFramework:
+    """Return what connects to a place; None stands for the loop that is running.
+
+    Raises:
+        ConfigError: the place is none, or its certificates cannot be read.
+        RuntimeError: no loop was given, and none is running.
+    """
+    return AsyncioFramework(asyncio.get_running_loop() if loop is None else loop, place)

@@ -15,7 +15,7 @@ from txaio import tx
 
 from tickstorm.client.address import Place, endpoint_string
 from tickstorm.client.interfaces import Futures, Receiver, Timer
-from tickstorm.clock import Clock
+from tickstorm.clock import Clock, system_clock
 from tickstorm.errors import ConfigError
 from tickstorm.transports import SocketOptions, set_socket_options
 
@@ -98,6 +98,18 @@ class TwistedFramework:
     def dial(self, receiver: Receiver) -> Any:
         """Begin to connect."""
         return self._api.as_future(connectProtocol, self._endpoint, TwistedLink(receiver))
+
+
+def twisted_framework(
+    reactor: Any, place: Place | IStreamClientEndpoint, clock: Clock | None
+) -> TwistedFramework:
+    """Return what connects to a place; None stands for the reactor's and the system's times.
+
+    Raises:
+        ConfigError: the place is none.
+    """
+    endpoint = as_endpoint(reactor, place)
+    return TwistedFramework(endpoint, system_clock(reactor) if clock is None else clock)
 
 
 def as_endpoint(reactor: Any, place: Place | IStreamClientEndpoint) -> IStreamClientEndpoint:

@@ -9,14 +9,13 @@ from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-import tickstorm
 from tickstorm.client.backoff import Backoff, BackoffLimits
+from tickstorm.client.dialogue import SessionLimits
 from tickstorm.client.events import Disconnected, PublisherEvent
 from tickstorm.client.interfaces import Framework, Timer
 from tickstorm.client.line import Line
 from tickstorm.client.publication import Call, Published
 from tickstorm.client.publisher_session import CallEnded, PublisherSession, SessionEvent
-from tickstorm.client.session import SessionLimits
 from tickstorm.client.window import Totals, Window
 from tickstorm.errors import PublisherClosed, TickstormError
 from tickstorm.messages import Login
@@ -46,9 +45,7 @@ class Publisher:
 
     Args:
         framework: Twisted or asyncio, with the server's address.
-        username: as the server knows it.
-        password: likewise.
-        client_id: tells it from all other publishers of this user, 1 to 64 characters.
+        login: who to be; its client_id tells this publisher from all others of the user.
         on_event: called with all that happens to its connections, when it happens.
         limits: how much to have under way and how long to wait.
         random: gives a number from 0 up to but not including 1.
@@ -60,16 +57,13 @@ class Publisher:
     def __init__(
         self,
         framework: Framework,
-        username: str,
-        password: str,
-        *,
-        client_id: str,
+        login: Login,
         on_event: Callable[[PublisherEvent], object],
         limits: PublisherLimits,
         random: Callable[[], float],
     ) -> None:
         self._framework = framework
-        self._login = Login(username, password, client_id, tickstorm.__version__)
+        self._login = login
         self._on_event = on_event
         self._limits = limits
         self._random = random

@@ -37,6 +37,11 @@ class Request(NamedTuple):
     resumes: bool = True
 
 
+def make_login(username: str, password: str, client_id: str) -> Login:
+    """Return a login by this version of the client."""
+    return Login(username, password, client_id, tickstorm.__version__)
+
+
 def make_request(
     username: str,
     password: str,
@@ -51,24 +56,9 @@ def make_request(
     resume_from: Position | None = None,
     client_id: str = "",
 ) -> Request:
-    """Return a request.
+    """Return a request; the arguments are those of `asyncio_client` and `twisted_client`.
 
-    Args:
-        username: as the server knows it.
-        password: likewise.
-        mode: how often the ticks come, and whether as bars.
-        symbols: names, and beginnings with an asterisk behind them, at most 100; None asks for all.
-        interval: seconds that each bar is of, 0.01 to 3600 in whole milliseconds, instead of those
-            of the mode.
-        snapshot: whether to get the last value of each symbol first.
-        overload: what the server does when this side does not keep up; None leaves it to the
-            server.
-        start_time_ms: to begin with what the server has kept since then, in milliseconds since the
-            Unix epoch; 0 begins with the next batch.
-        resume: whether a connection goes on where the one before ended.
-        resume_from: to begin behind this batch, as another client of the same subscription had it;
-            any pair of an epoch and a sequence will do.
-        client_id: told to the server, at most 64 characters.
+    Any pair of an epoch and a sequence will do as `resume_from`.
 
     Raises:
         TypeError: `symbols` is one string, or another argument is not what it has to be.
@@ -82,7 +72,7 @@ def make_request(
     if not 0 <= start_time_ms <= MAX_WHOLE:
         raise ValueError(f"start_time_ms {start_time_ms} is not 0 to 2^63 - 1")
     return Request(
-        Login(username, password, client_id, tickstorm.__version__),
+        make_login(username, password, client_id),
         make_subscription(mode, symbols, interval)._replace(
             snapshot=snapshot,
             start_time_ms=start_time_ms,
@@ -96,7 +86,7 @@ def make_request(
 def make_subscription(
     mode: Mode, symbols: Iterable[str] | None, interval: float | None
 ) -> Subscription:
-    """Return a subscription to what is to come; the arguments are those of `make_request`.
+    """Return a subscription to what is to come; the arguments are those of `Client.change`.
 
     Raises:
         TypeError: `symbols` is one string, or `mode` is no Mode.

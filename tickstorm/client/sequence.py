@@ -5,7 +5,7 @@ stays. So a jump is a loss, also one over a reconnect, and it is told once.
 """
 
 from tickstorm.client.events import Gap, Repeated, Restarted
-from tickstorm.sequences import SEQUENCE_MODULUS
+from tickstorm.sequences import SEQUENCE_MODULUS, is_before
 from tickstorm.subscriptions import Position
 
 MAX_REPEATS = 1000
@@ -75,7 +75,7 @@ class SequenceTracker:
             Those before it that have not come. A number seen before says nothing: a server that
             spreads its load may repeat it.
         """
-        if epoch != self._epoch or self._next is None or not _beyond(next_sequence, self._next):
+        if epoch != self._epoch or self._next is None or not is_before(self._next, next_sequence):
             return None
         gap = Gap(self._next, (next_sequence - 1) % SEQUENCE_MODULUS)
         self._next = next_sequence
@@ -92,10 +92,10 @@ class SequenceTracker:
         if expected is None or told.first == expected:
             self._next = behind
             return [told]
-        if not _beyond(behind, expected):
+        if not is_before(expected, behind):
             return []
         self._next = behind
-        if _beyond(told.first, expected):
+        if is_before(expected, told.first):
             return [Gap(expected, (told.first - 1) % SEQUENCE_MODULUS), told]
         return [told._replace(first=expected, ticks=None)]
 
@@ -107,11 +107,6 @@ class SequenceTracker:
         if (expected - sequence) % SEQUENCE_MODULUS <= MAX_REPEATS:
             return Repeated(sequence)
         self._next = sequence
-        if not _beyond(sequence, expected):
+        if not is_before(expected, sequence):
             return Restarted()
         return Gap(expected, (sequence - 1) % SEQUENCE_MODULUS)
-
-
-def _beyond(sequence: int, other: int) -> bool:
-    """Whether a number comes after another one, by less than half of all."""
-    return 0 < (sequence - other) % SEQUENCE_MODULUS < SEQUENCE_MODULUS // 2

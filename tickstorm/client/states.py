@@ -1,12 +1,13 @@
-"""Where a subscriber's conversation stands, and what leads where. Pure.
+"""Where a conversation stands, and what leads where. Pure.
 
-TRANSITIONS is the whole of it: a step that is not in it is one error.
+SUBSCRIBER and PUBLISHER are the whole of each kind: a step that is not in its table is one error.
 """
 
 from collections.abc import Mapping
 from enum import Enum, auto, unique
 
 from tickstorm.errors import InvalidMessage
+from tickstorm.frames import FrameType
 
 
 @unique
@@ -20,6 +21,7 @@ class State(Enum):
     """Subscribing to what is no longer wanted."""
     UNSUBSCRIBING = auto()
     """What still comes is of the subscription that is no longer wanted."""
+    PUBLISHING = auto()
     CLOSED = auto()
 
 
@@ -30,6 +32,8 @@ class Step(Enum):
     LOGIN_ACKNOWLEDGED = auto()
     SUBSCRIPTION_ACKNOWLEDGED = auto()
     UNSUBSCRIPTION_ACKNOWLEDGED = auto()
+    PUBLICATION_ACKNOWLEDGED = auto()
+    PUBLICATION_REFUSED = auto()
     BATCH = auto()
     GAP = auto()
     PONG = auto()
@@ -41,9 +45,11 @@ class Step(Enum):
     ENDED = auto()
 
 
-_SUBSCRIBER = (State.SUBSCRIBING, State.STREAMING, State.OUTDATED, State.UNSUBSCRIBING)
+Transitions = Mapping[tuple[State, Step], State]
 
-TRANSITIONS: Mapping[tuple[State, Step], State] = {
+_SUBSCRIBING = (State.SUBSCRIBING, State.STREAMING, State.OUTDATED, State.UNSUBSCRIBING)
+
+SUBSCRIBER: Transitions = {
     (State.AUTHENTICATING, Step.LOGIN_ACKNOWLEDGED): State.SUBSCRIBING,
     (State.SUBSCRIBING, Step.SUBSCRIPTION_ACKNOWLEDGED): State.STREAMING,
     (State.OUTDATED, Step.SUBSCRIPTION_ACKNOWLEDGED): State.UNSUBSCRIBING,
@@ -62,19 +68,52 @@ TRANSITIONS: Mapping[tuple[State, Step], State] = {
     (State.STREAMING, Step.REFUSAL): State.STREAMING,
     (State.OUTDATED, Step.REFUSAL): State.CLOSED,
     (State.UNSUBSCRIBING, Step.REFUSAL): State.CLOSED,
-    **{(state, Step.PONG): state for state in _SUBSCRIBER},
-    **{(state, Step.GOAWAY): State.CLOSED for state in _SUBSCRIBER},
-    **{(state, Step.ENDED): State.CLOSED for state in (State.AUTHENTICATING, *_SUBSCRIBER)},
+    **{(state, Step.PONG): state for state in _SUBSCRIBING},
+    **{(state, Step.GOAWAY): State.CLOSED for state in _SUBSCRIBING},
+    **{(state, Step.ENDED): State.CLOSED for state in (State.AUTHENTICATING, *_SUBSCRIBING)},
+}
+"""Of the conversation of a subscriber."""
+
+PUBLISHER: Transitions = {
+    (State.AUTHENTICATING, Step.LOGIN_ACKNOWLEDGED): State.PUBLISHING,
+    (State.PUBLISHING, Step.PUBLICATION_ACKNOWLEDGED): State.PUBLISHING,
+    (State.PUBLISHING, Step.PUBLICATION_REFUSED): State.PUBLISHING,
+    (State.PUBLISHING, Step.PONG): State.PUBLISHING,
+    (State.AUTHENTICATING, Step.ENDED): State.CLOSED,
+    (State.PUBLISHING, Step.ENDED): State.CLOSED,
+}
+"""Of the conversation of a publisher."""
+
+_ACKNOWLEDGED = {
+    int(FrameType.AUTH): Step.LOGIN_ACKNOWLEDGED,
+    int(FrameType.SUBSCRIBE): Step.SUBSCRIPTION_ACKNOWLEDGED,
+    int(FrameType.UNSUBSCRIBE): Step.UNSUBSCRIPTION_ACKNOWLEDGED,
+    int(FrameType.PUBLISH): Step.PUBLICATION_ACKNOWLEDGED,
 }
 
 
-def next_state(state: State, step: Step) -> State:
+def acknowledged(request: int) -> Step:
+    """Return which step the ACK of a request is.
+
+    Args:
+        request: the type of its frame, as the server says it.
+
+    Raises:
+        InvalidMessage: no request is of that type.
+    """
+    step = _ACKNOWLEDGED.get(request)
+    if step is None:
+        raise InvalidMessage(f"an ACK of request {request}, which was not made")
+    return step
+
+
+def next_state(transitions: Transitions, state: State, step: Step) -> State:
     """Return where `step` leads from `state`.
 
     Raises:
-        InvalidMessage: TRANSITIONS has no such step; the error names both.
+        InvalidMessage: there is no such transition; the error names both.
     """
-    following = TRANSITIONS.get((state, step))
+    following = transitions.get((state, step))
     if following is None:
         raise InvalidMessage(f"{step.name} is not expected while {state.name}")
     return following

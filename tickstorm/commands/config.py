@@ -11,7 +11,8 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tickstorm.settings import Setting, Settings
+    from tickstorm.declarations import Setting
+    from tickstorm.settings import Settings
 
 _FILE = click.argument("file", type=click.Path(path_type=Path), required=False)
 

@@ -158,11 +158,11 @@ def _check(path: str, overwrite: bool) -> None:
     there = os.path.lexists(path)
     if there and not overwrite:
         raise click.ClickException(f"{path} is there already: see --overwrite")
-    if Path(path).is_dir():
+    if os.path.isdir(path):  # which, unlike Path.is_dir, says no where it may not look
         raise click.ClickException(f"{path}: {os.strerror(errno.EISDIR)}")
     needed = Path(path) if there else Path(path).parent
-    if not there and not needed.is_dir():
-        reason = errno.ENOTDIR if needed.exists() else errno.ENOENT
+    if not there and not os.path.isdir(needed):
+        reason = errno.ENOTDIR if os.path.exists(needed) else errno.ENOENT
         raise click.ClickException(f"{path}: {os.strerror(reason)}")
     if not os.access(needed, os.W_OK):
         raise click.ClickException(f"{path}: {os.strerror(errno.EACCES)}")

@@ -219,7 +219,7 @@ def _backlog(reading: Reading) -> Iterator[Metric]:
     )
     yield GaugeMetricFamily(
         "tickstorm_queued_bytes",
-        "Bytes in those queues.",
+        "Bytes that wait: in those queues, or handed to a socket that has not taken them.",
         reading.queued_bytes,
     )
     yield GaugeMetricFamily(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
+from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -17,6 +18,16 @@ REST = 0.25
 
 _GONE = frozenset({errno.ECONNABORTED, errno.EPERM, errno.EPROTO})
 """One connection failed before it was accepted (accept(2)); the next one may be there."""
+
+
+class Unserved(Factory):
+    """What a port in the parent listens with: no connection is ever served there."""
+
+    noisy = False
+
+    def logPrefix(self) -> str:
+        """Return what the log calls its port: a port of Twisted's says that it starts, always."""
+        return "Tickstorm"
 
 
 @implementer(IReadDescriptor)

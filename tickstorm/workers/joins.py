@@ -107,7 +107,7 @@ class Joins:
         """Return who waited for an answer, maybe nobody any more; None if only a part has come."""
         waiting = self._asked[answer.request]
         if isinstance(answer, Placed):
-            waiting.frames += answer.backfill.frames
+            waiting.frames += answer.frames
             if answer.more:
                 return None
         del self._asked[answer.request]

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 from tickstorm.credentials import Peer, User
 from tickstorm.errors import InvalidMessage, ProtocolError
 from tickstorm.frames import HEADER_BYTES, OVERHEAD_BYTES, FrameDecoder, encode_frame
-from tickstorm.hub import Backfill
 from tickstorm.listing import Listing, Query
 from tickstorm.messages import Login
 from tickstorm.publishing import Accepted, Publication
@@ -160,7 +159,9 @@ class Placed(NamedTuple):
         slot: the stream's.
         epoch: the stream's.
         next_sequence: of the stream's next batch.
-        backfill: what the subscription is to get before that.
+        first_sequence: of the first batch that the subscription is to get.
+        frames: what it is to get before the stream's next batch.
+        recovered: whether nothing is missing of what it asked for; None if it did not ask.
         more: whether this is but a part of that, and the answer goes on; the last part counts.
     """
 
@@ -169,7 +170,9 @@ class Placed(NamedTuple):
     slot: int
     epoch: str
     next_sequence: int
-    backfill: Backfill
+    first_sequence: int
+    frames: Sequence[bytes] = ()
+    recovered: bool | None = None
     more: bool = False
 
 

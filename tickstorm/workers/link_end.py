@@ -22,6 +22,10 @@ LIMITS = BacklogLimits(max_frames=100_000, max_bytes=256 * 2**20, write_deadline
 
 Who works does not read meanwhile. That has a bound of its own, which comes before the deadline.
 """
+STALL = 2.0
+"""Seconds that a check may be late; if it is later, this process has slept, and not the other end:
+what that one has read meanwhile is not known here yet.
+"""
 
 
 @implementer(IProtocol)

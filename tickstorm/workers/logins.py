@@ -24,7 +24,7 @@ class _Key(NamedTuple):
     request: int
 
 
-class Logins:
+class WorkerLogins:
     """The logins that are not answered yet.
 
     Args:

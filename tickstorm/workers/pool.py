@@ -11,15 +11,13 @@ from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IListeningPort, IProtocolFactory
-from twisted.internet.protocol import Factory
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.logger import Logger
 
 from tickstorm.assembly import change_intake, make_intake
 from tickstorm.clock import Clock
 from tickstorm.credentials import IAuthenticator
 from tickstorm.errors import ProtocolError, PublicationFailed
-from tickstorm.factory import HASTE
 from tickstorm.fanout import FanOut
 from tickstorm.heartbeat import SWEEP_INTERVAL, DeadlineWheel, Sweeper
 from tickstorm.hub import Hub
@@ -29,14 +27,14 @@ from tickstorm.publishing import Accepted, Publication
 from tickstorm.reading import NOTHING, Reading, together
 from tickstorm.serving import WorkerReading
 from tickstorm.settings import Settings
+from tickstorm.workers.acceptor import Unserved
 from tickstorm.workers.dealer import Dealer
+from tickstorm.workers.ending import Ending
 from tickstorm.workers.hiring import Hiring
 from tickstorm.workers.link import (
     AtAddress,
     AtAddresses,
-    Drain,
     Drained,
-    Hasten,
     Join,
     Leave,
     Leaving,
@@ -52,8 +50,8 @@ from tickstorm.workers.link import (
     Report,
     Said,
 )
-from tickstorm.workers.link_end import LinkEnd
-from tickstorm.workers.logins import Logins
+from tickstorm.workers.link_end import STALL, LinkEnd
+from tickstorm.workers.logins import WorkerLogins
 from tickstorm.workers.nursery_process import NurseryProcess
 from tickstorm.workers.place import Place
 from tickstorm.workers.questions import Questions
@@ -62,17 +60,6 @@ from tickstorm.workers.said import say
 from tickstorm.workers.shares import slots_of_worker
 from tickstorm.workers.silence import SILENCE, Verdict
 from tickstorm.workers.spec import WorkerSpec
-
-STALL = 2.0
-"""Seconds that a sweep may be late; if it is later, what was written meanwhile is not read yet."""
-LAST_GRACE = 2.0
-"""Seconds that a worker may take beyond the drain before it is ended."""
-
-
-class _Unserved(Factory):
-    """Listens in the parent, where no connection is ever served."""
-
-    noisy = False
 
 
 class WorkerPool:
@@ -103,7 +90,7 @@ class WorkerPool:
         reactor: Any,
         make_nursery: Callable[..., NurseryProcess] = NurseryProcess,
     ) -> None:
-        self.protocol_factory: IProtocolFactory = _Unserved()
+        self.protocol_factory: IProtocolFactory = Unserved()
         self._settings = settings
         self._hub = hub
         self._authenticator = authenticator
@@ -121,7 +108,7 @@ class WorkerPool:
         self._places = [Place(number, share) for number, share in enumerate(shares, 1)]
         self._dealer = Dealer(reactor, self._places)
         self._questions = Questions(clock.scheduler)
-        self._logins = Logins(authenticator)
+        self._logins = WorkerLogins(authenticator)
         self._hiring = Hiring(
             self._places,
             self._link,
@@ -132,8 +119,7 @@ class WorkerPool:
             make_nursery=make_nursery,
         )
         self._retired = NOTHING
-        self._all_ended: list[Deferred[None]] = []
-        self._given_up_at: list[IDelayedCall] = []
+        self._ending = Ending(self._places, self._hiring.end, self._close, clock.scheduler)
         self._sweeper = Sweeper(clock, DeadlineWheel(), self._fanout.metrics, self._look_after)
 
     # What the service asks.
@@ -167,24 +153,11 @@ class WorkerPool:
         """Have every worker see its clients off, and end."""
         self._hiring.stop()
         self._fanout.flush()
-        for place in self._places:
-            if place.link is not None:
-                place.link.send(Drain(seconds, window))
-                place.let_go()
-        self._give_up_after(seconds)
-        all_ended: Deferred[None] = Deferred()
-        self._all_ended.append(all_ended)
-        self._note_ended()
-        return all_ended
+        return self._ending.drain(seconds, window)
 
     def hasten(self) -> None:
         """Have every worker that sees its clients off end at once."""
-        if not self._all_ended:
-            return
-        for place in self._places:
-            if place.link is not None:
-                place.link.send(Hasten())
-        self._give_up_after(HASTE)
+        self._ending.hasten()
 
     def read(self) -> Reading:
         """Return the sum of what the workers said last, and of those that are gone."""
@@ -236,7 +209,7 @@ class WorkerPool:
         self._hiring.lost(place, reason)
         place.empty()
         self._dealer.offer()
-        self._note_ended()
+        self._ending.note_gone()
 
     def _leave_streams(self, place: Place) -> None:
         if place.placements is not None:
@@ -253,17 +226,6 @@ class WorkerPool:
 
     def _retire(self, place: Place) -> None:
         self._retired = together([self._retired, place.reading.retired()])
-
-    def _give_up_after(self, seconds: float) -> None:
-        late = self._clock.scheduler.callLater(seconds + LAST_GRACE, self._end_all)
-        self._given_up_at.append(late)
-
-    def _end_all(self) -> None:
-        for place in self._places:
-            if place.link is not None:
-                self._log.warn("worker {worker} does not end by itself", worker=place.number)
-                self._hiring.end(place.process)
-                place.link.abort()
 
     def _look_after(self, now: float) -> None:
         for place in self._places:
@@ -284,19 +246,6 @@ class WorkerPool:
             text = "worker {worker} works, but has said nothing for {seconds:g} s"
             self._log.warn(text, worker=place.number, seconds=SILENCE)
             self._dealer.offer()
-
-    def _note_ended(self) -> None:
-        if not self._all_ended or any(place.link is not None for place in self._places):
-            return
-        for late in self._given_up_at:
-            if late.active():
-                late.cancel()
-        self._given_up_at.clear()
-        self._close()
-        # Who hears of it may begin anew, and drain that: it is no business of this list.
-        all_ended, self._all_ended = self._all_ended, []
-        for each in all_ended:
-            each.callback(None)
 
     def _close(self) -> None:
         for close in (self._fanout.stop, self._sweeper.stop, self._hiring.close):

@@ -43,7 +43,7 @@ from tickstorm.workers.link import (
     Unplaced,
     control,
 )
-from tickstorm.workers.link_end import LinkEnd, Once
+from tickstorm.workers.link_end import STALL, LinkEnd, Once
 from tickstorm.workers.port_factories import port_factory
 from tickstorm.workers.remote import RemoteAuthenticator, RemoteFeed
 from tickstorm.workers.said import said_observer
@@ -51,8 +51,6 @@ from tickstorm.workers.spec import WorkerSpec
 
 REPORT_INTERVAL = 1.0
 """Seconds between two reports."""
-STALL = 2.0
-"""Seconds that one may be late; if it is later, this process has slept, and not its parent."""
 LOAD_DELAY = 0.02
 """Seconds that closed connections are collected for before the parent hears of them."""
 LAST_WORDS = 1.0

@@ -95,12 +95,15 @@ class Relay:
             self._numbered[number] = stream
         worker.placed[number] += 1
         placed = Placed(
-            join.request, number, stream.key.slot, stream.epoch, stream.next_sequence, backfill
+            join.request,
+            number,
+            stream.key.slot,
+            stream.epoch,
+            stream.next_sequence,
+            backfill.next_sequence,
+            recovered=backfill.recovered,
         )
-        *before, last = (
-            placed._replace(backfill=backfill._replace(frames=part))
-            for part in parts(backfill.frames)
-        )
+        *before, last = (placed._replace(frames=part) for part in parts(list(backfill.past)))
         return [*(each._replace(more=True) for each in before), last]
 
     def _take_off(self, feed: FanOut, number: int, worker: Placements, kept: bool = True) -> None:

@@ -1,6 +1,6 @@
 """A worker's feed and authenticator: both are in the parent, at the other end of the link."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import count, cycle
 from typing import Any
 
@@ -17,6 +17,7 @@ from tickstorm.hub import Backfill
 from tickstorm.messages import Login
 from tickstorm.metrics import Metrics
 from tickstorm.outlet import Outlet
+from tickstorm.past import Copies, Past
 from tickstorm.publishing import Accepted, Publication
 from tickstorm.stream import Stream, StreamKey, StreamTable, Surroundings
 from tickstorm.subscriptions import Mode, Subscription
@@ -113,9 +114,9 @@ class RemoteFeed:
         if not self.streams[period_ms]:
             del self.streams[period_ms]
 
-    def send_past(self, subscriber: Outlet, frames: Sequence[bytes]) -> None:
+    def send_past(self, subscriber: Outlet, past: Past) -> None:
         """Send one subscriber what comes before the next batch of its stream."""
-        self._broadcast.send_past(subscriber, frames)
+        self._broadcast.send_past(subscriber, past)
 
     def publish(self, publication: Publication) -> Deferred[Accepted]:
         """Have the parent publish what a client asks for."""
@@ -157,7 +158,8 @@ class RemoteFeed:
             placement = self._open(placed, waiting.wanted.subscription)
         placement.placed += 1
         stream = placement.stream
-        backfill = placed.backfill._replace(frames=waiting.frames)
+        backfill = Backfill(placed.first_sequence, recovered=placed.recovered)
+        copies = Copies(waiting.frames)
         # All of them before any hears of it: who leaves at once must not take the stream along.
         for subscriber in waiting.joins:
             stream.join(subscriber)
@@ -165,7 +167,8 @@ class RemoteFeed:
             if joined.called:  # it was given up while another heard
                 self.leave(stream, subscriber)
             else:
-                joined.callback(Joined(subscription, stream, backfill))
+                own = backfill._replace(past=copies.past()) if copies else backfill
+                joined.callback(Joined(subscription, stream, own))
 
     def _slot(self, subscription: Subscription) -> int | None:
         if subscription.mode is Mode.TICK:

@@ -6,18 +6,19 @@ only the first are named, and the others counted.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from twisted.logger import Logger
 
 from tickstorm.errors import SlowConsumer
-from tickstorm.subscriptions import Overload
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from tickstorm.backlogs import Backlogs
     from tickstorm.metrics import Metrics
     from tickstorm.overload import Backlog
-    from tickstorm.protocol import Connection
+    from tickstorm.subscriptions import Overload
 
 WARNED_FROM, WARNED_TO = 0.75, 0.5
 """How full a backlog is when a warning begins, and when it ends."""
@@ -25,7 +26,50 @@ MAX_LINES = 20
 """Lines of the log between two checks that name a connection."""
 
 
-class Congestion:
+class Congestible(Protocol):
+    """What is asked of a connection that does not keep up."""
+
+    @property
+    def id(self) -> int:
+        """What the log calls it."""
+
+    @property
+    def address(self) -> str:
+        """Who it counts as."""
+
+    @property
+    def policy(self) -> Overload:
+        """What it wants done when too much waits for it."""
+
+    @property
+    def stream(self) -> Hashable:
+        """Whose batches wait for it, if any."""
+
+    @property
+    def pending_bytes(self) -> int:
+        """What is queued, or with a transport whose socket is full."""
+
+    @property
+    def cost(self) -> int:
+        """What of the budget of all queues it uses."""
+
+    def now(self) -> float:
+        """Return the seconds of the monotonic clock."""
+
+    def check_progress(self, now: float) -> None:
+        """End it if it takes nothing."""
+
+    def too_slow(self, error: SlowConsumer) -> None:
+        """End it, and say why."""
+
+    def give_up(self) -> None:
+        """End one that lingers at once."""
+
+
+_Connection = TypeVar("_Connection", bound=Congestible)
+
+
+class Congestion(Generic[_Connection]):
     """The connections of a factory that have something queued, or whose socket is full.
 
     Args:
@@ -42,9 +86,9 @@ class Congestion:
     _log = Logger()
 
     def __init__(self, backlogs: Backlogs, metrics: Metrics) -> None:
-        self.connections: set[Connection] = set()
-        self.lingering: set[Connection] = set()
-        self.warned: set[Connection] = set()
+        self.connections: set[_Connection] = set()
+        self.lingering: set[_Connection] = set()
+        self.warned: set[_Connection] = set()
         self.backlogs = backlogs
         self._metrics = metrics
         self._lines = 0
@@ -55,30 +99,28 @@ class Congestion:
         """What waits for all of them, queued or with their transports."""
         return self.backlogs.budget.bytes
 
-    def begin(self, connection: Connection) -> Backlog:
+    def begin(self, connection: _Connection) -> Backlog:
         """Return what to queue in for a connection, by its subscription."""
         self.connections.add(connection)
-        subscription = connection.subscription
-        policy = subscription.policy if subscription is not None else Overload.DISCONNECT
-        return self.backlogs.new(policy, connection.stream, connection.now())
+        return self.backlogs.new(connection.policy, connection.stream, connection.now())
 
-    def relieved(self, connection: Connection) -> None:
+    def relieved(self, connection: _Connection) -> None:
         """Take note that nothing is queued for a connection any more."""
         self.connections.discard(connection)
         self._end_warning(connection)
 
-    def forget(self, connection: Connection) -> None:
+    def forget(self, connection: _Connection) -> None:
         """Let go of a connection that ends, whatever is queued for it."""
         self.connections.discard(connection)
         self.lingering.discard(connection)
         self.warned.discard(connection)
 
-    def closed(self, connection: Connection) -> None:
+    def closed(self, connection: _Connection) -> None:
         """Take note that a connection has ended, and waits for its socket if that is full."""
         if connection.pending_bytes:
             self.lingering.add(connection)
 
-    def queued(self, connection: Connection, backlog: Backlog) -> None:
+    def queued(self, connection: _Connection, backlog: Backlog) -> None:
         """Take note that more, or less, is queued than before."""
         fill = backlog.fill
         if fill <= WARNED_TO:
@@ -118,7 +160,7 @@ class Congestion:
         for connection in budget.surplus(self.connections, _cost):
             connection.too_slow(SlowConsumer(most))
 
-    def _warn(self, connection: Connection) -> None:
+    def _warn(self, connection: _Connection) -> None:
         self.warned.add(connection)
         self._metrics.slow_warnings += 1
         if self._may_name():
@@ -129,7 +171,7 @@ class Congestion:
                 bytes=connection.pending_bytes,
             )
 
-    def _end_warning(self, connection: Connection) -> None:
+    def _end_warning(self, connection: _Connection) -> None:
         if connection not in self.warned:
             return
         self.warned.remove(connection)
@@ -148,5 +190,5 @@ class Congestion:
         return True
 
 
-def _cost(connection: Connection) -> int:
+def _cost(connection: Congestible) -> int:
     return connection.cost

@@ -121,7 +121,7 @@ class TickstormFactory(Factory):
         self.connections: dict[int, Connection] = {}
         self.entrance = Entrance(self.door, self.metrics, self.connections)
         backlogs = Backlogs(backlog_limits, max_backlog_bytes, losses=self.metrics.ticks_lost)
-        self.congestion = Congestion(backlogs, self.metrics)
+        self.congestion: Congestion[Connection] = Congestion(backlogs, self.metrics)
         self.verbose = verbose
         self._ids = ids if ids is not None else count(1)
         self._wheel = DeadlineWheel()

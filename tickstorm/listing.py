@@ -97,7 +97,7 @@ def _most_first(connection: Connection) -> tuple[int, int]:
     return (-connection.pending_bytes, connection.id)
 
 
-def _row(connection: Connection, congestion: Congestion, now: float) -> Row:
+def _row(connection: Connection, congestion: Congestion[Connection], now: float) -> Row:
     user, subscription = connection.user, connection.subscription
     symbols = subscription.symbols if subscription is not None else None
     return {

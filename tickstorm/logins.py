@@ -6,7 +6,7 @@ Who guesses is slowed down: an address that has failed too often is not listened
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from twisted.cred.error import LoginFailed
 from twisted.internet.defer import Deferred
@@ -18,10 +18,25 @@ from tickstorm.clock import Clock
 from tickstorm.credentials import IAuthenticator, Peer, User
 from tickstorm.errors import InternalError, InvalidAuth, ProtocolError, RateLimited
 from tickstorm.messages import Login
-from tickstorm.pauses import Pauses
+from tickstorm.pauses import Paused, Pauses
 
-if TYPE_CHECKING:
-    from tickstorm.protocol import Connection
+
+class Arriving(Paused, Protocol):
+    """What is asked of a connection that logs in."""
+
+    @property
+    def address(self) -> str:
+        """Who it counts as."""
+
+    @property
+    def certificate_name(self) -> str | None:
+        """The common name of the client's certificate, if it showed one."""
+
+    def accept_login(self, client_id: str, user: User) -> None:
+        """Let the client go on as this user."""
+
+    def fail(self, error: ProtocolError) -> None:
+        """Tell the client of an error that closes."""
 
 
 class LoginDesk:
@@ -51,7 +66,7 @@ class LoginDesk:
         self._pauses = pauses
         self._clock = clock
 
-    def ask(self, connection: Connection, login: Login) -> None:
+    def ask(self, connection: Arriving, login: Login) -> None:
         """Let a connection's client in, or tell it why not, at once or later."""
         accept = partial(self._accept, connection, login.client_id)
         refuse = partial(self._refuse, connection)
@@ -88,11 +103,11 @@ class LoginDesk:
         self._log.failure("a login could not be checked", reason, peer=peer.address)
         return InternalError("the login could not be checked")
 
-    def _accept(self, connection: Connection, client_id: str, user: User) -> None:
+    def _accept(self, connection: Arriving, client_id: str, user: User) -> None:
         if not connection.is_over:
             connection.accept_login(client_id, user)
 
-    def _refuse(self, connection: Connection, reason: Failure) -> None:
+    def _refuse(self, connection: Arriving, reason: Failure) -> None:
         if not connection.is_over:
             connection.fail(self.refusal(reason, _peer(connection)))
 
@@ -119,5 +134,5 @@ def _user(user: object) -> User:
     return user
 
 
-def _peer(connection: Connection) -> Peer:
+def _peer(connection: Arriving) -> Peer:
     return Peer(connection.address, connection.certificate_name)

@@ -32,7 +32,7 @@ from tickstorm.publishing import Publisher
 from tickstorm.session import Session
 from tickstorm.states import State
 from tickstorm.stream import Stream
-from tickstorm.subscriptions import Subscription
+from tickstorm.subscriptions import Overload, Subscription
 from tickstorm.transports import (
     PROXIED,
     awaits_proxy,
@@ -206,6 +206,12 @@ class Connection:
     def is_over(self) -> bool:
         """Whether the conversation has ended."""
         return self._session.state is State.CLOSED
+
+    @property
+    def policy(self) -> Overload:
+        """What is done when too much waits for it."""
+        subscription = self.subscription
+        return subscription.policy if subscription is not None else Overload.DISCONNECT
 
     @property
     def certificate_name(self) -> str | None:

@@ -186,6 +186,26 @@ class Session:
         return self._state in _READING and self._room > 0
 
     @property
+    def is_full(self) -> bool:
+        """Whether as many bids have no RESULT as may be."""
+        return self._room <= 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is read any more; RESULTs may be to come."""
+        return self._state in (State.ENDING, State.CLOSED)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether everything was said, and the connection is to close."""
+        return self._state is State.CLOSED
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether something was sent that is not read yet: for want of room, or not all there."""
+        return self._decoder is not None
+
+    @property
     def deadline(self) -> float:
         """The time at which `expire` ends the conversation; infinity once who it is is known."""
         if self._state in (State.AWAITING_AUTH, State.AUTHENTICATING):
@@ -212,7 +232,7 @@ class Session:
             now: the present.
             room: how many bids can be taken on.
         """
-        if self._state in (State.ENDING, State.CLOSED):
+        if self.is_over:
             return
         decoder = self._decoder = self._decoder or Decoder()
         decoder.feed(data)
@@ -245,11 +265,21 @@ class Session:
         self._permit = permit
         self._out.append(auth_frame(name))
 
+    def answer_watch(self, frame: bytes) -> None:
+        """Answer WatchRequested, unless the conversation is over: with who leads."""
+        if self._state is State.READY:
+            self._out.append(frame)
+
     def refuse_watch(self, auction_id: int, error: ProtocolError) -> None:
         """Answer WatchRequested, unless the conversation is over: there is nothing to watch."""
         self._watched.discard(auction_id)
         if self._state is State.READY:
             self._out.append(error_frame(error))
+
+    def end_watch(self, auction_id: int, frame: bytes) -> None:
+        """Say how an auction has ended, which is no longer one of those that are watched."""
+        self._watched.discard(auction_id)
+        self.answer_watch(frame)
 
     def fail(self, error: ProtocolError) -> Failed:
         """End the conversation with an error, behind the answers that are still to come."""
@@ -257,6 +287,10 @@ class Session:
         self._last_words = error_frame(error)
         self._decoder = None
         return Failed(error)
+
+    def give_up(self) -> None:
+        """Forget the answers that are still to come: the client does not read."""
+        self._turns.clear()
 
     def lose(self) -> None:
         """End the conversation without a word: there is nobody left to tell."""

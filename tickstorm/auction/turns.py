@@ -6,7 +6,7 @@ The bids of one read are a turn: one list, one write. Pure.
 from collections import deque
 from collections.abc import Iterator
 
-from tickstorm.auction.rule import Answer, Bid
+from tickstorm.auction.rule import Answer, Bid, Outcome
 from tickstorm.auction.wire import result_frame
 
 
@@ -31,6 +31,10 @@ class Turn:
     def undecided(self) -> Iterator[int]:
         """Return the places of the bids that have no answer yet."""
         return (place for place, answer in enumerate(self._answers) if answer is None)
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Return what became of those that have an answer."""
+        return (answer.outcome for answer in self._answers if answer is not None)
 
     def answer(self, place: int, answer: Answer) -> None:
         """Take the answer to one bid; only the first one counts."""

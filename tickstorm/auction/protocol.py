@@ -1,0 +1,360 @@
+"""The Twisted edge of one bidder: moves bytes and time between a transport and its session.
+
+It decides nothing: the session says what a frame means, the dispatcher has bids decided, the
+watchers' follower says who leads. What a client does not read stops the reading of what it sends.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IHandshakeListener, IProtocol, ITransport
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from tickstorm.admission import counted_as
+from tickstorm.auction.session import (
+    BidsReceived,
+    Event,
+    Failed,
+    LoginRequested,
+    Refused,
+    Session,
+)
+from tickstorm.auction.wire import MAX_VALUE_BYTES
+from tickstorm.credentials import User
+from tickstorm.errors import ProtocolError, ShuttingDown, SlowConsumer
+from tickstorm.outlet import Outlet
+from tickstorm.overload import Backlog
+from tickstorm.subscriptions import Overload
+from tickstorm.transports import (
+    PROXIED,
+    UNNAMED,
+    awaits_proxy,
+    certificate_name,
+    close_now,
+    peer_address,
+    set_socket_options,
+    share_names,
+    tls_parameters,
+)
+
+if TYPE_CHECKING:
+    from tickstorm.auction.factory import AuctionFactory
+
+LINGER = 5.0
+"""Seconds that a conversation has from its end to the last of its bytes, before it is cut."""
+
+
+@implementer(IProtocol, IHandshakeListener)
+class BidderConnection:
+    """One bidder, or one that only watches.
+
+    Args:
+        server: what all connections share.
+        id: unique while the server runs.
+
+    Attributes:
+        address: who it counts as: an IP address, "unix", or "" while a proxy has not said.
+        inside: whether the door let it in.
+        user: who has logged in.
+        pace_address: what its rate is shared with; "" if there is nothing.
+    """
+
+    policy = Overload.DISCONNECT
+    stream = None
+
+    __slots__ = (
+        "_cut_at",
+        "_outlet",
+        "_paused",
+        "_server",
+        "_session",
+        "_transport",
+        "address",
+        "id",
+        "inside",
+        "pace_address",
+        "user",
+    )
+
+    _outlet: Outlet
+    _transport: Any
+
+    def __init__(self, server: AuctionFactory, id: int) -> None:
+        self._server = server
+        self._cut_at = inf
+        self._paused = False
+        self.id = id
+        self.address = PROXIED
+        self.pace_address = ""
+        self.inside = False
+        self.user: User | None = None
+        self._session = Session(server.session_limits, self.now(), server.with_login)
+
+    # What the transport calls.
+
+    def makeConnection(self, transport: ITransport) -> None:
+        """Begin, or turn the client away."""
+        self._transport = transport
+        share_names(transport)
+        set_socket_options(transport, self._server.socket_options)
+        self._outlet = Outlet(transport, self)
+        self._server.opened(self)
+        address = PROXIED if awaits_proxy(transport) else peer_address(transport)
+        if not self._enter(address):
+            self.abort()
+            close_now(transport)
+
+    def connectionMade(self) -> None:
+        """Wait: the client speaks first."""
+
+    def handshakeCompleted(self) -> None:
+        """Count the TLS handshake."""
+        self._server.edge.tls_handshakes[tls_parameters(self._transport)] += 1
+
+    def dataReceived(self, data: bytes) -> None:
+        """Read what the client sent."""
+        if self.inside and self.address == PROXIED:
+            self._server.entrance.leave(self)
+            if not self._enter(peer_address(self._transport)):
+                self.abort()
+                return
+        self._receive(data, self._server.dispatcher.room)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Let go of everything."""
+        self._session.lose()
+        self._cut_at = inf
+        self._paused = False
+        self._server.let_go(self)
+        self._server.congestion.forget(self)
+        self._outlet.lose()
+        self._server.entrance.leave(self)
+        self._server.closed(self, reason)
+
+    # What the sweep asks and calls.
+
+    @property
+    def deadline(self) -> float:
+        """When it is to expire; infinity for one that may bid, and once it is gone."""
+        return min(self._session.deadline, self._cut_at)
+
+    def expire(self, now: float) -> None:
+        """End a conversation without a login, or cut a connection that does not close."""
+        if self.is_over:
+            self._cut_at = inf
+            self._transport.abortConnection()
+            return
+        failed = self._session.expire(now)
+        if failed is not None:
+            self._end(failed.error)
+            self._say()
+
+    def check_progress(self, now: float) -> None:
+        """End a connection that takes nothing."""
+        self._outlet.check(now)
+
+    # What the outlet asks and calls.
+
+    def now(self) -> float:
+        """Return the seconds of the monotonic clock."""
+        return self._server.clock.monotonic()
+
+    def congested(self) -> Backlog:
+        """Read nothing more: the client does not read either."""
+        backlog = self._server.congestion.begin(self)
+        self._pace()
+        return backlog
+
+    def queued(self, backlog: Backlog) -> None:
+        """Take note of how much is queued."""
+        self._server.congestion.queued(self, backlog)
+
+    def relieved(self) -> None:
+        """Tell what was put off, and read on."""
+        self._server.congestion.relieved(self)
+        self._server.watchers.catch_up(self)
+        self._pace()
+
+    def too_slow(self, error: SlowConsumer) -> None:
+        """Close on a client that does not read, without the RESULTs that it has not read."""
+        self._server.edge.slow_consumers += 1
+        self._session.give_up()
+        self.fail(error)
+        self._say()
+
+    # What others may ask.
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the conversation has ended; RESULTs may be to come."""
+        return self._session.is_over
+
+    @property
+    def is_congested(self) -> bool:
+        """Whether the client has not read what it was sent."""
+        return self in self._server.congestion.connections
+
+    @property
+    def certificate_name(self) -> str | None:
+        """The common name of the client's certificate, if it showed one."""
+        return certificate_name(self._transport)
+
+    @property
+    def pending_bytes(self) -> int:
+        """What is with a transport whose socket is full."""
+        return self._outlet.pending_bytes
+
+    @property
+    def cost(self) -> int:
+        """What of the budget of all queues it uses."""
+        return self._outlet.cost
+
+    def fail(self, error: ProtocolError) -> None:
+        """End the conversation, behind the RESULTs that are to come."""
+        if not self.is_over:
+            self._session.fail(error)
+            self._end(error)
+            self._say()
+
+    def announce_end(self, retry_after_ms: int, reason: str) -> bool:  # noqa: ARG002 - the drain's
+        """Do nothing: this wire has no word for it."""
+        return False
+
+    def see_off(self, last_words: ShuttingDown | None) -> None:
+        """Read no more, and close behind the RESULTs that are to come."""
+        if last_words is not None:
+            self.fail(last_words)
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._transport.abortConnection()
+
+    def give_up(self) -> None:
+        """Close one that lingers at once: the reactor lets go of what it has in its next turn."""
+        self._outlet.lose()
+        self.abort()
+
+    # What its requests come to.
+
+    def accept_login(self, client_id: str, user: User) -> None:  # noqa: ARG002 - the stream's
+        """Let the client bid."""
+        self.user = user
+        name = user.name.encode()[:MAX_VALUE_BYTES].decode(errors="ignore")
+        self._session.accept_login(name, self._server.desk.permit(user.name))
+        self._server.accepted()
+
+    def tell(self) -> None:
+        """Send the RESULTs that there are, and read on if that had to wait for them."""
+        was_full = self._session.is_full
+        self._say()
+        if was_full and not self._session.is_full and not self.is_over:
+            self._receive(b"", self._server.dispatcher.room)
+        else:
+            self._pace()
+
+    def go_on(self, room: int) -> None:
+        """Read on, at most so many bids."""
+        self._receive(b"", room)
+
+    def begin_watch(self, frame: bytes) -> None:
+        """Say who leads."""
+        self._session.answer_watch(frame)
+        self._say_later()
+
+    def update(self, frames: bytes) -> None:
+        """Say who leads now."""
+        if not self.is_over:
+            self._outlet.answer(frames)
+
+    def end_watch(self, auction_id: int, frame: bytes) -> None:
+        """Say how an auction has ended."""
+        self._session.end_watch(auction_id, frame)
+        self._say_later()
+
+    def refuse_watch(self, auction_id: int, error: ProtocolError) -> None:
+        """Say that there is nothing to watch."""
+        self._server.refused(error)
+        self._session.refuse_watch(auction_id, error)
+        self._say_later()
+
+    def pause_reading(self) -> None:
+        """Read nothing until the login is checked."""
+        self._pace()
+
+    def resume_reading(self) -> None:
+        """Read on, and first what came behind the login."""
+        self._receive(b"", self._server.dispatcher.room)
+
+    # The conversation.
+
+    def _enter(self, address: str) -> bool:
+        entered = self._server.entrance.enter(self, address)
+        self.pace_address = "" if address in (PROXIED, UNNAMED) else counted_as(address)
+        return entered
+
+    def _receive(self, data: bytes, room: int) -> None:
+        dispatcher = self._server.dispatcher
+        for event in self._session.receive(data, self.now(), room):
+            if isinstance(event, BidsReceived):
+                room -= event.turn.missing
+                dispatcher.take(self, event.turn)
+            else:
+                self._act(event)
+        if room <= 0 and self._session.holds_back and not self.is_over:
+            dispatcher.wait(self)
+        self.tell()
+
+    def _act(self, event: Event) -> None:
+        if isinstance(event, LoginRequested):
+            self._server.desk.ask(self, event.token)
+        elif isinstance(event, Failed):
+            self._end(event.error)
+        elif isinstance(event, Refused):
+            self._server.refused(event.error)
+        elif not isinstance(event, BidsReceived):
+            self._server.watchers.ask(self, event.auction_id)
+
+    def _say(self) -> None:
+        if self._session.is_closed:
+            return
+        output = self._session.take_output()
+        if self._session.is_closed:
+            self._close(output)
+        elif output:
+            self._outlet.answer(output)
+
+    def _say_later(self) -> None:
+        # What is answered while it is read goes out with all the rest of that.
+        self._server.dispatcher.tell_soon(self)
+
+    def _pace(self) -> None:
+        paused = not self.is_over and (
+            self._session.is_full
+            or self.is_congested
+            or self in self._server.dispatcher
+            or self in self._server.pauses
+        )
+        if paused is self._paused:
+            return
+        self._paused = paused
+        if paused:
+            self._transport.pauseProducing()
+        else:
+            self._transport.resumeProducing()
+
+    # The end.
+
+    def _end(self, error: ProtocolError) -> None:
+        self._cut_at = self.now() + LINGER
+        self._server.ended(self, error)
+        self._server.let_go(self)
+        self._pace()  # what comes is dropped, but its end is to be seen
+
+    def _close(self, last_words: bytes) -> None:
+        self._server.congestion.forget(self)
+        self._outlet.close(last_words)
+        self._server.congestion.closed(self)

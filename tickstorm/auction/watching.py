@@ -1,0 +1,161 @@
+"""Who watches which auction, and what each still has to hear. Pure.
+
+A watcher never hears of a sequence that is not above the one before, and one that does not read
+only of the newest.
+"""
+
+from collections.abc import Collection
+from typing import Generic, NamedTuple, TypeVar
+
+from tickstorm.auction.life import Auction
+
+_Watcher = TypeVar("_Watcher")
+
+
+class Moved(NamedTuple, Generic[_Watcher]):
+    """An auction that has a new leader, and who is to hear of it."""
+
+    auction: Auction
+    watchers: list[_Watcher]
+
+
+class _Watched(Generic[_Watcher]):
+    # Those that wait for the first word are known from their request on: what moves meanwhile is
+    # not to be missed.
+
+    __slots__ = ("expecting", "newest", "told")
+
+    def __init__(self) -> None:
+        self.newest: Auction | None = None
+        self.expecting: dict[_Watcher, None] = {}
+        self.told: dict[_Watcher, None] = {}
+
+    def is_older_than(self, auction: Auction) -> bool:
+        newest = self.newest
+        return newest is None or newest.standing.sequence < auction.standing.sequence
+
+    def remove(self, watcher: _Watcher) -> None:
+        self.expecting.pop(watcher, None)
+        self.told.pop(watcher, None)
+
+
+class Watching(Generic[_Watcher]):
+    """Knows who watches.
+
+    Attributes:
+        conflated: how often a newer leader took the place of one that was not heard of.
+    """
+
+    def __init__(self) -> None:
+        self._watched: dict[int, _Watched[_Watcher]] = {}
+        self._auctions_of: dict[_Watcher, set[int]] = {}
+        self._late: dict[_Watcher, dict[int, None]] = {}
+        self._moved: dict[int, None] = {}
+        self.conflated = 0
+
+    def __len__(self) -> int:
+        """How many watch something."""
+        return len(self._auctions_of)
+
+    @property
+    def auctions(self) -> Collection[int]:
+        """Those that are watched."""
+        return self._watched.keys()
+
+    def newest(self, watcher: _Watcher, auction_id: int) -> Auction | None:
+        """Return an auction that this one watches already; None if it does not."""
+        watched = self._watched.get(auction_id)
+        return watched.newest if watched is not None and watcher in watched.told else None
+
+    def expect(self, watcher: _Watcher, auction_id: int) -> bool:
+        """Have somebody wait for the first word of an auction; False if it waits already."""
+        watched = self._watched.setdefault(auction_id, _Watched())
+        if watcher in watched.expecting:
+            return False
+        watched.expecting[watcher] = None
+        self._auctions_of.setdefault(watcher, set()).add(auction_id)
+        return True
+
+    def begin(self, watcher: _Watcher, auction: Auction) -> Auction | None:
+        """Have who waited watch an auction as it was read, and return the newest of it.
+
+        None if it waits no more.
+        """
+        watched = self._watched.get(auction.id)
+        if watched is None or watcher not in watched.expecting:
+            return None
+        del watched.expecting[watcher]
+        watched.told[watcher] = None
+        if watched.is_older_than(auction):
+            watched.newest = auction
+        return watched.newest
+
+    def stop(self, watcher: _Watcher, auction_id: int) -> bool:
+        """Have somebody watch an auction no more; whether it did, or waited to."""
+        auctions = self._auctions_of.get(watcher)
+        if auctions is None or auction_id not in auctions:
+            return False
+        self._remove(watcher, auction_id)
+        auctions.discard(auction_id)
+        if not auctions:
+            del self._auctions_of[watcher]
+        self._late.get(watcher, {}).pop(auction_id, None)
+        return True
+
+    def leave(self, watcher: _Watcher) -> None:
+        """Forget a watcher."""
+        for auction_id in self._auctions_of.pop(watcher, ()):
+            self._remove(watcher, auction_id)
+        self._late.pop(watcher, None)
+
+    def note(self, auction: Auction) -> bool:
+        """Take note of how an auction stands; whether anybody watches it."""
+        watched = self._watched.get(auction.id)
+        if watched is None:
+            return False
+        if watched.newest is None or watched.is_older_than(auction):
+            watched.newest = auction
+            self._moved[auction.id] = None
+        elif not auction.standing.sequence < watched.newest.standing.sequence:
+            watched.newest = auction  # nobody else leads: only its close has moved
+        return True
+
+    def take_moved(self) -> list[Moved[_Watcher]]:
+        """Return the auctions that have another leader than when this was asked last."""
+        moved, self._moved = self._moved, {}
+        return [
+            Moved(watched.newest, list(watched.told))
+            for watched in map(self._watched.get, moved)
+            if watched is not None and watched.newest is not None and watched.told
+        ]
+
+    def end(self, auction_id: int) -> list[_Watcher]:
+        """Forget an auction, and return who has watched it, or waited to."""
+        watched = self._watched.get(auction_id)
+        if watched is None:
+            return []
+        watchers = [*watched.told, *watched.expecting]
+        for watcher in watchers:
+            self.stop(watcher, auction_id)
+        return watchers
+
+    def put_off(self, watcher: _Watcher, auction_id: int) -> None:
+        """Have a watcher that does not read hear of an auction later."""
+        late = self._late.setdefault(watcher, {})
+        self.conflated += auction_id in late
+        late[auction_id] = None
+
+    def take_late(self, watcher: _Watcher) -> list[Auction]:
+        """Return what a watcher that reads again is to hear."""
+        late = self._late.pop(watcher, {})
+        return [
+            newest
+            for auction_id in late
+            if (newest := self.newest(watcher, auction_id)) is not None
+        ]
+
+    def _remove(self, watcher: _Watcher, auction_id: int) -> None:
+        watched = self._watched[auction_id]
+        watched.remove(watcher)
+        if not watched.told and not watched.expecting:
+            del self._watched[auction_id]

@@ -5,7 +5,22 @@ import sys
 
 import pytest
 
-PURE = ["bid_ids", "book", "interfaces", "life", "money", "rule", "session", "turns", "wire"]
+PURE = [
+    "batches",
+    "bid_ids",
+    "book",
+    "interfaces",
+    "life",
+    "metrics",
+    "money",
+    "pacing",
+    "permits",
+    "rule",
+    "session",
+    "turns",
+    "watching",
+    "wire",
+]
 
 
 @pytest.mark.parametrize("module", PURE)

@@ -9,6 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tickstorm.admission import AdmissionLimits
+from tickstorm.auction.bid_ids import BidIdLimits
+from tickstorm.auction.book import BookLimits
+from tickstorm.auction.dispatcher import DispatchLimits
+from tickstorm.auction.pacing import PaceLimits
+from tickstorm.auction.session import SessionLimits as BidSessionLimits
 from tickstorm.config import (
     SETTINGS,
     Delivery,
@@ -112,6 +117,17 @@ def test_defaults():
         "feed_timeout": 60.0,
         "drain_delay": 0.0,
         "drain_timeout": 10.0,
+        "auction": (),
+        "auction_auth": True,
+        "auction_users": (),
+        "auction_rate_per_user": 1_000,
+        "auction_rate_per_address": 50_000,
+        "auction_pipeline": 512,
+        "auction_in_flight": 5_000,
+        "auction_batch": 512,
+        "auction_watched": 100,
+        "auction_max": 10_000,
+        "auction_bid_memory": 300.0,
     }
 
 
@@ -152,6 +168,11 @@ def test_the_defaults_are_those_of_the_parts():
         s.tcp_unsent_bytes,
     )
     assert HubLimits() == (s.max_symbols, s.max_message_bytes, s.max_intervals, NO_HISTORY)
+    assert BidSessionLimits() == (s.auth_timeout, s.auction_pipeline, s.auction_watched)
+    assert DispatchLimits() == (s.auction_in_flight, s.auction_batch)
+    assert PaceLimits() == (s.auction_rate_per_user, s.auction_rate_per_address)
+    assert BookLimits().auctions == s.auction_max
+    assert BidIdLimits().keep_ms == s.auction_bid_memory * 1000
     assert HistoryLimits() == (s.history, s.history_stream_bytes, s.history_bytes, 1000)
 
 

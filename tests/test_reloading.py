@@ -5,6 +5,7 @@ from ipaddress import ip_network
 
 import pytest
 
+from tickstorm.auction.permits import read_bid_right
 from tickstorm.declarations import Origin
 from tickstorm.errors import ConfigError
 from tickstorm.publishing import read_right
@@ -25,6 +26,8 @@ OTHERS = {
     "tcp_keepalive": False,
     "tls_client_auth": "optional",
     "tls_min_version": "1.2",
+    "auction": ("tcp:2",),
+    "auction_users": (read_bid_right("alice:*"),),
 }
 """Other values than the defaults, where that is not a number or a text."""
 

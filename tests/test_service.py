@@ -492,8 +492,11 @@ ELSEWHERE = {
     "tls_key", "tls_ca", "tls_client_auth", "tls_min_version", "origins",
     "publishers", "publish_rate", "history", "history_bytes", "history_stream_bytes",
     "max_intervals", "drain_delay",
+    "auction", "auction_auth", "auction_users", "auction_rate_per_user", "auction_in_flight",
+    "auction_rate_per_address", "auction_pipeline", "auction_batch", "auction_watched",
+    "auction_max", "auction_bid_memory",
 }  # fmt: skip
-"""Those that the tests of this file, of the settings and of the log look at one by one."""
+"""Those that the tests of this file, of the settings, the log and the auctions look at."""
 
 
 def test_every_setting_of_connections_reaches_the_factory():

@@ -66,6 +66,12 @@ _RULES = (
         "has somebody who cannot log in: there is only",
         "username",
     ),
+    _Rule(
+        "auction_users",
+        lambda s: not s.username or all(right.name == s.username for right in s.auction_users),
+        "has somebody who cannot log in: there is only",
+        "username",
+    ),
     _Rule("tls_cert", lambda s: bool(s.tls_key) or not s.tls_cert, "needs", "tls_key"),
     _Rule("tls_key", lambda s: bool(s.tls_cert) or not s.tls_key, "needs", "tls_cert"),
     _Rule("tls_enabled", lambda s: bool(s.tls_cert) or not s.tls_enabled, "needs", "tls_cert"),
@@ -84,6 +90,12 @@ _RULES = (
     _Rule(
         "port",
         lambda s: bool(s.tls_cert) or not s.ports_without_certificate,
+        "needs a cert= of its own, or",
+        "tls_cert",
+    ),
+    _Rule(
+        "auction",
+        lambda s: bool(s.tls_cert) or not s.auction_without_certificate,
         "needs a cert= of its own, or",
         "tls_cert",
     ),

@@ -55,12 +55,12 @@ def make_factory(
         clock,
         ids=ids,
         session_limits=_session_limits(settings),
-        backlog_limits=_backlog_limits(settings),
+        backlog_limits=backlog_limits(settings),
         max_backlog_bytes=settings.max_backlog_bytes,
-        admission_limits=_admission_limits(settings),
-        socket_options=_socket_options(settings),
+        admission_limits=admission_limits(settings),
+        socket_options=socket_options(settings),
         publish_rights=rights_by_user(settings.publishers),
-        verbose=_is_verbose(settings),
+        verbose=is_verbose(settings),
     )
 
 
@@ -78,12 +78,12 @@ def change_factory(
     factory.logins.authenticator = authenticator
     factory.session_limits = _session_limits(settings)
     backlogs = factory.congestion.backlogs
-    backlogs.limits = _backlog_limits(settings)
+    backlogs.limits = backlog_limits(settings)
     backlogs.budget.max_bytes = settings.max_backlog_bytes
-    factory.socket_options = _socket_options(settings)
+    factory.socket_options = socket_options(settings)
     factory.publications.rights = rights_by_user(settings.publishers)
-    factory.verbose = _is_verbose(settings)
-    limits = _admission_limits(settings)
+    factory.verbose = is_verbose(settings)
+    limits = admission_limits(settings)
     factory.login_failures.change(limits)
     inside = (each.address for each in factory.connections.values() if each.inside)
     factory.door.change(limits, inside)
@@ -102,7 +102,8 @@ def _session_limits(settings: Settings) -> SessionLimits:
     )
 
 
-def _backlog_limits(settings: Settings) -> BacklogLimits:
+def backlog_limits(settings: Settings) -> BacklogLimits:
+    """Return how far a connection may fall behind."""
     return BacklogLimits(
         settings.max_write_queue,
         settings.max_write_queue_bytes,
@@ -112,7 +113,8 @@ def _backlog_limits(settings: Settings) -> BacklogLimits:
     )
 
 
-def _admission_limits(settings: Settings) -> AdmissionLimits:
+def admission_limits(settings: Settings) -> AdmissionLimits:
+    """Return who may come in."""
     return AdmissionLimits(
         max_connections=settings.max_connections,
         max_connections_per_address=settings.max_connections_per_address,
@@ -123,7 +125,8 @@ def _admission_limits(settings: Settings) -> AdmissionLimits:
     )
 
 
-def _socket_options(settings: Settings) -> SocketOptions:
+def socket_options(settings: Settings) -> SocketOptions:
+    """Return what is set on each accepted socket."""
     return SocketOptions(
         settings.tcp_keepalive,
         settings.tcp_read_buffer_bytes,
@@ -132,5 +135,6 @@ def _socket_options(settings: Settings) -> SocketOptions:
     )
 
 
-def _is_verbose(settings: Settings) -> bool:
+def is_verbose(settings: Settings) -> bool:
+    """Return whether each connection's beginning and end is logged."""
     return settings.log_level == "debug"

@@ -11,6 +11,7 @@ from enum import Enum
 from ipaddress import ip_network
 from typing import Any, NamedTuple
 
+from tickstorm.auction.permits import read_bid_right
 from tickstorm.descriptions import from_address, parse_description
 from tickstorm.publishing import read_right
 
@@ -206,6 +207,9 @@ PATH = matching(rf"(?!.*{PEM})[^\0\n]*", "the path of a file")
 PORTS = list_of(
     _check_description, 'a list of endpoints such as "tcp:8080:interface=127.0.0.1"', r"\s;", 1
 )
+AUCTION_PORTS = list_of(
+    _check_description, 'a list of endpoints such as "tcp:8081:interface=127.0.0.1"', r"\s;", 0
+)
 PORT_OR_OFF = Kind('an endpoint such as "tcp:9090:interface=127.0.0.1", or "off"', _check_http)
 ADDRESS = Kind(
     'an address and a port such as "0.0.0.0:8080", ":8080" or "[::]:8080"',
@@ -221,6 +225,12 @@ SOURCES = list_of(
 PUBLISH_RIGHTS = list_of(
     read_right,
     'a list of users and what they may publish, such as "alice:*" or "bob:EUR*,GBPUSD"',
+    r"\s;",
+    0,
+)
+BID_RIGHTS = list_of(
+    read_bid_right,
+    'a list of logins and the users that they may bid for, such as "alice:42,43" or "bob:*"',
     r"\s;",
     0,
 )

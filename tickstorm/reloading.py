@@ -71,6 +71,17 @@ HOLDS: Mapping[str, Holds] = {
     "feed_timeout": Holds.AT_ONCE,
     "drain_delay": Holds.AT_ONCE,
     "drain_timeout": Holds.AT_ONCE,
+    "auction": Holds.RESTART,
+    "auction_auth": Holds.CONNECTION,
+    "auction_users": Holds.LOGIN,
+    "auction_rate_per_user": Holds.AT_ONCE,
+    "auction_rate_per_address": Holds.AT_ONCE,
+    "auction_pipeline": Holds.CONNECTION,
+    "auction_in_flight": Holds.RESTART,
+    "auction_batch": Holds.RESTART,
+    "auction_watched": Holds.CONNECTION,
+    "auction_max": Holds.RESTART,
+    "auction_bid_memory": Holds.RESTART,
 }
 """Every setting. One that is not here could be changed without anybody hearing of it."""
 

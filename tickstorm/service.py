@@ -7,11 +7,12 @@ served until they go. What can change while it runs does so whole or not at all.
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 from uuid import uuid4
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.plugin import getPlugins
@@ -19,6 +20,7 @@ from twisted.plugin import getPlugins
 from tickstorm import open_files
 from tickstorm.addresses import address_text
 from tickstorm.assembly import authenticator_for, make_factory, make_hub, make_intake
+from tickstorm.auction.house import AuctionHouse
 from tickstorm.clock import Clock, system_clock
 from tickstorm.config import Settings
 from tickstorm.credentials import IAuthenticator
@@ -30,7 +32,7 @@ from tickstorm.factory import TickstormFactory
 from tickstorm.fanout import FanOut
 from tickstorm.interfaces import ISourceMaker
 from tickstorm.patience import Patience
-from tickstorm.ports import listen_all, stop_listening
+from tickstorm.ports import Listener, listen_all, stop_listening
 from tickstorm.reloading import Change, compare
 from tickstorm.serving import InProcess, Serving
 from tickstorm.sources import make_source, with_chaos
@@ -66,6 +68,8 @@ class TickstormService(MultiService):
         settings: what it runs with.
         ports: what listens for subscribers, in the settings' order; none before the start.
         page_ports: what listens for operators, likewise.
+        auction_ports: what listens for bidders, likewise.
+        auctions: serves them; None without a port for that. `auctions.store` keeps the auctions.
         on_reload: called with the settings that hold from now on, before the log has a word on it.
 
     Raises:
@@ -94,12 +98,14 @@ class TickstormService(MultiService):
         self._reactor = reactor
         limit = open_files.limit()
         workers = worker_count(settings.workers, settings.max_connections, _processors(), limit)
-        self._shares = shares(settings.max_connections, workers or 1, limit)
+        self._parts_of_files = 2 if settings.auction and not workers else 1
+        self._shares = shares(settings.max_connections, workers or 1, self._file_limit())
         slots = slots_of_period(settings.delivery, workers)
         self.hub = make_hub(settings, uuid4().hex[:12], clock, slots)
         self.factory: TickstormFactory | None = None
         self.ports: list[IListeningPort] = []
         self.page_ports: list[IListeningPort] = []
+        self.auction_ports: list[IListeningPort] = []
         self._scheduler = clock.scheduler
         self._patience = Patience(clock.scheduler)
         self._health = Health(clock.monotonic(), _health_limits(settings))
@@ -112,11 +118,20 @@ class TickstormService(MultiService):
             (description, server_endpoint(reactor, description, kept.read))
             for description in settings.http_descriptions
         ]
+        self._auction_endpoints = [
+            (description, server_endpoint(reactor, description, kept.read))
+            for description in settings.auction_descriptions
+        ]
         self._certificates = _certificates(
-            (*settings.port_descriptions, *settings.http_descriptions)
+            (
+                *settings.port_descriptions,
+                *settings.http_descriptions,
+                *settings.auction_descriptions,
+            )
         )
         self._expiry = _expiry(self._certificates, kept.read)
         self._serving = self._make_serving(settings, workers, authenticator, kept, clock)
+        self.auctions = self._make_auctions(settings, authenticator, clock)
         self._site = site(
             Observation(self.hub, self._serving, self._health, clock), lambda: self._expiry
         )
@@ -153,6 +168,23 @@ class TickstormService(MultiService):
         self.factory = make_factory(own, feed, decides, clock)
         return InProcess(self.factory, intake, authenticator)
 
+    def _make_auctions(
+        self, settings: Settings, authenticator: IAuthenticator | None, clock: Clock
+    ) -> AuctionHouse | None:
+        if not settings.auction:
+            return None
+        failures = self.factory.login_failures if self.factory is not None else None
+        own = self._of_bidders(settings)
+        return AuctionHouse(own, self.hub.publish, authenticator, clock, failures)
+
+    def _of_bidders(self, settings: Settings) -> Settings:
+        (most,) = shares(settings.max_connections, 1, self._file_limit())
+        return replace(settings, max_connections=most)
+
+    def _file_limit(self) -> int:
+        # Subscribers and bidders in one process have half of its open files each.
+        return open_files.limit() // self._parts_of_files
+
     def privilegedStartService(self) -> None:
         """Listen, while ports below 1024 may still be bound.
 
@@ -169,7 +201,7 @@ class TickstormService(MultiService):
             super().startService()
             self._serving.accept_from(self.ports)
         except Exception:
-            stop_listening((*self.ports, *self.page_ports))
+            stop_listening((*self.ports, *self.page_ports, *self.auction_ports))
             raise
 
     def stopService(self) -> Deferred[None]:
@@ -180,11 +212,13 @@ class TickstormService(MultiService):
     def hasten(self) -> None:
         """Have a stop that is under way wait for nothing any more; it is over within moments."""
         if self._health.stopping:
-            count = self._serving.read().connections
+            count = self._connections()
             text = f"told again to stop: closing {{connections}} {_noun(count)} at once"
             self._log.info(text, connections=count)
         self._patience.lose()
         self._serving.hasten()
+        if self.auctions is not None:
+            self.auctions.hasten()
 
     def reload(self, settings: Settings | None = None) -> Change:
         """Be held to other settings as far as that can be, and read the certificates anew.
@@ -212,15 +246,17 @@ class TickstormService(MultiService):
         return change
 
     def _encrypted(self) -> list[TLSServerEndpoint]:
-        endpoints = (endpoint for _, endpoint in (*self._endpoints, *self._page_endpoints))
+        described = (*self._endpoints, *self._page_endpoints, *self._auction_endpoints)
+        endpoints = (endpoint for _, endpoint in described)
         return [endpoint for endpoint in endpoints if isinstance(endpoint, TLSServerEndpoint)]
 
     def _take(self, settings: Settings, kept: KeptFiles) -> None:
         self.settings = settings
-        limit = open_files.limit()
-        self._shares = shares(settings.max_connections, len(self._shares), limit)
+        self._shares = shares(settings.max_connections, len(self._shares), self._file_limit())
         self._health.limits = _health_limits(settings)
         self._serving.reload(settings, self._shares, kept.contents)
+        if self.auctions is not None:
+            self.auctions.reload(self._of_bidders(settings))
         self.on_reload(settings)
 
     def _tell(self, change: Change) -> None:
@@ -237,12 +273,18 @@ class TickstormService(MultiService):
         if self.ports:
             return
         pages = [(*endpoint, self._site) for endpoint in self._page_endpoints]
-        listening = listen_all(
-            [*pages, *((*endpoint, self._listens_with) for endpoint in self._endpoints)]
-        )
-        self.page_ports, self.ports = listening[: len(pages)], listening[len(pages) :]
+        streams = [(*endpoint, self._listens_with) for endpoint in self._endpoints]
+        listening = iter(listen_all([*pages, *streams, *self._auction_listeners()]))
+        self.page_ports = list(islice(listening, len(pages)))
+        self.ports = list(islice(listening, len(streams)))
+        self.auction_ports = list(listening)
         self._health.accepting, self._health.stopping = True, False
         self._reactor.callWhenRunning(self._announce)
+
+    def _auction_listeners(self) -> list[Listener]:
+        if self.auctions is None:
+            return []
+        return [(*endpoint, self.auctions.factory) for endpoint in self._auction_endpoints]
 
     def _warn_of_open_files(self) -> None:
         if sum(self._shares) < self.settings.max_connections:
@@ -256,7 +298,12 @@ class TickstormService(MultiService):
     def _announce(self) -> None:
         self._warn_of_open_files()
         # Who reads this may send a signal right away, so the reactor has to be there to take it.
-        for whom, ports in (("subscribers", self.ports), ("operators", self.page_ports)):
+        listening = {
+            "subscribers": self.ports,
+            "operators": self.page_ports,
+            "bidders": self.auction_ports,
+        }
+        for whom, ports in listening.items():
             for port in ports:
                 address = address_text(port.getHost())
                 self._log.info("listening for {whom} on {address}", whom=whom, address=address)
@@ -268,6 +315,15 @@ class TickstormService(MultiService):
                     "from other machines",
                     description=description,
                 )
+        self._warn_of_open_auctions()
+
+    def _warn_of_open_auctions(self) -> None:
+        for description, _ in self._auction_endpoints:
+            if not self.settings.auction_auth and not is_local(description):
+                self._log.warn(
+                    "whoever can reach {description} may bid for anybody: auction_auth is off",
+                    description=description,
+                )
 
     async def _stop(self, patience: Patience) -> None:
         self._health.stopping = True
@@ -275,20 +331,29 @@ class TickstormService(MultiService):
             await patience.pause(self.settings.drain_delay)
         self._health.accepting = False
         self._serving.stop_accepting()
-        await stop_listening(self.ports)
-        self.ports = []
+        if self.auctions is not None:
+            self.auctions.stop_accepting()
+        await stop_listening((*self.ports, *self.auction_ports))
+        self.ports, self.auction_ports = [], []
         await self._see_off(patience.limit(self.settings.drain_timeout))
         await self._stop_sources(patience)
         await stop_listening(self.page_ports)
         self.page_ports = []
 
     async def _see_off(self, seconds: float) -> None:
-        connections = self._serving.read().connections
+        connections = self._connections()
         if connections:
             noun = _noun(connections)
             text = f"seeing off {{connections}} {noun}, in {{seconds:g}} s at most"
             self._log.info(text, connections=connections, seconds=seconds)
-        await self._serving.drain(seconds, window_of(seconds))
+        draining = [self._serving.drain(seconds, window_of(seconds))]
+        if self.auctions is not None:
+            draining.append(self.auctions.drain(seconds, window_of(seconds)))
+        await gatherResults(draining)
+
+    def _connections(self) -> int:
+        bidders = self.auctions.connections if self.auctions is not None else 0
+        return self._serving.read().connections + bidders
 
     async def _stop_sources(self, patience: Patience) -> None:
         stopped = maybeDeferred(super().stopService)

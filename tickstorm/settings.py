@@ -10,11 +10,17 @@ from enum import Enum
 from typing import Literal
 
 from tickstorm.admission import Network
+from tickstorm.auction.bid_ids import BidIdLimits
+from tickstorm.auction.book import BookLimits
+from tickstorm.auction.pacing import PaceLimits
+from tickstorm.auction.permits import BidRight
 from tickstorm.declarations import Origin, setting, table_of
 from tickstorm.descriptions import OwnTLS, is_local, lacks_certificate, with_certificate
 from tickstorm.frames import MAX_PAYLOAD_BYTES, MIN_PAYLOAD_BYTES, OVERHEAD_BYTES
 from tickstorm.history import HistoryLimits
 from tickstorm.kinds import (
+    AUCTION_PORTS,
+    BID_RIGHTS,
     CLIENT_AUTH,
     FLAG,
     NETWORKS,
@@ -33,6 +39,7 @@ from tickstorm.kinds import (
 from tickstorm.publishing import RATE, PublishRight
 
 HISTORY = HistoryLimits()
+PACE = PaceLimits()
 
 
 class Delivery(Enum):
@@ -271,6 +278,51 @@ class Settings:
         "How long a stopping server then waits for its clients; it closes them one after the "
         "other, over 80 % of that.",
     )
+    auction: tuple[str, ...] = setting(
+        (),
+        AUCTION_PORTS,
+        "Where bidders connect: Twisted's endpoints; none: there are no auctions.",
+    )
+    auction_auth: bool = setting(
+        True, FLAG, "Whether bidders log in; if not, whoever can connect may bid for anybody."
+    )
+    auction_users: tuple[BidRight, ...] = setting(
+        (), BID_RIGHTS, "Which users a login may bid for: none unless set."
+    )
+    auction_rate_per_user: int = setting(
+        PACE.per_user, whole(0, 1_000_000_000, "bids a second"), "Bids of one user; 0: no limit."
+    )
+    auction_rate_per_address: int = setting(
+        PACE.per_address,
+        whole(0, 1_000_000_000, "bids a second"),
+        "Bids from one address, for all users together; 0: no limit.",
+    )
+    auction_pipeline: int = setting(
+        512,
+        whole(1, 800, "bids"),
+        "What one connection may have sent without its results; beyond it, it is not read.",
+    )
+    auction_in_flight: int = setting(
+        5_000,
+        whole(1, 1_000_000, "bids"),
+        "What all connections together may have that is not decided; beyond it none is read.",
+    )
+    auction_batch: int = setting(
+        512, whole(1, 10_000, "bids"), "What is decided of one auction at a time."
+    )
+    auction_watched: int = setting(
+        100, whole(0, 1_000, "auctions"), "What one connection may watch at a time."
+    )
+    auction_max: int = setting(
+        BookLimits().auctions,
+        whole(1, 1_000_000, "auctions"),
+        "What is kept; for one more, that which closed first is given up.",
+    )
+    auction_bid_memory: float = setting(
+        BidIdLimits().keep_ms / 1000,
+        duration(1, 86_400),
+        "How long the bid_id of a bid is remembered, at least.",
+    )
     origins: Mapping[str, Origin] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -284,14 +336,25 @@ class Settings:
         return (self._completed(self.http),) if self.http else ()
 
     @property
+    def auction_descriptions(self) -> tuple[str, ...]:
+        """`auction`, completed likewise."""
+        return tuple(map(self._completed, self.auction))
+
+    @property
     def exposed_ports(self) -> tuple[str, ...]:
-        """Those of `port` that others than this machine can reach: they need a login."""
-        return tuple(port for port in self.port if not is_local(port))
+        """Those that ask for a login, and that others than this machine can reach."""
+        ports = (*self.port, *self.auction) if self.auction_auth else self.port
+        return tuple(port for port in ports if not is_local(port))
 
     @property
     def ports_without_certificate(self) -> tuple[str, ...]:
         """Those of `port` that take theirs from the `tls_` settings."""
         return tuple(port for port in self.port if lacks_certificate(port))
+
+    @property
+    def auction_without_certificate(self) -> tuple[str, ...]:
+        """Those of `auction` likewise."""
+        return tuple(port for port in self.auction if lacks_certificate(port))
 
     def _completed(self, port: str) -> str:
         certificate = OwnTLS(

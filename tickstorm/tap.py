@@ -67,6 +67,7 @@ class Options(UsageOptions, AuthOptionMixin):
         super().__init__()
         self["port"] = []
         self["source"] = []
+        self["auction"] = []
         self.settings = Settings()
         """What the options, the environment and the file come to."""
         self.one_time_login = False
@@ -79,6 +80,10 @@ class Options(UsageOptions, AuthOptionMixin):
     def opt_source(self, spec: str) -> None:
         """Where ticks come from; may be given several times. [walk:]"""  # noqa: D415 - it is shown by --help
         self["source"].append(spec)
+
+    def opt_auction(self, description: str) -> None:
+        """Bidders' endpoint; may be given several times. [no auctions]"""  # noqa: D415 - it is shown by --help
+        self["auction"].append(description)
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Read the command line; a word that does not belong there ends the process."""
@@ -122,7 +127,10 @@ class Options(UsageOptions, AuthOptionMixin):
 
     def _read(self) -> Settings:
         file = self["config"]
-        names = ("port", "http", "source", "delivery", "workers", "log-format", "log-level")
+        names = (
+            *("port", "http", "source", "auction", "delivery", "workers"),
+            *("log-format", "log-level"),
+        )
         settings = load(
             file=Path(file) if file is not None else None,
             environ=os.environ,

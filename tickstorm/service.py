@@ -133,7 +133,9 @@ class TickstormService(MultiService):
         self._serving = self._make_serving(settings, workers, authenticator, kept, clock)
         self.auctions = self._make_auctions(settings, authenticator, clock)
         self._site = site(
-            Observation(self.hub, self._serving, self._health, clock), lambda: self._expiry
+            Observation(self.hub, self._serving, self._health, clock),
+            lambda: self._expiry,
+            self.auctions,
         )
         makers = list(getPlugins(ISourceMaker) if source_makers is None else source_makers)
         sources = [

@@ -77,7 +77,7 @@ class ServerCollector(Collector):
         yield from self._feed(reading)
         yield from self._timers(reading)
         yield from _workers(self._observation.workers())
-        yield _gauges(
+        yield gauges(
             "tickstorm_certificate_expiry_timestamp_seconds",
             "When a certificate expires.",
             "certificate",
@@ -95,11 +95,11 @@ class ServerCollector(Collector):
             "Time since the last tick; +Inf before the first.",
             self._observation.feed_age(),
         )
-        yield _gauges(
+        yield gauges(
             "tickstorm_streams",
             "Streams that somebody listens to.",
             "mode",
-            _from_zero((mode.name for mode in Mode), _streams(hub)),
+            from_zero((mode.name for mode in Mode), _streams(hub)),
         )
         yield GaugeMetricFamily(
             "tickstorm_history_bytes", "What is kept of sent batches.", hub.history.bytes
@@ -107,11 +107,11 @@ class ServerCollector(Collector):
         yield GaugeMetricFamily(
             "tickstorm_history_batches", "How many batches are kept.", len(hub.history)
         )
-        yield _gauges(
+        yield gauges(
             "tickstorm_subscribers",
             "Connections that listen to a stream.",
             "mode",
-            _from_zero((mode.name for mode in Mode), reading.subscribers),
+            from_zero((mode.name for mode in Mode), reading.subscribers),
         )
 
     def _timers(self, reading: Reading) -> Iterator[Metric]:
@@ -129,11 +129,11 @@ class ServerCollector(Collector):
             "When that was.",
             self._observation.clock.wall_ns() / 1e9 - sweep_age,
         )
-        yield _counters(
+        yield counters(
             "tickstorm_periodic_call_failures",
             "Periodic calls that raised.",
             "call",
-            _from_zero(_PERIODIC_CALLS, reading.metrics.failures),
+            from_zero(_PERIODIC_CALLS, reading.metrics.failures),
         )
 
 
@@ -147,35 +147,35 @@ def _connections(reading: Reading) -> Iterator[Metric]:
         "Connections that came, those turned away among them.",
         metrics.connections_opened,
     )
-    yield _counters(
+    yield counters(
         "tickstorm_connections_rejected",
         "Connections turned away at the door.",
         "reason",
-        _from_zero(_REJECTIONS, metrics.rejections),
+        from_zero(_REJECTIONS, metrics.rejections),
     )
-    yield _counters(
+    yield counters(
         "tickstorm_logins",
         "Logins that were answered.",
         "result",
-        _from_zero(_LOGIN_RESULTS, metrics.logins),
+        from_zero(_LOGIN_RESULTS, metrics.logins),
     )
-    yield _counters(
+    yield counters(
         "tickstorm_publications",
         "Requests to publish that were answered.",
         "result",
-        _from_zero(_PUBLICATION_RESULTS, metrics.publications),
+        from_zero(_PUBLICATION_RESULTS, metrics.publications),
     )
-    yield _counters(
+    yield counters(
         "tickstorm_resumes",
         "Subscribers that came back, by what they got.",
         "result",
-        _from_zero(("recovered", "snapshot"), metrics.resumes),
+        from_zero(("recovered", "snapshot"), metrics.resumes),
     )
-    yield _counters(
+    yield counters(
         "tickstorm_protocol_errors",
         "ERROR frames sent.",
         "code",
-        _from_zero(_ERROR_CODES, metrics.protocol_errors),
+        from_zero(_ERROR_CODES, metrics.protocol_errors),
     )
     yield CounterMetricFamily(
         "tickstorm_heartbeat_timeouts",
@@ -206,7 +206,7 @@ def _traffic(metrics: Metrics) -> Iterator[Metric]:
         metrics.messages_sent,
     )
     yield CounterMetricFamily("tickstorm_bytes_sent", "Bytes of those frames.", metrics.bytes_sent)
-    yield _histogram(
+    yield histogram(
         "tickstorm_publish_latency_ms",
         "Milliseconds from the beginning of a batch's fan-out to a subscriber's write.",
         metrics.publish_latency_ms,
@@ -230,11 +230,11 @@ def _backlog(reading: Reading) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "tickstorm_slow_warnings", "How often one came to that.", reading.metrics.slow_warnings
     )
-    yield _counters(
+    yield counters(
         "tickstorm_ticks_lost",
         "Ticks that slow clients did not get, as they were told.",
         "reason",
-        _from_zero((CONFLATED, DROPPED), reading.metrics.ticks_lost),
+        from_zero((CONFLATED, DROPPED), reading.metrics.ticks_lost),
     )
     yield CounterMetricFamily(
         "tickstorm_slow_consumers",
@@ -245,31 +245,31 @@ def _backlog(reading: Reading) -> Iterator[Metric]:
 
 def _workers(workers: Sequence[WorkerReading]) -> Iterator[Metric]:
     by_number = {str(worker.number): worker for worker in workers}
-    yield _gauges(
+    yield gauges(
         "tickstorm_worker_up",
         "Whether a worker serves.",
         "worker",
         {number: int(worker.up) for number, worker in by_number.items()},
     )
-    yield _counters(
+    yield counters(
         "tickstorm_worker_restarts",
         "How often a worker had to be replaced.",
         "worker",
         {number: worker.restarts for number, worker in by_number.items()},
     )
-    yield _gauges(
+    yield gauges(
         "tickstorm_worker_connections",
         "Open connections of a worker.",
         "worker",
         {number: worker.connections for number, worker in by_number.items()},
     )
-    yield _counters(
+    yield counters(
         "tickstorm_worker_cpu_seconds",
         "User and system CPU time that a worker's present process has spent.",
         "worker",
         {number: worker.cpu_seconds for number, worker in by_number.items()},
     )
-    yield _gauges(
+    yield gauges(
         "tickstorm_worker_resident_memory_bytes",
         "Resident memory of a worker's process, with what it shares with others.",
         "worker",
@@ -309,25 +309,29 @@ def _streams(hub: Hub[Outlet]) -> Mapping[str, int]:
     return streams
 
 
-def _from_zero(known: Iterable[str], counts: Mapping[str, int]) -> dict[str, int]:
+def from_zero(known: Iterable[str], counts: Mapping[str, int]) -> dict[str, int]:
+    """Return counts, and 0 for each of those known beforehand that has none."""
     return {**dict.fromkeys(known, 0), **counts}
 
 
-def _counters(name: str, text: str, label: str, counts: Mapping[str, float]) -> Metric:
+def counters(name: str, text: str, label: str, counts: Mapping[str, float]) -> Metric:
+    """Return counters with one label."""
     family = CounterMetricFamily(name, text, labels=(label,))
     for value, count in counts.items():
         family.add_metric((value,), count)
     return family
 
 
-def _gauges(name: str, text: str, label: str, numbers: Mapping[str, float]) -> Metric:
+def gauges(name: str, text: str, label: str, numbers: Mapping[str, float]) -> Metric:
+    """Return gauges with one label."""
     family = GaugeMetricFamily(name, text, labels=(label,))
     for value, number in numbers.items():
         family.add_metric((value,), number)
     return family
 
 
-def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
-    bounds = [*map(str, histogram.bounds), "+Inf"]
-    buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))
-    return HistogramMetricFamily(name, text, buckets=buckets, sum_value=histogram.total)
+def histogram(name: str, text: str, counted: Histogram) -> Metric:
+    """Return a histogram."""
+    bounds = [*map(str, counted.bounds), "+Inf"]
+    buckets = list(zip(bounds, accumulate(counted.counts), strict=True))
+    return HistogramMetricFamily(name, text, buckets=buckets, sum_value=counted.total)

@@ -1,4 +1,4 @@
-"""Pages: what answers a GET or a HEAD, and the tree that they hang in.
+"""Pages: what answers a GET, a HEAD or, where it says so, a POST, and the tree that they hang in.
 
 Every answer that leaves here says what it is, is never stored by a cache, and is never taken for
 anything else by a browser: also the one to a path that is not there.
@@ -50,11 +50,19 @@ class Page(Resource):
     Args:
         reply: answers for this page.
         below: the pages below it, by the next segment of the path.
+        post: answers a POST; None refuses it.
     """
 
-    def __init__(self, reply: Reply, below: Mapping[bytes, Resource] | None = None) -> None:
+    def __init__(
+        self,
+        reply: Reply,
+        below: Mapping[bytes, Resource] | None = None,
+        post: Reply | None = None,
+    ) -> None:
         super().__init__()
-        self._reply = reply
+        self._replies = {b"GET": reply, b"HEAD": reply}
+        if post is not None:
+            self._replies[b"POST"] = post
         for segment, page in (below or {}).items():
             self.putChild(segment, page)
 
@@ -70,10 +78,12 @@ class Page(Resource):
         """Answer a request."""
         request.setHeader(b"Cache-Control", b"no-store")
         request.setHeader(b"X-Content-Type-Options", b"nosniff")
-        if request.method not in (b"GET", b"HEAD"):
-            request.setHeader(b"Allow", b"GET, HEAD")
-            return _body(request, text_answer("GET and HEAD only", HTTPStatus.METHOD_NOT_ALLOWED))
-        answer = self._reply(request)
+        reply = self._replies.get(request.method)
+        if reply is None:
+            request.setHeader(b"Allow", b", ".join(self._replies))
+            only = b" and ".join(self._replies).decode()
+            return _body(request, text_answer(f"{only} only", HTTPStatus.METHOD_NOT_ALLOWED))
+        answer = reply(request)
         if not isinstance(answer, Deferred):
             return _body(request, answer)
         Deferred.fromCoroutine(_finish(request, answer))

@@ -15,6 +15,9 @@ from twisted.web.iweb import IRequest
 from twisted.web.server import Request, Site
 
 from tickstorm import __version__
+from tickstorm.auction.house import AuctionHouse
+from tickstorm.web.auction_metrics import AuctionCollector
+from tickstorm.web.auctions import auctions_page
 from tickstorm.web.connections import connections_reply
 from tickstorm.web.metrics import CertificateExpiry, make_registry, metrics_reply
 from tickstorm.web.observation import Observation
@@ -78,16 +81,21 @@ class _BoundedFactory(WrappingFactory):
         return None if len(self.protocols) >= MAX_CONNECTIONS else super().buildProtocol(addr)
 
 
-def site(observation: Observation, certificate_expiry: CertificateExpiry = dict) -> WrappingFactory:
+def site(
+    observation: Observation,
+    certificate_expiry: CertificateExpiry = dict,
+    auctions: AuctionHouse | None = None,
+) -> WrappingFactory:
     """Return what a port of the operators listens with.
 
     Args:
         observation: the server to show.
         certificate_expiry: when its certificates expire.
+        auctions: what it auctions, if it does.
     """
     return _BoundedFactory(
         _UnloggedSite(
-            pages(observation, certificate_expiry),
+            pages(observation, certificate_expiry, auctions),
             requestFactory=_BodilessRequest,
             parsePOSTFormSubmission=False,
             timeout=IDLE_TIMEOUT,
@@ -96,9 +104,17 @@ def site(observation: Observation, certificate_expiry: CertificateExpiry = dict)
     )
 
 
-def pages(observation: Observation, certificate_expiry: CertificateExpiry) -> Page:
+def pages(
+    observation: Observation,
+    certificate_expiry: CertificateExpiry,
+    auctions: AuctionHouse | None = None,
+) -> Page:
     """Return the root of all pages; further ones can be put below it."""
     registry = make_registry(observation, certificate_expiry)
+    more = {}
+    if auctions is not None:
+        registry.register(AuctionCollector(auctions))
+        more[b"auctions"] = auctions_page(auctions.store)
     health = {
         b"live": Page(_live_reply(observation)),
         b"ready": Page(_ready_reply(observation)),
@@ -109,6 +125,7 @@ def pages(observation: Observation, certificate_expiry: CertificateExpiry) -> Pa
             b"metrics": Page(metrics_reply(registry)),
             b"connections": Page(connections_reply(observation)),
             b"health": Page(_health_reply(observation), health),
+            **more,
         },
     )
 

@@ -122,7 +122,10 @@ class BidderConnection:
             if not self._enter(peer_address(self._transport)):
                 self.abort()
                 return
+        waited = self._waits
         self._receive(data, self._server.dispatcher.room)
+        if waited and self._waits:  # not at once: most clients wait for their RESULTs themselves
+            self._pause()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Let go of everything."""
@@ -331,20 +334,22 @@ class BidderConnection:
         # What is answered while it is read goes out with all the rest of that.
         self._server.dispatcher.tell_soon(self)
 
+    @property
+    def _waits(self) -> bool:
+        # For its RESULTs, or for room: what it sends meanwhile is held back.
+        return self._session.is_full or self in self._server.dispatcher
+
     def _pace(self) -> None:
-        paused = not self.is_over and (
-            self._session.is_full
-            or self.is_congested
-            or self in self._server.dispatcher
-            or self in self._server.pauses
-        )
-        if paused is self._paused:
-            return
-        self._paused = paused
-        if paused:
-            self._transport.pauseProducing()
-        else:
+        if not self.is_over and (self.is_congested or self in self._server.pauses):
+            self._pause()
+        elif self._paused and (self.is_over or not self._waits):
+            self._paused = False
             self._transport.resumeProducing()
+
+    def _pause(self) -> None:
+        if not self._paused and not self.is_over:
+            self._paused = True
+            self._transport.pauseProducing()
 
     # The end.
 

@@ -80,17 +80,14 @@ def test_so_many_can_be_watched_at_a_time():
     server.open(2)
     server.open(3)
     watcher = server.connect()
-    assert (
-        watcher.ask(watch(1), watch(9), watch(2), watch(3), watch(1))
-        == [
-            "INVALID_SUBSCRIPTION",
-            "INVALID_SUBSCRIPTION",
-            ("UPDATE", 1, 0, 0),
-            ("UPDATE", 2, 0, 0),
-            ("UPDATE", 1, 0, 0),
-        ]
-        or watcher.closed is False
-    )
+    assert watcher.ask(watch(1), watch(9), watch(2), watch(3), watch(1)) == [
+        ("UPDATE", 1, 0, 0),
+        "INVALID_SUBSCRIPTION",
+        ("UPDATE", 2, 0, 0),
+        "INVALID_SUBSCRIPTION",
+        ("UPDATE", 1, 0, 0),
+    ]
+    assert not watcher.closed
 
 
 def test_what_moves_while_it_is_read_is_not_missed_and_not_told_twice():
@@ -179,7 +176,9 @@ def test_who_does_not_read_hears_of_the_newest_when_it_does():
         bidder.ask(bid(cents), bid(cents, auction=2))
     assert len(other.read()) == 98
     slow.wire.drain()
-    assert slow.read() == [("UPDATE", 1, 1, 1), ("UPDATE", 2, 1, 1)] + [
+    assert slow.read() == [
+        ("UPDATE", 1, 1, 1),
+        ("UPDATE", 2, 1, 1),
         ("UPDATE", 1, 49, 49),
         ("UPDATE", 2, 49, 49),
     ]
@@ -262,7 +261,7 @@ def test_a_late_bid_puts_the_end_off():
     server.advance(8)
     bidder.ask(bid(100, auction=2))
     server.advance(4)
-    assert watcher.read() == [("UPDATE", 2, 0, 0), ("UPDATE", 2, 100, 1)][1:]
+    assert watcher.read() == [("UPDATE", 2, 100, 1)]
     server.advance(2)
     server.turn()
     assert watcher.read() == [("SOLD", 100)]

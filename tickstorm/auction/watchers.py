@@ -23,6 +23,8 @@ from tickstorm.auction.wire import Update, result_frame, update_frame
 from tickstorm.clock import Clock
 from tickstorm.errors import InvalidSubscription, ProtocolError
 
+NOT_THERE = "is not there"
+NOT_NOW = "cannot be read now: try again later"
 LOOK_AGAIN_MS = 500
 """When an auction is looked at again that the store could not tell of."""
 
@@ -83,7 +85,11 @@ class Watchers:
         if newest is not None:
             watcher.begin_watch(_update(newest))
         elif self._watching.expect(watcher, auction_id):
-            self._read(auction_id, partial(self._begin, watcher), partial(self._refuse, watcher))
+            self._read(
+                auction_id,
+                partial(self._begin, watcher, auction_id),
+                partial(self._refuse, watcher, auction_id, NOT_NOW),
+            )
 
     def catch_up(self, watcher: Watcher) -> None:
         """Tell one that reads again what it has not heard of."""
@@ -133,25 +139,22 @@ class Watchers:
     def _read(
         self,
         auction_id: int,
-        found: Callable[[Auction], None],
-        failed: Callable[[int, str], None],
+        take: Callable[[Auction | None], None],
+        without: Callable[[], None],
     ) -> None:
-        def take(auction: Auction | None) -> None:
-            if auction is None:
-                failed(auction_id, f"there is no auction {auction_id}")
-            else:
-                found(auction)
-
         def fail(reason: Failure) -> None:
             if not reason.check(StoreUnavailable):
                 self._log.failure("an auction cannot be read", reason, auction=auction_id)
-            failed(auction_id, f"auction {auction_id} cannot be read now: try again later")
+            without()
 
         reading = maybeDeferred(self._store.read, auction_id)
         reading.addCallbacks(take, fail)
         reading.addErrback(lambda reason: self._log.failure("a watcher is not told", reason))
 
-    def _begin(self, watcher: Watcher, auction: Auction) -> None:
+    def _begin(self, watcher: Watcher, auction_id: int, auction: Auction | None) -> None:
+        if auction is None:
+            self._refuse(watcher, auction_id, NOT_THERE)
+            return
         newest = self._watching.begin(watcher, auction)
         if newest is None:
             return
@@ -164,21 +167,30 @@ class Watchers:
 
     def _refuse(self, watcher: Watcher, auction_id: int, reason: str) -> None:
         if self._watching.stop(watcher, auction_id):
-            watcher.refuse_watch(auction_id, InvalidSubscription(reason))
+            watcher.refuse_watch(auction_id, _refusal(auction_id, reason))
 
     def _look(self, auction_id: int) -> None:
         if auction_id in self._watching.auctions:
-            self._read(auction_id, self._looked, self._not_seen)
+            self._read(
+                auction_id, partial(self._looked, auction_id), partial(self._not_seen, auction_id)
+            )
 
-    def _looked(self, auction: Auction) -> None:
+    def _looked(self, auction_id: int, auction: Auction | None) -> None:
+        if auction is None:
+            refusal = _refusal(auction_id, NOT_THERE)
+            self._end(auction_id, lambda watcher: watcher.refuse_watch(auction_id, refusal))
+            return
         self.moved(auction)
         if self._is_closed(auction):
             frame = _final(auction)
-            self._closings.forget(auction.id)
-            for watcher in self._watching.end(auction.id):
-                self._guarded(watcher, partial(watcher.end_watch, auction.id, frame))
+            self._end(auction_id, lambda watcher: watcher.end_watch(auction_id, frame))
 
-    def _not_seen(self, auction_id: int, _: str) -> None:
+    def _end(self, auction_id: int, tell: Callable[[Watcher], None]) -> None:
+        self._closings.forget(auction_id)
+        for watcher in self._watching.end(auction_id):
+            self._guarded(watcher, partial(tell, watcher))
+
+    def _not_seen(self, auction_id: int) -> None:
         self._closings.expect(auction_id, self._store.now_ms() + LOOK_AGAIN_MS)
 
     def _is_closed(self, auction: Auction) -> bool:
@@ -190,6 +202,10 @@ class Watchers:
         except Exception:  # one must not keep the others from theirs
             self._log.failure("a watcher could not be told")
             watcher.abort()
+
+
+def _refusal(auction_id: int, reason: str) -> InvalidSubscription:
+    return InvalidSubscription(f"auction {auction_id} {reason}")
 
 
 def _update(auction: Auction) -> bytes:

@@ -3,6 +3,7 @@
 import click
 
 from tickstorm import __version__
+from tickstorm.commands.auction import auction
 from tickstorm.commands.bench import bench
 from tickstorm.commands.config import config
 from tickstorm.commands.decode import decode
@@ -21,5 +22,5 @@ def main() -> None:
     """
 
 
-for command in (watch, record, publish, decode, health, config, bench):
+for command in (watch, record, publish, auction, decode, health, config, bench):
     main.add_command(command)

@@ -82,12 +82,16 @@ def _page_of_url(url: str, path: str) -> Page:
     return Page(parts.hostname, 80 if parts.port is None else parts.port, asked)
 
 
-def fetch(page: Page, timeout: float) -> Answer:
+def fetch(
+    page: Page, timeout: float, method: str = "GET", at_most_bytes: int = MAX_ANSWER_BYTES
+) -> Answer:
     """Ask for a page.
 
     Args:
         page: what to ask for.
         timeout: seconds for each step; the caller bounds the whole.
+        method: GET, or POST, with nothing in its body.
+        at_most_bytes: what is read of the answer.
 
     Raises:
         OSError: the server cannot be reached, or does not answer in time.
@@ -95,9 +99,9 @@ def fetch(page: Page, timeout: float) -> Answer:
     """
     connection = _connection(page, timeout)
     try:
-        connection.request("GET", page.path, headers={"Connection": "close"})
+        connection.request(method, page.path, headers={"Connection": "close"})
         response = connection.getresponse()
-        return Answer(response.status, response.read(MAX_ANSWER_BYTES))
+        return Answer(response.status, response.read(at_most_bytes))
     finally:
         connection.close()
 
@@ -115,7 +119,9 @@ def _connection(page: Page, timeout: float) -> HTTPConnection:
     return connection
 
 
-def fetch_within(page: Page, timeout: float) -> Answer:
+def fetch_within(
+    page: Page, timeout: float, method: str = "GET", at_most_bytes: int = MAX_ANSWER_BYTES
+) -> Answer:
     """Ask for a page, and give up after `timeout` seconds whatever the server does meanwhile.
 
     Raises:
@@ -129,7 +135,7 @@ def fetch_within(page: Page, timeout: float) -> Answer:
 
     def ask() -> None:
         try:
-            results.put(fetch(page, timeout))
+            results.put(fetch(page, timeout, method, at_most_bytes))
         except Exception as error:
             results.put(error)
 

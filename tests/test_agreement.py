@@ -54,6 +54,17 @@ from tickstorm.ring import ENTRY_BYTES, Ring
             "(STREAM_USER in the environment)",
         ),
         (
+            {**LOGIN, "TICKSTORM_AUCTION_USERS": "ada:1;bob:*"},
+            'TICKSTORM_AUCTION_USERS in the environment: ["ada:1", "bob:*"] has somebody who '
+            'cannot log in: there is only username, which is "ada" '
+            "(STREAM_USER in the environment)",
+        ),
+        (
+            {"TICKSTORM_AUCTION": "tls:8443"},
+            'TICKSTORM_AUCTION in the environment: ["tls:8443"] needs a cert= of its own, or '
+            "tls_cert, which is not set (the default)",
+        ),
+        (
             {"AUTH_USERNAME": "ada"},
             'AUTH_USERNAME in the environment: "ada" needs password, '
             "which is not set (the default)",
@@ -105,6 +116,8 @@ def test_settings_that_do_not_agree(environ, message):
         {"TICKSTORM_HISTORY_BYTES": "0"},
         {"TICKSTORM_HISTORY_BYTES": "1", "TICKSTORM_HISTORY": "0"},
         {**LOGIN, "TICKSTORM_PUBLISHERS": "ada:EUR*;ada:GBP*"},
+        {**LOGIN, "TICKSTORM_AUCTION_USERS": "ada:1,2;ada:*"},
+        {"TICKSTORM_AUCTION_USERS": "alice:*;bob:7"},
         {"TICKSTORM_PUBLISHERS": "alice:*;bob:*"},  # who they are another may decide
     ],
 )

@@ -447,3 +447,60 @@ def test_who_may_bid_may_be_silent(state):
 def test_the_size_of_a_bid_on_the_wire():
     assert (len(bid_frame(1, 2, 3.0)), len(bid_frame(1, 2, 3.0, 4))) == (18, 26)
     assert struct.calcsize(">IId") == 16
+
+
+# What the edge asks beside that.
+
+
+def test_it_is_over_from_its_end_on_and_closed_once_all_is_said():
+    edge = Edge(limits=LIMITS)
+    edge.receive(bid(1))
+    assert (edge.session.is_over, edge.session.is_closed) == (False, False)
+    edge.session.fail(ShuttingDown("stopping"))
+    edge.session.take_output()
+    assert (edge.session.is_over, edge.session.is_closed) == (True, False)
+    edge.answer(edge.turns[0])
+    edge.session.take_output()
+    assert (edge.session.is_over, edge.session.is_closed) == (True, True)
+
+
+def test_who_does_not_read_has_its_last_words_without_the_results():
+    edge = Edge(limits=LIMITS)
+    edge.receive(bid(1))
+    edge.session.give_up()
+    edge.session.fail(ShuttingDown("stopping"))
+    assert read_error(edge.session.take_output()[2:]).code == 15
+    assert edge.session.is_closed
+
+
+def test_it_is_full_while_as_many_as_may_be_are_untold():
+    edge = Edge(limits=LIMITS)
+    edge.receive(b"".join(bid(number) for number in range(1, 10)))
+    assert (edge.session.is_full, edge.session.holds_back) == (True, True)
+    edge.answer(edge.turns[0])
+    edge.session.take_output()
+    assert (edge.session.is_full, edge.session.holds_back) == (False, True)
+    edge.receive()
+    assert not edge.session.holds_back
+
+
+def test_an_auction_that_has_ended_makes_room_to_watch_another():
+    edge = Edge(limits=LIMITS)
+    edge.receive(watch_frame(1) + watch_frame(2) + watch_frame(3))
+    assert [type(event) for event in edge.events] == [WatchRequested, WatchRequested, Refused]
+    edge.session.take_output()
+    edge.session.end_watch(1, b"<sold>")
+    edge.session.answer_watch(b"<update>")
+    assert edge.session.take_output() == b"<sold><update>"
+    edge.receive(watch_frame(3))
+    assert edge.events[-1] == WatchRequested(3)
+
+
+def test_nothing_is_said_of_what_is_watched_once_it_is_over():
+    edge = Edge(limits=LIMITS)
+    edge.receive(watch_frame(1))
+    edge.session.fail(ShuttingDown("stopping"))
+    edge.session.take_output()
+    edge.session.answer_watch(b"<update>")
+    edge.session.end_watch(1, b"<sold>")
+    assert edge.session.take_output() == b""

@@ -40,6 +40,8 @@ def loaded_by(*arguments):
         ("decode", "--help"),
         ("config", "env"),
         ("health", "--http", "nonsense"),
+        ("auction", "create", "--help"),
+        ("auction", "list", "--http", "nonsense"),
     ],
 )
 def test_what_needs_nothing_loads_nothing(arguments):

@@ -13,6 +13,7 @@ from tickstorm.auction.bid_ids import BidIdLimits
 from tickstorm.auction.book import BookLimits
 from tickstorm.auction.dispatcher import DispatchLimits
 from tickstorm.auction.pacing import PaceLimits
+from tickstorm.auction.permits import read_bid_right
 from tickstorm.auction.session import SessionLimits as BidSessionLimits
 from tickstorm.config import (
     SETTINGS,
@@ -598,6 +599,28 @@ def test_a_bad_value_counts_even_where_it_does_not_win(from_toml, tmp_path):
 )
 def test_the_ports_are_completed(environ, described):
     assert from_environment(**environ).port_descriptions == (described,)
+
+
+def test_the_ports_of_auctions_are_completed_too():
+    settings = from_environment(**CERT, TICKSTORM_AUCTION="tls:8444;tcp:8081")
+    assert settings.auction_descriptions == ("tls:8444:cert=/c.pem:key=/k.pem:min=1.3", "tcp:8081")
+    assert Settings().auction_descriptions == ()
+
+
+def test_a_port_of_auctions_is_exposed_if_it_asks_for_a_login():
+    ports = ("tcp:1", "tcp:2:interface=127.0.0.1")
+    assert Settings(auction=ports).exposed_ports == ("tcp:1",)
+    assert Settings(auction=ports, auction_auth=False).exposed_ports == ()
+
+
+def test_whom_a_login_may_bid_for(from_toml):
+    settings = from_toml('auction_users = ["ada:1,2", "bob:*"]')
+    assert settings.auction_users == tuple(map(read_bid_right, ("ada:1,2", "bob:*")))
+    assert from_environment(TICKSTORM_AUCTION_USERS="ada:1,2;bob:*") == settings
+    assert wrong(from_environment, TICKSTORM_AUCTION_USERS="ada:x") == (
+        "TICKSTORM_AUCTION_USERS in the environment: 'ada:x' is not a list of logins and the users "
+        'that they may bid for, such as "alice:42,43" or "bob:*"'
+    )
 
 
 def test_the_page_has_at_most_one_port():

@@ -20,6 +20,7 @@ from zope.interface.verify import verifyObject
 
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.admission import Rejection
+from tickstorm.auction.rule import Outcome
 from tickstorm.cli import main as tickstorm
 from tickstorm.config import SETTINGS, load
 from tickstorm.credentials import IAuthenticator, Peer, SharedCredentials, User
@@ -46,6 +47,7 @@ _NAME = re.compile(r"# (\S+\.(?:py|tac|toml))\n")
 _HEX = re.compile(r"<!-- hex: (.+?) -->\n```text\n(.*?)```", re.DOTALL)
 
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
+AUCTION = (ROOT / "docs/auction.md").read_text()
 PROTOCOL = (ROOT / "docs/protocol.md").read_text()
 
 
@@ -135,6 +137,12 @@ def test_every_setting_is_in_the_table():
 def test_when_each_setting_holds_that_was_changed_is_in_the_table():
     table = [(name, holds.value) for name, holds in HOLDS.items()]
     assert [tuple(row) for row in rows(OPERATIONS, "## Reloading")] == table
+
+
+def test_every_outcome_of_a_bid_is_in_the_table():
+    behind = AUCTION.partition("A RESULT's value has 65 bytes")[2]
+    table = [(int(row[0]), row[1]) for row in rows(f"## Outcomes\n{behind}", "## Outcomes")]
+    assert table == [(int(outcome), outcome.name) for outcome in Outcome]
 
 
 def test_every_rejection_is_in_the_table():
@@ -476,6 +484,18 @@ def test_every_metric_is_in_the_table(pages):
     table = {(row[0], row[1]) for row in rows(OPERATIONS, "## Metrics")}
     given = re.findall(r"^# TYPE (\S+) (\w+)$", fetch(f"{pages}/metrics"), re.MULTILINE)
     assert table - optional == set(given) - optional
+
+
+@pytest.mark.real
+def test_every_metric_of_auctions_is_in_their_table(tmp_path):
+    auction, http = (f"tcp:{free_port()}:interface=127.0.0.1" for _ in range(2))
+    port = f"tcp:{free_port()}:interface=127.0.0.1"
+    arguments = ("--port", port, "--auction", auction, "--http", http)
+    with Process(tmp_path, "twistd", "--pidfile=", "-n", "tickstorm", *arguments) as server:
+        server.wait_for("listening for bidders")
+        text = fetch(f"http://127.0.0.1:{http.split(':')[1]}/metrics")
+    given = re.findall(r"^# TYPE (tickstorm_auction_\S+) (\w+)$", text, re.MULTILINE)
+    assert {(row[0], row[1]) for row in rows(AUCTION, "## Numbers")} == set(given)
 
 
 @pytest.mark.real

@@ -106,7 +106,10 @@ class AuctionCollector(Collector):
             from_zero(_LOGIN_RESULTS, edge.logins),
         )
         yield counters(
-            "tickstorm_auction_errors", "ERROR frames sent.", "code", edge.protocol_errors
+            "tickstorm_auction_errors",
+            "ERROR frames sent.",
+            "code",
+            from_zero((code.name for code in ErrorCode if code), edge.protocol_errors),
         )
         yield CounterMetricFamily(
             "tickstorm_auction_slow_consumers",

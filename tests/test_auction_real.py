@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -236,4 +237,4 @@ def test_a_server_that_stops_answers_first_and_says_so():
         assert [error.code for error in caller.others[1:]] == [15]
         caller.socket.close()
         server.process.wait(SECONDS)
-        assert server.process.returncode == 0
+        assert server.process.returncode == -signal.SIGTERM

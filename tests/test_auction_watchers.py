@@ -67,6 +67,16 @@ def test_to_watch_twice_is_to_watch_once():
     assert watcher.read() == [("UPDATE", 1, 100, 1)]
 
 
+def test_who_begins_to_watch_between_a_bid_and_its_update_hears_of_it_once():
+    server = Server()
+    first, watcher = server.connect(), server.connect()
+    first.ask(watch())
+    server.connect().send(bid(100))
+    server.turn(1)  # it is decided, and not told yet
+    assert watcher.ask(watch()) == [("UPDATE", 1, 100, 1)]
+    assert first.read() == [("UPDATE", 1, 100, 1)]
+
+
 def test_what_there_is_not_cannot_be_watched():
     server = Server()
     watcher = server.connect()

@@ -41,14 +41,14 @@ def test_a_lower_or_equal_sequence_is_no_news():
     found.note(auction(4))
     found.note(auction(5))
     assert found.take_moved() == []
-    assert found.newest("alice", 1) == auction(5)
+    assert found.again("alice", 1) == auction(5)
 
 
 def test_a_close_that_moves_is_known_and_not_told():
     found = watching("alice", at=5)
     found.note(auction(5, closes_ms=500))
     assert found.take_moved() == []
-    assert found.newest("alice", 1) == auction(5, closes_ms=500)
+    assert found.again("alice", 1) == auction(5, closes_ms=500)
 
 
 def test_nobody_hears_of_what_nobody_watches():
@@ -62,7 +62,7 @@ def test_who_waits_for_the_first_word_misses_nothing():
     found = Watching()
     assert found.expect("alice", 1)
     assert not found.expect("alice", 1)
-    assert found.newest("alice", 1) is None
+    assert found.again("alice", 1) is None
     assert found.note(auction(6))
     assert found.take_moved() == []
     assert found.begin("alice", auction(5)) == auction(6)
@@ -120,3 +120,37 @@ def test_who_leaves_is_forgotten_everywhere():
     assert found.take_moved() == []
     assert found.take_late("alice") == []
     assert (len(found), list(found.auctions)) == (0, [])
+
+
+def test_what_was_heard_at_the_beginning_is_not_told_once_more():
+    found = watching("alice")
+    found.expect("bob", 1)
+    found.note(auction(1))
+    assert found.begin("bob", auction(1)) == auction(1)
+    assert found.take_moved() == [Moved(auction(1), ["alice"])]
+
+
+def test_nor_what_was_heard_by_asking_again():
+    found = watching("alice", "bob")
+    found.note(auction(1))
+    assert found.again("alice", 1) == auction(1)
+    assert found.take_moved() == [Moved(auction(1), ["bob"])]
+
+
+def test_nor_what_was_put_off_and_heard_since():
+    found = watching("alice")
+    found.note(auction(1))
+    found.take_moved()
+    found.put_off("alice", 1)
+    assert found.again("alice", 1) == auction(1)
+    assert found.take_late("alice") == []
+
+
+def test_who_reads_again_hears_of_the_newest_once():
+    found = watching("alice")
+    found.note(auction(1))
+    found.take_moved()
+    found.put_off("alice", 1)
+    found.note(auction(2))
+    assert found.take_late("alice") == [auction(2)]
+    assert found.take_moved() == []

@@ -86,6 +86,7 @@ def test_help_names_the_commands():
     assert code == 0
     commands = output.partition("Commands:\n")[2]
     assert [line.split()[0] for line in commands.splitlines()] == [
+        "auction",
         "bench",
         "config",
         "decode",

@@ -73,7 +73,7 @@ def test_one_is_created():
     closes_ms = int(re.search(r"&closes_ms=(\d+)", asked)[1])
     assert before_ms <= closes_ms - 600_000 <= int(time.time() * 1000)
     assert asked == (
-        f"POST /auctions?id=7&start=5.00&reserve=100&closes_ms={closes_ms}&soft_close_ms=30000"
+        f"POST /auctions?id=7&reserve=100&start=5.00&closes_ms={closes_ms}&soft_close_ms=30000"
     )
 
 

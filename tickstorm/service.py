@@ -13,19 +13,24 @@ from uuid import uuid4
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.plugin import getPlugins
 
 from tickstorm import open_files
-from tickstorm.addresses import address_text
+from tickstorm.announcement import (
+    announce_ports,
+    warn_of_open_auctions,
+    warn_of_open_files,
+    warn_of_open_pages,
+)
 from tickstorm.assembly import authenticator_for, make_factory, make_hub, make_intake
 from tickstorm.auction.house import AuctionHouse
 from tickstorm.clock import Clock, system_clock
 from tickstorm.config import Settings
 from tickstorm.credentials import IAuthenticator
 from tickstorm.departures import window_of
-from tickstorm.descriptions import is_local, parse_description
+from tickstorm.descriptions import parse_description
 from tickstorm.endpoints import server_endpoint
 from tickstorm.errors import ConfigError
 from tickstorm.factory import TickstormFactory
@@ -110,25 +115,11 @@ class TickstormService(MultiService):
         self._patience = Patience(clock.scheduler)
         self._health = Health(clock.monotonic(), _health_limits(settings))
         kept = KeptFiles()
-        self._endpoints = [
-            (description, server_endpoint(reactor, description, kept.read))
-            for description in settings.port_descriptions
-        ]
-        self._page_endpoints = [
-            (description, server_endpoint(reactor, description, kept.read))
-            for description in settings.http_descriptions
-        ]
-        self._auction_endpoints = [
-            (description, server_endpoint(reactor, description, kept.read))
-            for description in settings.auction_descriptions
-        ]
-        self._certificates = _certificates(
-            (
-                *settings.port_descriptions,
-                *settings.http_descriptions,
-                *settings.auction_descriptions,
-            )
-        )
+        self._endpoints = _described(reactor, settings.port_descriptions, kept.read)
+        self._page_endpoints = _described(reactor, settings.http_descriptions, kept.read)
+        self._auction_endpoints = _described(reactor, settings.auction_descriptions, kept.read)
+        described = (*self._endpoints, *self._page_endpoints, *self._auction_endpoints)
+        self._certificates = _certificates(description for description, _ in described)
         self._expiry = _expiry(self._certificates, kept.read)
         self._serving = self._make_serving(settings, workers, authenticator, kept, clock)
         self.auctions = self._make_auctions(settings, authenticator, clock)
@@ -289,13 +280,7 @@ class TickstormService(MultiService):
         return [(*endpoint, self.auctions.factory) for endpoint in self._auction_endpoints]
 
     def _warn_of_open_files(self) -> None:
-        if sum(self._shares) < self.settings.max_connections:
-            self._log.warn(
-                "max_connections is {asked}, but with the limit of open files there is room for "
-                "{room}: raise that limit (ulimit -n, LimitNOFILE=), or have more workers",
-                asked=self.settings.max_connections,
-                room=sum(self._shares),
-            )
+        warn_of_open_files(self._log, self.settings.max_connections, sum(self._shares))
 
     def _announce(self) -> None:
         self._warn_of_open_files()
@@ -305,27 +290,9 @@ class TickstormService(MultiService):
             "operators": self.page_ports,
             "bidders": self.auction_ports,
         }
-        for whom, ports in listening.items():
-            for port in ports:
-                address = address_text(port.getHost())
-                self._log.info("listening for {whom} on {address}", whom=whom, address=address)
-
-        for description, _ in self._page_endpoints:
-            if not is_local(description):
-                self._log.warn(
-                    "the operators' page asks for no login, and {description} can be reached "
-                    "from other machines",
-                    description=description,
-                )
-        self._warn_of_open_auctions()
-
-    def _warn_of_open_auctions(self) -> None:
-        for description, _ in self._auction_endpoints:
-            if not self.settings.auction_auth and not is_local(description):
-                self._log.warn(
-                    "whoever can reach {description} may bid for anybody: auction_auth is off",
-                    description=description,
-                )
+        announce_ports(self._log, listening)
+        warn_of_open_pages(self._log, self.settings)
+        warn_of_open_auctions(self._log, self.settings)
 
     async def _stop(self, patience: Patience) -> None:
         self._health.stopping = True
@@ -364,6 +331,12 @@ class TickstormService(MultiService):
         enough.cancel()
         if not stopped.called:
             self._log.error("a source does not stop: going on without it")
+
+
+def _described(
+    reactor: Any, descriptions: Iterable[str], read: Read
+) -> list[tuple[str, IStreamServerEndpoint]]:
+    return [(each, server_endpoint(reactor, each, read)) for each in descriptions]
 
 
 def _health_limits(settings: Settings) -> HealthLimits:

@@ -81,7 +81,7 @@ class Watchers:
 
     def ask(self, watcher: Watcher, auction_id: int) -> None:
         """Answer a WATCH, at once or later."""
-        newest = self._watching.newest(watcher, auction_id)
+        newest = self._watching.again(watcher, auction_id)
         if newest is not None:
             watcher.begin_watch(_update(newest))
         elif self._watching.expect(watcher, auction_id):

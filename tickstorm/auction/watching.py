@@ -28,11 +28,22 @@ class _Watched(Generic[_Watcher]):
     def __init__(self) -> None:
         self.newest: Auction | None = None
         self.expecting: dict[_Watcher, None] = {}
-        self.told: dict[_Watcher, None] = {}
+        self.told: dict[_Watcher, int] = {}  # up to which sequence
 
     def is_older_than(self, auction: Auction) -> bool:
         newest = self.newest
         return newest is None or newest.standing.sequence < auction.standing.sequence
+
+    def tell(self, watcher: _Watcher) -> Auction | None:
+        if self.newest is not None:
+            self.told[watcher] = self.newest.standing.sequence
+        return self.newest
+
+    def tell_all(self, auction: Auction) -> list[_Watcher]:
+        sequence = auction.standing.sequence
+        behind = [watcher for watcher, told in self.told.items() if told < sequence]
+        self.told.update(dict.fromkeys(behind, sequence))
+        return behind
 
     def remove(self, watcher: _Watcher) -> None:
         self.expecting.pop(watcher, None)
@@ -62,10 +73,13 @@ class Watching(Generic[_Watcher]):
         """Those that are watched."""
         return self._watched.keys()
 
-    def newest(self, watcher: _Watcher, auction_id: int) -> Auction | None:
-        """Return an auction that this one watches already; None if it does not."""
+    def again(self, watcher: _Watcher, auction_id: int) -> Auction | None:
+        """Have somebody hear of an auction that it watches already; None if it does not."""
         watched = self._watched.get(auction_id)
-        return watched.newest if watched is not None and watcher in watched.told else None
+        if watched is None or watcher not in watched.told:
+            return None
+        self._late.get(watcher, {}).pop(auction_id, None)
+        return watched.tell(watcher)
 
     def expect(self, watcher: _Watcher, auction_id: int) -> bool:
         """Have somebody wait for the first word of an auction; False if it waits already."""
@@ -85,10 +99,9 @@ class Watching(Generic[_Watcher]):
         if watched is None or watcher not in watched.expecting:
             return None
         del watched.expecting[watcher]
-        watched.told[watcher] = None
         if watched.is_older_than(auction):
             watched.newest = auction
-        return watched.newest
+        return watched.tell(watcher)
 
     def stop(self, watcher: _Watcher, auction_id: int) -> bool:
         """Have somebody watch an auction no more; whether it did, or waited to."""
@@ -121,13 +134,16 @@ class Watching(Generic[_Watcher]):
         return True
 
     def take_moved(self) -> list[Moved[_Watcher]]:
-        """Return the auctions that have another leader than when this was asked last."""
+        """Have those hear of auctions who have not heard of their newest leaders."""
         moved, self._moved = self._moved, {}
-        return [
-            Moved(watched.newest, list(watched.told))
-            for watched in map(self._watched.get, moved)
-            if watched is not None and watched.newest is not None and watched.told
-        ]
+        found = []
+        for watched in map(self._watched.get, moved):
+            if watched is None or watched.newest is None:
+                continue
+            behind = watched.tell_all(watched.newest)
+            if behind:
+                found.append(Moved(watched.newest, behind))
+        return found
 
     def end(self, auction_id: int) -> list[_Watcher]:
         """Forget an auction, and return who has watched it, or waited to."""
@@ -148,11 +164,8 @@ class Watching(Generic[_Watcher]):
     def take_late(self, watcher: _Watcher) -> list[Auction]:
         """Return what a watcher that reads again is to hear."""
         late = self._late.pop(watcher, {})
-        return [
-            newest
-            for auction_id in late
-            if (newest := self.newest(watcher, auction_id)) is not None
-        ]
+        heard = [self.again(watcher, auction_id) for auction_id in late]
+        return [auction for auction in heard if auction is not None]
 
     def _remove(self, watcher: _Watcher, auction_id: int) -> None:
         watched = self._watched[auction_id]

@@ -23,7 +23,7 @@ _Command = TypeVar("_Command", bound=Callable[..., object])
 _MAX_SECONDS = 10 * 366 * 86_400
 
 
-class _Seconds(click.ParamType):
+class _Seconds(click.ParamType[float]):
     """A time such as 90s, 10m or 1h30m; a bare number is seconds."""
 
     name = "time"
@@ -86,7 +86,7 @@ def create(
 ) -> None:
     """Create an auction; amounts are such as 12.50."""
     opens_ms = round((time.time() + opens_in) * 1000)
-    given = {name: value for name, value in terms.items() if value is not None}
+    given = {name: terms[name] for name in sorted(terms) if terms[name] is not None}
     times = {
         "closes_ms": opens_ms + round(open_for * 1000),
         "soft_close_ms": round(soft_close * 1000),

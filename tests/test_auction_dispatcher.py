@@ -254,7 +254,7 @@ def test_they_go_on_once_it_is_worth_it():
     place.store.answer()
     place.turn()
     assert place.dispatcher.in_flight == 900
-    assert place.dispatcher.waiting == 1
+    assert (place.dispatcher.waiting, place.dispatcher.room) == (1, 0)
     place.store.answer()
     assert place.turn() == [f"alice goes on with {SHARE}"]
     assert ROOM_TO_GO_ON == 200

@@ -108,6 +108,7 @@ def test_at_the_end_bidders_are_seen_off_too():
     house.turn()
     assert stopped.called
     assert house.reactor.listening == []
+    assert house.reactor.getDelayedCalls() == []
 
 
 def test_an_end_can_be_hastened():

@@ -20,6 +20,7 @@ from tickstorm.auction.protocol import LINGER
 from tickstorm.auction.session import SessionLimits
 from tickstorm.auction.wire import auth_frame, bid_frame
 from tickstorm.credentials import User
+from tickstorm.errors import ErrorCode
 from tickstorm.overload import BacklogLimits
 
 NO_PACE = PaceLimits(0, 0)
@@ -208,6 +209,21 @@ def test_who_never_reads_is_cut_after_the_deadline(wrapped):
     assert bidder.closed
     bidder.wire.cut()
     assert server.left_behind() == {}
+    assert server.factory.edge.slow_consumers == 1
+
+
+def test_its_end_does_not_wait_for_results_that_it_would_not_read():
+    server = Server(slow=True)
+    bidder = WireBidder(server, room=10)
+    bidder.send(bid(1))
+    server.turn()
+    bidder.send(bid(2))
+    server.store.answer()
+    server.turn()
+    server.advance(6)
+    assert server.store.sizes == [(1, 1)]
+    last_words = bidder.wire.buffered.partition(b"\x03")[2]
+    assert (last_words[1], bidder.closed) == (ErrorCode.SLOW_CONSUMER, False)
     assert server.factory.edge.slow_consumers == 1
 
 

@@ -116,7 +116,8 @@ def test_who_leaves_is_forgotten_everywhere():
     found = watching("alice")
     found.put_off("alice", 1)
     found.note(auction(1))
-    found.leave("alice")
+    assert found.leave("alice") == [1]
+    assert found.leave("alice") == []
     assert found.take_moved() == []
     assert found.take_late("alice") == []
     assert (len(found), list(found.auctions)) == (0, [])

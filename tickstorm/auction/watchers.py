@@ -99,7 +99,8 @@ class Watchers:
 
     def leave(self, watcher: Watcher) -> None:
         """Let go of a connection that has ended."""
-        self._watching.leave(watcher)
+        for auction_id in self._watching.leave(watcher):
+            self._closings.forget(auction_id)
 
     # What the store tells.
 

@@ -115,11 +115,13 @@ class Watching(Generic[_Watcher]):
         self._late.get(watcher, {}).pop(auction_id, None)
         return True
 
-    def leave(self, watcher: _Watcher) -> None:
-        """Forget a watcher."""
-        for auction_id in self._auctions_of.pop(watcher, ()):
+    def leave(self, watcher: _Watcher) -> list[int]:
+        """Forget a watcher, and return the auctions that nobody watches any more."""
+        auctions = self._auctions_of.pop(watcher, ())
+        for auction_id in auctions:
             self._remove(watcher, auction_id)
         self._late.pop(watcher, None)
+        return [auction_id for auction_id in auctions if auction_id not in self._watched]
 
     def note(self, auction: Auction) -> bool:
         """Take note of how an auction stands; whether anybody watches it."""

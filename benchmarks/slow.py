@@ -27,13 +27,14 @@ SETTLING_S = 1.0
 LOOK_S = 0.25
 """From one look at the server's memory to the next."""
 MOVED = Asked(Bound(1.10, of_ratio=True))
-GROWN = Asked(Bound(round(BacklogLimits().max_bytes * 1.1 / MEGABYTE, 1), "MB"))
+GROWN = Asked(Bound(round(BacklogLimits().max_bytes * 1.1 / MEGABYTE, 3), "MB"))
 
 LIMITED_BY = (
-    "Beside what waits for the one that stalls, memory grows by what its socket was handed, by the "
-    "kernel's pages that Python's allocator asks for in whole arenas, and by the last batches that "
-    "CONFLATE keeps for all. What is left of a difference in latency is the work of queueing the "
-    "large batches, and chance: the row without a stall shows how much that is."
+    "Beside what waits for the one that stalls, memory grows by what its socket was handed, by "
+    "whole arenas of Python's allocator, and by the last batches that CONFLATE keeps for all. With "
+    "DISCONNECT the one is ended within a second, and nothing is done for it any more: what its "
+    "rows differ by is not the server's work, but the machine with one busy process less. The rows "
+    "without a stall show what chance does."
 )
 
 

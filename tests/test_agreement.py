@@ -38,8 +38,8 @@ from tickstorm.ring import ENTRY_BYTES, Ring
             "1048575 (TICKSTORM_MAX_WRITE_QUEUE_BYTES in the environment)",
         ),
         (
-            {"TICKSTORM_HISTORY_BYTES": "65867"},
-            "TICKSTORM_HISTORY_BYTES in the environment: 65867 is neither 0 nor at least 332 more "
+            {"TICKSTORM_HISTORY_BYTES": "65771"},
+            "TICKSTORM_HISTORY_BYTES in the environment: 65771 is neither 0 nor at least 236 more "
             "than max_message_bytes, which is 65536 (the default)",
         ),
         (
@@ -101,7 +101,7 @@ def test_settings_that_do_not_agree(environ, message):
 @pytest.mark.parametrize(
     "environ",
     [
-        {"TICKSTORM_HISTORY_BYTES": "65868"},
+        {"TICKSTORM_HISTORY_BYTES": "65772"},
         {"TICKSTORM_HISTORY_BYTES": "0"},
         {"TICKSTORM_HISTORY_BYTES": "1", "TICKSTORM_HISTORY": "0"},
         {**LOGIN, "TICKSTORM_PUBLISHERS": "ada:EUR*;ada:GBP*"},
@@ -112,7 +112,7 @@ def test_settings_that_just_agree(environ):
     check_together(from_environment(**environ))
 
 
-@pytest.mark.parametrize(("total_bytes", "kept"), [(65_867, 0), (65_868, 1)])
+@pytest.mark.parametrize(("total_bytes", "kept"), [(65_771, 0), (65_772, 1)])
 def test_the_least_history_is_that_which_keeps_the_longest_batch(total_bytes, kept):
     history, ring = History(HistoryLimits(total_bytes=total_bytes)), Ring(1, 0)
     history.keep(ring, 1, 0, [encode_frame(FrameType.DATA_BATCH, bytes(65_536))])

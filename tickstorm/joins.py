@@ -99,7 +99,7 @@ class Joins:
             outcome = "recovered" if joined.backfill.recovered else "snapshot"
             self._feed.metrics.resumes[outcome] += 1
         connection.take_place(joined)
-        if not connection.is_over:
+        if joined.backfill.past and not connection.is_over:
             self._feed.send_past(connection.outlet, joined.backfill.past)
 
     def _failed(self, connection: Connection, reason: Failure) -> None:

@@ -172,9 +172,10 @@ class Publisher:
             self._tell(event)
 
     def disconnected(self, error: Exception, retry_in: float | None) -> None:
-        """Tell it; without another attempt nothing is published any more."""
+        """Answer the calls that it has decided, and tell it; without another attempt, all calls."""
         if retry_in is None:
             self._end(error)
+        self._settle()
         self._tell(Disconnected(error, retry_in))
 
     def _begin(self, now: float) -> PublisherSession:

@@ -342,6 +342,29 @@ def test_closing_waits_for_what_is_under_way():
     assert desk.clock.getDelayedCalls() == []
 
 
+def test_what_an_error_of_the_connection_decides_is_answered():
+    desk = Desk()
+    call = desk.publish(*[ACME] * 1001)
+    server = desk.connect()
+    server.say(error_frame(MayNotPublish("tick 0: no", f"request {FIRST_ID}"), 5))
+    server.say(error_frame(ShuttingDown("deploy"), 5))
+    assert failure(call, MayNotPublish) == "tick 0: no; no tick was published"
+
+
+def test_who_closes_in_an_event_gets_the_answer_that_came_with_it():
+    def close(event):
+        if isinstance(event, Held):
+            desk.close()
+
+    desk = Desk(close)
+    call = desk.publish(*[ACME] * 1001)
+    server = desk.connect()
+    server.say(error_frame(MayNotPublish("tick 0: no", f"request {FIRST_ID}"), 5))
+    server.say(error_frame(PublishingTooFast("", f"request {FIRST_ID + 1}", 3000), 5))
+    assert failure(call, MayNotPublish) == "tick 0: no; no tick was published"
+    assert server.transport.disconnecting
+
+
 def test_closing_waits_for_a_cancelled_call_no_longer():
     desk = Desk()
     call = desk.publish(ACME)

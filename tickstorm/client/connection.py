@@ -216,7 +216,7 @@ class Connection(Generic[E]):
         return self._link
 
     def _advance(self) -> None:
-        while not self._owner.full:
+        while self._phase in (Phase.OPEN, Phase.LOST) and not self._owner.full:
             event = self._open_session.next_event()
             if event is None:
                 break

@@ -14,7 +14,6 @@ from tickstorm.client.messages import (
     refusal,
     refused_request,
 )
-from tickstorm.client.publication import Call
 from tickstorm.client.states import PUBLISHER, State, Step, acknowledged
 from tickstorm.client.terms import admitted, publication_answered
 from tickstorm.client.window import Window
@@ -23,13 +22,11 @@ from tickstorm.frames import Frame, FrameType
 from tickstorm.messages import Login
 
 
-class CallEnded(NamedTuple):
-    """All of a call is published, or no more of it will be."""
-
-    call: Call
+class CallsEnded(NamedTuple):
+    """The window has calls of which all is published, or no more will be."""
 
 
-SessionEvent = Admitted | CallEnded | Held | ServerError | Garbled | Silent
+SessionEvent = Admitted | CallsEnded | Held | ServerError | Garbled | Silent
 
 
 class PublisherSession:
@@ -129,8 +126,8 @@ class PublisherSession:
             decode_pong(frame.payload)
         else:
             raise InvalidMessage(f"{frame.type.name} does not come to who has no subscription")
-        while self._window.ended:
-            self._dialogue.tell(CallEnded(self._window.ended.popleft()))
+        if self._window.ended:
+            self._dialogue.tell(CallsEnded())
 
     def _read_ack(self, ack: Ack) -> None:
         step = acknowledged(ack.acknowledged)

@@ -221,6 +221,18 @@ class TestGoAway:
         desk.clock.advance(LINGER)
         assert server.transport.disconnected
 
+    def test_close_waits_for_the_connection_that_it_left_too(self):
+        desk = Desk()
+        desk.consume()
+        left = desk.connect(GOAWAY)
+        desk.clock.advance(3.25)
+        server = desk.connect()
+        closed = desk.client.close()
+        server.lose()
+        assert not closed.called
+        left.lose()
+        assert (result(closed), desk.clock.getDelayedCalls()) == (None, [])
+
     @pytest.mark.parametrize("closes", [False, True])
     def test_while_nobody_consumes_nothing_is_lost(self, closes):
         desk = Desk(limits=ClientLimits(max_queued_batches=2))

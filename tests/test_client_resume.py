@@ -341,6 +341,38 @@ class TestChange:
         assert result(looping) is None
         assert found == [1, 5]
 
+    def test_from_within_an_event_that_comes_with_a_batch_that_makes_room(self):
+        def change(event):
+            if isinstance(event, Gap):
+                self.change(desk)
+
+        desk = Desk(on_event=change, limits=ClientLimits(max_queued_batches=2))
+        first = desk.take()
+        server = desk.connect(*map(batch, (1, 2, 3, 9)))
+        assert result(first).sequence == 1
+        server.heard()
+        second = desk.take()
+        assert (second.called, desk.client.position) == (False, None)
+        server.heard()
+        self.acknowledge(server, batch(5))
+        assert result(second).sequence == 5
+
+    def test_a_connection_is_as_old_as_before(self):
+        desk = Desk()
+        desk.consume()
+        desk.endpoint.refuse()
+        desk.clock.advance(0.25)
+        server = desk.connect()
+        for number in range(1, 4):
+            desk.clock.advance(10.0)
+            server.say(batch(number))
+        server.heard()
+        self.change(desk)
+        server.heard()
+        self.acknowledge(server)
+        server.lose()
+        assert desk.events[-1].retry_in == 0.25
+
     def test_one_that_nobody_reads_is_read_again(self):
         desk = Desk(limits=ClientLimits(max_queued_batches=2))
         desk.take()

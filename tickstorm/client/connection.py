@@ -239,7 +239,8 @@ class Connection(Generic[E]):
     def _act(self, event: E) -> None:
         self._owner.heard(event)
         if isinstance(event, Subscribed | Admitted):
-            self._settled_at = self._framework.monotonic()
+            if self._settled_at is None:  # another subscription makes it no younger
+                self._settled_at = self._framework.monotonic()
             self._arm()
         elif isinstance(event, Garbled):
             self._fail(Ending(event.error))

@@ -251,6 +251,9 @@ def test_what_has_no_answer_at_the_end_is_left_to_the_next_one(how):
 
 
 BATCH = batch_frame([], timestamp_ms=1, sequence=1, publish_time_ns=2)
+UNSUCCESSFUL = pb.AckResponse(
+    ack_type=pb.MESSAGE_TYPE_PUBLISH, success=False, metadata={"request_id": "7"}
+)
 
 
 @pytest.mark.parametrize(
@@ -265,6 +268,7 @@ BATCH = batch_frame([], timestamp_ms=1, sequence=1, publish_time_ns=2)
         (ack_frame(FrameType.HEARTBEAT, "", 0), InvalidMessage),
         (ack_frame(FrameType.PUBLISH, "", 0), InvalidMessage),
         (ack_frame(FrameType.PUBLISH, "", 0, {"request_id": "x"}), InvalidMessage),
+        (encode_frame(FrameType.ACK, UNSUCCESSFUL.SerializeToString()), InvalidMessage),
         (published(8), InvalidMessage),
         (refused(8, OutOfTurn("")), InvalidMessage),
     ],

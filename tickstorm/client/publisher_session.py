@@ -133,12 +133,17 @@ class PublisherSession:
         step = acknowledged(ack.acknowledged)
         self._dialogue.step(step)
         if step is Step.PUBLICATION_ACKNOWLEDGED:
-            request_id, repeated = publication_answered(ack.metadata)
-            self._window.acknowledged(request_id, repeated=repeated)
+            self._read_answer(ack)
         elif ack.success:
             self._begin(admitted(ack.metadata))
         else:
             self._dialogue.end(ServerError(InvalidAuth(ack.message), retryable=False))
+
+    def _read_answer(self, ack: Ack) -> None:
+        if not ack.success:
+            raise InvalidMessage("an ACK of PUBLISH without success, which is an ERROR's to tell")
+        request_id, repeated = publication_answered(ack.metadata)
+        self._window.acknowledged(request_id, repeated=repeated)
 
     def _begin(self, terms: Admitted) -> None:
         self._dialogue.settle(terms.heartbeat_interval, terms.heartbeat_timeout)

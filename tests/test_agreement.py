@@ -3,7 +3,7 @@
 import pytest
 from test_config import CA, CERT, LOGIN, from_environment, wrong
 
-from tickstorm.agreement import check_together
+from tickstorm.agreement import check_publishers, check_together
 from tickstorm.frames import FrameType, encode_frame
 from tickstorm.history import History, HistoryLimits
 from tickstorm.ring import ENTRY_BYTES, Ring
@@ -41,17 +41,6 @@ from tickstorm.ring import ENTRY_BYTES, Ring
             {"TICKSTORM_HISTORY_BYTES": "65771"},
             "TICKSTORM_HISTORY_BYTES in the environment: 65771 is neither 0 nor at least 236 more "
             "than max_message_bytes, which is 65536 (the default)",
-        ),
-        (
-            {**LOGIN, "TICKSTORM_PUBLISHERS": "nobody:*"},
-            'TICKSTORM_PUBLISHERS in the environment: ["nobody:*"] has somebody who cannot log in: '
-            'there is only username, which is "ada" (STREAM_USER in the environment)',
-        ),
-        (
-            {**LOGIN, "TICKSTORM_PUBLISHERS": "ada:EUR*;bob:*"},
-            'TICKSTORM_PUBLISHERS in the environment: ["ada:EUR*", "bob:*"] has somebody who '
-            'cannot log in: there is only username, which is "ada" '
-            "(STREAM_USER in the environment)",
         ),
         (
             {"AUTH_USERNAME": "ada"},
@@ -104,12 +93,42 @@ def test_settings_that_do_not_agree(environ, message):
         {"TICKSTORM_HISTORY_BYTES": "65772"},
         {"TICKSTORM_HISTORY_BYTES": "0"},
         {"TICKSTORM_HISTORY_BYTES": "1", "TICKSTORM_HISTORY": "0"},
-        {**LOGIN, "TICKSTORM_PUBLISHERS": "ada:EUR*;ada:GBP*"},
-        {"TICKSTORM_PUBLISHERS": "alice:*;bob:*"},  # who they are another may decide
+        {**LOGIN, "TICKSTORM_PUBLISHERS": "bob:*"},  # who that is an authenticator may decide
     ],
 )
 def test_settings_that_just_agree(environ):
     check_together(from_environment(**environ))
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        (
+            {**LOGIN, "TICKSTORM_PUBLISHERS": "nobody:*"},
+            'TICKSTORM_PUBLISHERS in the environment: ["nobody:*"] has somebody who cannot log in: '
+            'there is only username, which is "ada" (STREAM_USER in the environment)',
+        ),
+        (
+            {**LOGIN, "TICKSTORM_PUBLISHERS": "ada:EUR*;bob:*"},
+            'TICKSTORM_PUBLISHERS in the environment: ["ada:EUR*", "bob:*"] has somebody who '
+            'cannot log in: there is only username, which is "ada" '
+            "(STREAM_USER in the environment)",
+        ),
+    ],
+)
+def test_publishers_beside_the_one_user_who_can_log_in(environ, message):
+    assert wrong(check_publishers, from_environment(**environ)) == message
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {**LOGIN, "TICKSTORM_PUBLISHERS": "ada:EUR*;ada:GBP*"},
+        {"TICKSTORM_PUBLISHERS": "alice:*;bob:*"},
+    ],
+)
+def test_publishers_who_may_log_in(environ):
+    check_publishers(from_environment(**environ))
 
 
 @pytest.mark.parametrize(("total_bytes", "kept"), [(65_771, 0), (65_772, 1)])

@@ -18,6 +18,7 @@ from twisted.plugin import getPlugins
 
 from tickstorm import open_files
 from tickstorm.addresses import address_text
+from tickstorm.agreement import check_publishers
 from tickstorm.assembly import authenticator_for, make_factory, make_hub, make_intake
 from tickstorm.clock import Clock, system_clock
 from tickstorm.config import Settings
@@ -69,7 +70,8 @@ class TickstormService(MultiService):
         on_reload: called with the settings that hold from now on, before the log has a word on it.
 
     Raises:
-        ConfigError: a port's description cannot be used, or nobody could log in.
+        ConfigError: a port's description cannot be used, nobody could log in, or somebody is to
+            publish who could not.
         SourceError: a source cannot be made.
     """
 
@@ -86,8 +88,8 @@ class TickstormService(MultiService):
     ) -> None:
         super().__init__()
         clock = clock if clock is not None else system_clock(reactor)
-        if authenticator is None and not settings.username:
-            raise ConfigError(NO_LOGIN)
+        if authenticator is None:
+            _check_logins(settings)
         self.settings = settings
         self.on_reload: Callable[[Settings], object] = lambda _: None
         self._authenticator = authenticator
@@ -201,8 +203,8 @@ class TickstormService(MultiService):
             ConfigError: something cannot be used; all stays as it was.
         """
         change = compare(self.settings, settings if settings is not None else self.settings)
-        if self._authenticator is None and not change.settings.username:
-            raise ConfigError(NO_LOGIN)
+        if self._authenticator is None:
+            _check_logins(change.settings)
         kept = KeptFiles()
         expiry = _expiry(self._certificates, kept.read)
         replace_contexts(self._encrypted(), kept.read)
@@ -297,6 +299,12 @@ class TickstormService(MultiService):
         enough.cancel()
         if not stopped.called:
             self._log.error("a source does not stop: going on without it")
+
+
+def _check_logins(settings: Settings) -> None:
+    if not settings.username:
+        raise ConfigError(NO_LOGIN)
+    check_publishers(settings)
 
 
 def _health_limits(settings: Settings) -> HealthLimits:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from tickstorm.addresses import address_text
-from tickstorm.agreement import check_together
+from tickstorm.agreement import check_publishers
 from tickstorm.declarations import Origin
 from tickstorm.descriptions import parse_description
 from tickstorm.errors import ConfigError
@@ -36,11 +36,11 @@ def one_time(settings: Settings, username: str, password: str) -> Settings:
     """Return settings with a login that was set nowhere.
 
     Raises:
-        ConfigError: it does not go together with them.
+        ConfigError: somebody else is to publish.
     """
     origins = {**settings.origins, "username": ONE_TIME_LOGIN, "password": ONE_TIME_LOGIN}
     settings = replace(settings, username=username, password=password, origins=origins)
-    check_together(settings)
+    check_publishers(settings)
     return settings
 
 

@@ -6,9 +6,10 @@ import struct
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from enum import Enum
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from threading import Event, Thread
+from threading import Condition, Thread
 
 from benchmarks.figures import Unusable
 from benchmarks.servers import LOGIN
@@ -53,11 +54,40 @@ def dial(port: int, said: bytes) -> socket.socket:
 # The one that stalls, and who publishes to it: a process of its own.
 
 
-def read_and_stall(port: int, policy: Overload, reads: Event) -> None:
-    """Read whatever comes, whenever that is wanted; come back if the server has closed."""
+class Conduct(Enum):
+    """What the one does."""
+
+    READS = "reads"
+    STALLS = "stalls"
+    IS_AWAY = "is away"
+
+
+class Told:
+    """What the one was last told to do."""
+
+    def __init__(self) -> None:
+        self._conduct = Conduct.READS
+        self._changed = Condition()
+
+    def tell(self, conduct: Conduct) -> None:
+        """Have it do something from now on."""
+        with self._changed:
+            self._conduct = conduct
+            self._changed.notify()
+
+    def next_unless(self, conduct: Conduct) -> Conduct:
+        """Return what it is to do, as soon as that is not this."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._conduct is not conduct)
+            return self._conduct
+
+
+def read_and_stall(port: int, policy: Overload, told: Told) -> None:
+    """Read whatever comes, stall, or be away, as told; come back if the server has closed."""
     while True:
+        told.next_unless(Conduct.IS_AWAY)
         with dial(port, says(wants("H*", policy))) as connection:
-            while reads.wait():
+            while told.next_unless(Conduct.STALLS) is Conduct.READS:
                 try:
                     if not connection.recv(READ_BYTES):
                         break
@@ -76,10 +106,9 @@ def large_batch() -> bytes:
 
 
 def other_side(port: int, policy: Overload, orders: Connection) -> None:
-    """Publish at an even pace, and have one client read or not, as told; until told None."""
-    reads = Event()
-    reads.set()
-    Thread(target=read_and_stall, args=(port, policy, reads), daemon=True).start()
+    """Publish at an even pace, and have one client do as told; until told None."""
+    told = Told()
+    Thread(target=read_and_stall, args=(port, policy, told), daemon=True).start()
     batch, published = large_batch(), 0
     with dial(port, says()) as publisher:
         began = time.monotonic()
@@ -88,7 +117,7 @@ def other_side(port: int, policy: Overload, orders: Connection) -> None:
                 order = orders.recv()
                 if order is None:
                     return
-                (reads.set if order else reads.clear)()
+                told.tell(order)
                 orders.send(published * LARGE_BYTES)
             publisher.sendall(batch)
             published += 1
@@ -106,9 +135,9 @@ class Stalling:
     def __init__(self, orders: Connection) -> None:
         self._orders = orders
 
-    def tell(self, reads: bool) -> int:
-        """Have the client read or not, and return how many bytes were published so far."""
-        self._orders.send(reads)
+    def tell(self, conduct: Conduct) -> int:
+        """Have the client do something, and return how many bytes were published so far."""
+        self._orders.send(conduct)
         published: int = self._orders.recv()
         return published
 

@@ -3,7 +3,7 @@
 import pytest
 from test_config import CA, CERT, LOGIN, from_environment, wrong
 
-from tickstorm.agreement import check_together
+from tickstorm.agreement import check_users, check_together
 from tickstorm.frames import FrameType, encode_frame
 from tickstorm.history import History, HistoryLimits
 from tickstorm.ring import ENTRY_BYTES, Ring
@@ -38,26 +38,9 @@ from tickstorm.ring import ENTRY_BYTES, Ring
             "1048575 (TICKSTORM_MAX_WRITE_QUEUE_BYTES in the environment)",
         ),
         (
-            {"TICKSTORM_HISTORY_BYTES": "65867"},
-            "TICKSTORM_HISTORY_BYTES in the environment: 65867 is neither 0 nor at least 332 more "
+            {"TICKSTORM_HISTORY_BYTES": "65771"},
+            "TICKSTORM_HISTORY_BYTES in the environment: 65771 is neither 0 nor at least 236 more "
             "than max_message_bytes, which is 65536 (the default)",
-        ),
-        (
-            {**LOGIN, "TICKSTORM_PUBLISHERS": "nobody:*"},
-            'TICKSTORM_PUBLISHERS in the environment: ["nobody:*"] has somebody who cannot log in: '
-            'there is only username, which is "ada" (STREAM_USER in the environment)',
-        ),
-        (
-            {**LOGIN, "TICKSTORM_PUBLISHERS": "ada:EUR*;bob:*"},
-            'TICKSTORM_PUBLISHERS in the environment: ["ada:EUR*", "bob:*"] has somebody who '
-            'cannot log in: there is only username, which is "ada" '
-            "(STREAM_USER in the environment)",
-        ),
-        (
-            {**LOGIN, "TICKSTORM_AUCTION_USERS": "ada:1;bob:*"},
-            'TICKSTORM_AUCTION_USERS in the environment: ["ada:1", "bob:*"] has somebody who '
-            'cannot log in: there is only username, which is "ada" '
-            "(STREAM_USER in the environment)",
         ),
         (
             {"TICKSTORM_AUCTION": "tls:8443"},
@@ -112,20 +95,57 @@ def test_settings_that_do_not_agree(environ, message):
 @pytest.mark.parametrize(
     "environ",
     [
-        {"TICKSTORM_HISTORY_BYTES": "65868"},
+        {"TICKSTORM_HISTORY_BYTES": "65772"},
         {"TICKSTORM_HISTORY_BYTES": "0"},
         {"TICKSTORM_HISTORY_BYTES": "1", "TICKSTORM_HISTORY": "0"},
-        {**LOGIN, "TICKSTORM_PUBLISHERS": "ada:EUR*;ada:GBP*"},
-        {**LOGIN, "TICKSTORM_AUCTION_USERS": "ada:1,2;ada:*"},
-        {"TICKSTORM_AUCTION_USERS": "alice:*;bob:7"},
-        {"TICKSTORM_PUBLISHERS": "alice:*;bob:*"},  # who they are another may decide
+        {**LOGIN, "TICKSTORM_PUBLISHERS": "bob:*"},  # who that is an authenticator may decide
+        {**LOGIN, "TICKSTORM_AUCTION_USERS": "bob:*"},
     ],
 )
 def test_settings_that_just_agree(environ):
     check_together(from_environment(**environ))
 
 
-@pytest.mark.parametrize(("total_bytes", "kept"), [(65_867, 0), (65_868, 1)])
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        (
+            {**LOGIN, "TICKSTORM_PUBLISHERS": "nobody:*"},
+            'TICKSTORM_PUBLISHERS in the environment: ["nobody:*"] has somebody who cannot log in: '
+            'there is only username, which is "ada" (STREAM_USER in the environment)',
+        ),
+        (
+            {**LOGIN, "TICKSTORM_PUBLISHERS": "ada:EUR*;bob:*"},
+            'TICKSTORM_PUBLISHERS in the environment: ["ada:EUR*", "bob:*"] has somebody who '
+            'cannot log in: there is only username, which is "ada" '
+            "(STREAM_USER in the environment)",
+        ),
+        (
+            {**LOGIN, "TICKSTORM_AUCTION_USERS": "ada:1;bob:*"},
+            'TICKSTORM_AUCTION_USERS in the environment: ["ada:1", "bob:*"] has somebody who '
+            'cannot log in: there is only username, which is "ada" '
+            "(STREAM_USER in the environment)",
+        ),
+    ],
+)
+def test_users_beside_the_one_who_can_log_in(environ, message):
+    assert wrong(check_users, from_environment(**environ)) == message
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {**LOGIN, "TICKSTORM_PUBLISHERS": "ada:EUR*;ada:GBP*"},
+        {"TICKSTORM_PUBLISHERS": "alice:*;bob:*"},
+        {**LOGIN, "TICKSTORM_AUCTION_USERS": "ada:1,2;ada:*"},
+        {"TICKSTORM_AUCTION_USERS": "alice:*;bob:7"},
+    ],
+)
+def test_users_who_may_log_in(environ):
+    check_users(from_environment(**environ))
+
+
+@pytest.mark.parametrize(("total_bytes", "kept"), [(65_771, 0), (65_772, 1)])
 def test_the_least_history_is_that_which_keeps_the_longest_batch(total_bytes, kept):
     history, ring = History(HistoryLimits(total_bytes=total_bytes)), Ring(1, 0)
     history.keep(ring, 1, 0, [encode_frame(FrameType.DATA_BATCH, bytes(65_536))])

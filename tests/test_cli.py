@@ -157,6 +157,17 @@ def test_config_check(tmp_path):
     )
 
 
+def test_config_check_refuses_a_publisher_who_cannot_log_in(tmp_path):
+    file = tmp_path / "tickstorm.toml"
+    file.write_text('username = "ada"\npassword = "hunter2"\npublishers = ["bob:*"]\n')
+    assert run("config", "check", str(file)) == (
+        1,
+        "",
+        f'Error: publishers in {file}: ["bob:*"] has somebody who cannot log in: there is only '
+        f'username, which is "ada" (username in {file})\n',
+    )
+
+
 def test_config_check_without_a_file_looks_at_the_environment():
     assert run("config", "check") == (0, "the environment: can be used\n", "")
     code, output, errors = run("config", "check", env={"MAX_CONNECTIONS": "many"})

@@ -86,7 +86,7 @@ def test_lines_until_the_count(address):
         ["AAPL", "189.50", "0.00", "0.00%", "10", "189.40", "189.60"],
     ]
     assert errors.splitlines()[0] == "tickstorm: logged in"
-    assert errors.splitlines()[1].startswith("tickstorm: subscribed, epoch e1, next batch ")
+    assert errors.splitlines()[1].startswith("tickstorm: subscribed, epoch e1.")
 
 
 def test_json_of_chosen_symbols(address):

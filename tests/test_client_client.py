@@ -20,6 +20,7 @@ from tickstorm.client import (
     Gap,
     Garbled,
     Mode,
+    Position,
     ServerError,
     Silent,
     Subscribed,
@@ -378,6 +379,21 @@ class TestEnd:
         assert server.transport.disconnecting
         assert server.heard_types() == [FrameType.AUTH]
 
+    def test_close_from_within_an_event_ends_it_before_what_is_behind_that(self):
+        def close(event):
+            desk.events.append(event)
+            if isinstance(event, Gap):
+                desk.client.close()
+
+        desk = Desk(on_event=close)
+        first = desk.take()
+        server = desk.connect(batch(1))
+        assert result(first).sequence == 1
+        server.say(batch(5), batch(9))
+        assert type(result(desk.take())) is StopAsyncIteration
+        assert desk.client.position == Position("e", 1)
+        assert desk.events[2:] == [Gap(2, 4)]
+
     def test_as_a_context(self):
         desk = Desk()
 
@@ -402,6 +418,18 @@ class TestEnd:
         error = result(ended)
         assert (type(error), str(error)) == (TickstormError, "mine")
         assert server.transport.disconnecting
+
+    def test_on_event_is_called_no_more_after_it_raised(self):
+        def fail(event):
+            desk.events.append(event)
+            if isinstance(event, Subscribed):
+                raise TickstormError("mine")
+
+        desk = Desk(on_event=fail, resume_from=Position("old", 3))
+        ended = desk.consume()
+        desk.endpoint.accept().say(LOGIN_ACK, subscription_ack(1, recovered="false"), batch(1))
+        assert type(result(ended)) is TickstormError
+        assert list(map(type, desk.events)) == [Authenticated, Subscribed]
 
     def test_also_when_it_would_have_connected_again(self):
         def fail(event):

@@ -123,3 +123,14 @@ def test_an_asyncio_task_that_is_cancelled_before_its_turn_loses_nothing(cancel_
         return await inbox.take()
 
     assert asyncio.run(test()) == batch(1)
+
+
+def test_what_is_cleared_while_a_take_makes_room_does_not_come():
+    room = []
+    inbox = Inbox(tx.with_config(), 2, lambda: room.append(inbox.clear()))
+    inbox.put(batch(1))
+    inbox.put(batch(2))
+    waiting = Deferred.fromCoroutine(inbox.take())
+    assert (waiting.called, room) == (False, [None])
+    inbox.put(batch(3))
+    assert result(waiting) == batch(3)

@@ -22,6 +22,7 @@ from tickstorm.client import (
     Silent,
     Subscribed,
     asyncio_client,
+    asyncio_publisher,
 )
 from tickstorm.errors import ConfigError, InvalidAuth
 from tickstorm.frames import FrameDecoder, FrameType
@@ -355,6 +356,30 @@ def test_close_ends_a_loop_in_another_task():
             await client.close()
             await collecting
         assert taken == [1, 2]
+
+    run(test())
+
+
+@pytest.mark.parametrize("make", [asyncio_client, asyncio_publisher])
+def test_a_close_that_is_given_up_stops_no_other(make):
+    async def test():
+        errors = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: errors.append(told))
+        connected = asyncio.Event()
+
+        async def until_closed(peer):
+            await peer.expect(FrameType.AUTH)
+            connected.set()
+            await peer.until_closed()
+
+        async with serving(until_closed) as port:
+            one = make(("127.0.0.1", port), username="ann", password="secret")
+            await one.__aenter__()
+            await connected.wait()
+            given_up, closed = one.close(), one.close()
+            given_up.cancel()
+            await closed
+        assert errors == []
 
     run(test())
 

@@ -174,6 +174,17 @@ def test_what_had_no_answer_is_sent_again_with_its_number():
     assert not calls[3].called
 
 
+def test_a_call_that_was_refused_waits_for_no_other_connection():
+    desk = Desk()
+    call = desk.publish(*[ACME] * 2500)
+    server = desk.connect()
+    assert ids(server) == [0, 1, 2]
+    server.say(error_frame(MayNotPublish("tick 0: no", f"request {FIRST_ID}"), 5))
+    assert not call.called
+    server.lose()
+    assert failure(call, MayNotPublish) == "tick 0: no; no tick was published"
+
+
 def test_a_server_that_was_started_again_cannot_tell():
     desk = Desk()
     call = desk.publish(ACME)
@@ -331,6 +342,29 @@ def test_closing_waits_for_what_is_under_way():
     assert desk.clock.getDelayedCalls() == []
 
 
+def test_what_an_error_of_the_connection_decides_is_answered():
+    desk = Desk()
+    call = desk.publish(*[ACME] * 1001)
+    server = desk.connect()
+    server.say(error_frame(MayNotPublish("tick 0: no", f"request {FIRST_ID}"), 5))
+    server.say(error_frame(ShuttingDown("deploy"), 5))
+    assert failure(call, MayNotPublish) == "tick 0: no; no tick was published"
+
+
+def test_who_closes_in_an_event_gets_the_answer_that_came_with_it():
+    def close(event):
+        if isinstance(event, Held):
+            desk.close()
+
+    desk = Desk(close)
+    call = desk.publish(*[ACME] * 1001)
+    server = desk.connect()
+    server.say(error_frame(MayNotPublish("tick 0: no", f"request {FIRST_ID}"), 5))
+    server.say(error_frame(PublishingTooFast("", f"request {FIRST_ID + 1}", 3000), 5))
+    assert failure(call, MayNotPublish) == "tick 0: no; no tick was published"
+    assert server.transport.disconnecting
+
+
 def test_closing_waits_for_a_cancelled_call_no_longer():
     desk = Desk()
     call = desk.publish(ACME)
@@ -338,6 +372,18 @@ def test_closing_waits_for_a_cancelled_call_no_longer():
     call.addErrback(lambda _: None)
     call.cancel()
     assert desk.clock.getDelayedCalls() == []
+
+
+def test_closing_makes_no_connection_for_a_call_that_was_cancelled():
+    desk = Desk()
+    call = desk.publish(ACME)
+    server = desk.connect()
+    call.addErrback(lambda _: None)
+    call.cancel()
+    closed = desk.close()
+    assert not closed.called
+    server.lose()
+    assert (closed.called, desk.clock.getDelayedCalls()) == (True, [])
 
 
 def test_closing_reconnects_to_learn_what_became_of_it():

@@ -11,7 +11,7 @@ from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.client.dialogue import SessionLimits
 from tickstorm.client.events import Admitted, Garbled, Held, ServerError, Silent
 from tickstorm.client.publication import Call, Published
-from tickstorm.client.publisher_session import CallEnded, PublisherSession
+from tickstorm.client.publisher_session import CallsEnded, PublisherSession
 from tickstorm.client.states import State
 from tickstorm.client.window import Window
 from tickstorm.errors import (
@@ -70,6 +70,11 @@ class Desk:
             events.append(event)
         return events
 
+    def ended(self):
+        ended = list(self.window.ended)
+        self.window.ended.clear()
+        return ended
+
     def sent(self):
         decoder = FrameDecoder()
         decoder.feed(self.session.take_output())
@@ -117,7 +122,8 @@ def test_both_cores_see_the_same_conversation():
     assert asked == PublicationRequested(asked.request)
     assert (asked.request.request_id, asked.request.ticks) == (7, [ACME, ACME])
     server.answer_publication(published(7))
-    assert desk.hear(server.take_output(), 1.0) == [CallEnded(call)]
+    assert desk.hear(server.take_output(), 1.0) == [CallsEnded()]
+    assert desk.ended() == [call]
     assert call.result() == Published(2, 1, 0)
     assert desk.session.wake(10.0, 5) is None
     assert list(server.receive(desk.session.take_output(), 10.0, 5)) == []
@@ -143,7 +149,8 @@ def test_a_repeated_answer_is_counted():
     desk = admitted()
     call = desk.publish(ACME)
     desk.sent()
-    assert desk.hear(published(7, repeated="true")) == [CallEnded(call)]
+    assert desk.hear(published(7, repeated="true")) == [CallsEnded()]
+    assert desk.ended() == [call]
     assert call.result() == Published(1, 1, 1)
 
 
@@ -160,7 +167,8 @@ def test_what_is_refused_comes_out_as_what_it_was(error, kind):
     desk = admitted()
     call = desk.publish(ACME)
     desk.sent()
-    assert desk.hear(refused(7, error)) == [CallEnded(call)]
+    assert desk.hear(refused(7, error)) == [CallsEnded()]
+    assert desk.ended() == [call]
     with pytest.raises(kind, match=r"^no; no tick was published") as raised:
         call.result()
     assert raised.type is kind
@@ -238,10 +246,14 @@ def test_what_has_no_answer_at_the_end_is_left_to_the_next_one(how):
     again.hear(LOGIN_ACK)
     _, request = again.sent()
     assert decode_publication(request.payload, 0).request_id == 7
-    assert again.hear(published(7, repeated="true")) == [CallEnded(call)]
+    assert again.hear(published(7, repeated="true")) == [CallsEnded()]
+    assert again.ended() == [call]
 
 
 BATCH = batch_frame([], timestamp_ms=1, sequence=1, publish_time_ns=2)
+UNSUCCESSFUL = pb.AckResponse(
+    ack_type=pb.MESSAGE_TYPE_PUBLISH, success=False, metadata={"request_id": "7"}
+)
 
 
 @pytest.mark.parametrize(
@@ -256,6 +268,7 @@ BATCH = batch_frame([], timestamp_ms=1, sequence=1, publish_time_ns=2)
         (ack_frame(FrameType.HEARTBEAT, "", 0), InvalidMessage),
         (ack_frame(FrameType.PUBLISH, "", 0), InvalidMessage),
         (ack_frame(FrameType.PUBLISH, "", 0, {"request_id": "x"}), InvalidMessage),
+        (encode_frame(FrameType.ACK, UNSUCCESSFUL.SerializeToString()), InvalidMessage),
         (published(8), InvalidMessage),
         (refused(8, OutOfTurn("")), InvalidMessage),
     ],
@@ -287,7 +300,8 @@ def test_a_stream_cut_anywhere_says_the_same(size):
     events = []
     for at in range(0, len(data), size):
         events += desk.hear(data[at : at + size])
-    assert events == [CallEnded(call) for call in calls]
+    assert events == [CallsEnded()] * 2
+    assert desk.ended() == calls
 
 
 @given(st.binary(max_size=300))

@@ -221,6 +221,18 @@ class TestGoAway:
         desk.clock.advance(LINGER)
         assert server.transport.disconnected
 
+    def test_close_waits_for_the_connection_that_it_left_too(self):
+        desk = Desk()
+        desk.consume()
+        left = desk.connect(GOAWAY)
+        desk.clock.advance(3.25)
+        server = desk.connect()
+        closed = desk.client.close()
+        server.lose()
+        assert not closed.called
+        left.lose()
+        assert (result(closed), desk.clock.getDelayedCalls()) == (None, [])
+
     @pytest.mark.parametrize("closes", [False, True])
     def test_while_nobody_consumes_nothing_is_lost(self, closes):
         desk = Desk(limits=ClientLimits(max_queued_batches=2))
@@ -328,6 +340,38 @@ class TestChange:
         self.acknowledge(server, batch(5))
         assert result(looping) is None
         assert found == [1, 5]
+
+    def test_from_within_an_event_that_comes_with_a_batch_that_makes_room(self):
+        def change(event):
+            if isinstance(event, Gap):
+                self.change(desk)
+
+        desk = Desk(on_event=change, limits=ClientLimits(max_queued_batches=2))
+        first = desk.take()
+        server = desk.connect(*map(batch, (1, 2, 3, 9)))
+        assert result(first).sequence == 1
+        server.heard()
+        second = desk.take()
+        assert (second.called, desk.client.position) == (False, None)
+        server.heard()
+        self.acknowledge(server, batch(5))
+        assert result(second).sequence == 5
+
+    def test_a_connection_is_as_old_as_before(self):
+        desk = Desk()
+        desk.consume()
+        desk.endpoint.refuse()
+        desk.clock.advance(0.25)
+        server = desk.connect()
+        for number in range(1, 4):
+            desk.clock.advance(10.0)
+            server.say(batch(number))
+        server.heard()
+        self.change(desk)
+        server.heard()
+        self.acknowledge(server)
+        server.lose()
+        assert desk.events[-1].retry_in == 0.25
 
     def test_one_that_nobody_reads_is_read_again(self):
         desk = Desk(limits=ClientLimits(max_queued_batches=2))

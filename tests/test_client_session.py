@@ -488,6 +488,24 @@ class TestChange:
         assert client.take_output() == subscription_frame(TICKS)
         assert hear(client, SUBSCRIPTION_ACK) == [Subscribed("e", 7, 10.0, 16.0)]
 
+    def test_a_refusal_of_one_that_is_no_longer_wanted_is_no_end(self):
+        client = new_session()
+        hear(client, LOGIN_ACK)
+        client.take_output()
+        self.change(client)
+        assert hear(client, error_frame(InvalidSubscription("no such symbol"), 5)) == []
+        assert client.take_output() == subscription_frame(TICKS)
+        assert hear(client, SUBSCRIPTION_ACK) == [Subscribed("e", 7, 10.0, 16.0)]
+
+    def test_the_refusal_of_the_one_that_is_wanted_then_is(self):
+        client = new_session()
+        hear(client, LOGIN_ACK)
+        self.change(client)
+        refused = error_frame(InvalidSubscription("no such symbol"), 5)
+        (event,) = hear(client, refused + refused)
+        same_error(event, ServerError, InvalidSubscription)
+        assert (event.retryable, client.state) == (False, State.CLOSED)
+
     @pytest.mark.parametrize(
         ("before", "after"),
         [

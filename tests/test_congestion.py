@@ -1,10 +1,11 @@
 """Congestion: who is warned, what is said of it, who has to go for the others' sake."""
 
 import pytest
-from conversation import TICK, Server, WireClient, auth, heartbeat, subscribe
+from conversation import TICK, Server, WireClient, auth, heartbeat, subscribe, unsubscribe
 from lagging import FAT, Lagging
 from twisted.logger import LogLevel, globalLogPublisher
 
+from tickstorm.batches import MAX_SHARED_BATCHES, shared_batch
 from tickstorm.congestion import MAX_LINES
 from tickstorm.errors import SlowConsumer
 from tickstorm.hub import HubLimits
@@ -365,3 +366,68 @@ def test_beyond_the_budget_the_newest_past_goes_and_the_older_ones_come_to_their
     *_, told = crowd[3].read()
     assert told.message == "more than 350000 bytes are waiting for all clients together"
     assert server.factory.congestion.queued_bytes == 0
+
+
+def test_who_is_shed_by_what_its_own_subscription_flushes_is_told_and_gone():
+    server = Server(max_backlog_bytes=60_000, batch_window=10.0)
+    largest = WireClient(server)
+    largest.send(auth(), subscribe(TICK))
+    largest.read()
+    largest.socket.room = 0
+    server.hub.publish([Tick(f"S{number}", 1.0, metadata=FAT) for number in range(7)])
+    server.factory.feed.flush()
+    largest.send(unsubscribe())
+    other = WireClient(server)
+    other.send(auth(), subscribe(TICK, "EURUSD"))
+    other.read()
+    other.socket.room = 0
+    while server.factory.congestion.queued_bytes < 59_900:
+        server.publish(*[1.0] * 5)
+        server.factory.feed.flush()
+    server.publish(*[1.0] * 5)
+    largest.send(subscribe(TICK))
+    assert (largest.connection.is_over, largest.connection.stream) == (True, None)
+    assert largest.connection.outlet not in next(iter(server.hub.streams[0])).subscribers
+    assert not other.connection.is_over
+
+
+def test_to_unsubscribe_takes_nothing_of_the_time_for_what_was_written():
+    server = Server()
+    client = WireClient(server)
+    client.send(auth(), subscribe(TICK, overload=Overload.CONFLATE))
+    client.socket.room = 0
+    server.publish(1.0)
+    for _ in range(8):
+        server.advance(1.0)
+        client.send(heartbeat())
+    client.send(unsubscribe())
+    server.advance(1.0)
+    assert not client.connection.is_over
+
+
+def test_an_answer_that_was_refused_was_not_sent():
+    server = Server()
+    client = WireClient(server)
+    client.send(auth(), subscribe(TICK))
+    client.socket.room = 0
+    server.publish(1.0)
+    while not client.connection.is_over:
+        client.send(heartbeat() * 700)
+    client.wire.drain()
+    assert client.connection.bytes_sent == len(client.socket.taken)
+
+
+def test_a_heartbeat_does_not_look_through_a_snapshot_that_waits():
+    server = Server(hub_limits=(HubLimits(max_payload_bytes=32_768),))
+    for number in range(0, 300, 5):
+        ticks = [Tick(f"S{number + at}", 1.0, metadata=FAT) for at in range(5)]
+        server.hub.publish(ticks)
+    client = WireClient(server)
+    client.send(auth())
+    client.socket.room = 0
+    client.send(subscribe(TICK, snapshot=True))
+    assert len(client.connection.outlet._backlog._past) > MAX_SHARED_BATCHES
+    client.send(heartbeat())
+    before = shared_batch.cache_info()
+    client.send(heartbeat() * 100)
+    assert shared_batch.cache_info() == before

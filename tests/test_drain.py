@@ -4,11 +4,15 @@ from random import Random
 
 import pytest
 from conversation import SECOND, TICK, Server, WireClient, auth, error, heartbeat, subscribe
+from lagging import FAT
 from twisted.logger import LogLevel, globalLogPublisher
 
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.draining import STEP
 from tickstorm.factory import HASTE
+from tickstorm.history import HistoryLimits
+from tickstorm.hub import HubLimits
+from tickstorm.ticks import Tick
 
 
 def drained(server, seconds=3.0):
@@ -413,3 +417,26 @@ def test_one_that_breaks_down_keeps_nobody_from_its_close(failures):
     assert [client.closed for client in clients] == [True] * 3
     assert [type(failure) for failure in failures] == [ZeroDivisionError] * 2
     failures.clear()
+
+
+def test_a_drain_flushes_no_more_of_what_is_kept_than_all_may_have_waiting():
+    history = HubLimits(history=HistoryLimits())
+    server = Server(max_backlog_bytes=2_000_000, hub_limits=(history,), batch_window=0)
+    keeper = server.subscribed(TICK)
+    for _ in range(60):
+        server.hub.publish([Tick(f"S{number}", 1.0, metadata=FAT) for number in range(4)])
+    clients = [WireClient(server, address=f"10.0.{number}.1") for number in range(10)]
+    for client in clients:
+        client.send(auth())
+        client.socket.room = 0
+        client.send(subscribe(TICK, start_time_ms=1, overload=1))
+    kept = server.hub.history.bytes
+    assert server.factory.congestion.queued_bytes < kept < 2_000_000 < 10 * kept
+    server.factory.drain(10.0)
+    handed = [len(client.wire.buffered) for client in clients]
+    assert 1_000_000 < sum(handed) <= server.factory.congestion.queued_bytes <= 2_000_000
+    for client in clients:
+        client.wire.drain()
+        assert client.closed
+        assert sum(getattr(said, "reason", "") != "" for said in client.read()) == 1
+    keeper.vanish()

@@ -221,3 +221,23 @@ def test_who_goes_before_that_turn_asks_for_nothing(table):
     table.pauses.forget(table.subscriber)
     table.clock.advance(0)
     assert (table.feed.seen, len(table.pauses), table.clock.getDelayedCalls()) == ([], 0, [])
+
+
+def test_who_was_ended_while_it_was_given_a_place_gives_it_back(table):
+    def ending(joined):
+        table.subscriber.is_over = True
+        return joined
+
+    table.feed.answer = ending
+    table.ask()
+    assert table.feed.seen == [("join", PLAIN), ("leave", True)]
+    assert table.subscriber.asked == []
+
+
+def test_who_was_ended_by_the_answer_gets_nothing_of_the_past(table):
+    def placed(joined):
+        table.subscriber.is_over = True
+
+    table.subscriber.take_place = placed
+    table.ask(WITH_PAST)
+    assert table.feed.seen == [("join", WITH_PAST)]

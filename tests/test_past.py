@@ -146,7 +146,7 @@ def test_each_has_its_share_of_it():
     size = 2 * len(HALF)
     assert (one.cost, other.cost) == (size, size)
     one.take(RUN_BYTES)
-    assert (one.cost, other.cost) == (size // 2, size)
+    assert (one.cost, other.cost) == (size // 2, 2 * size)
     one.clear()
     assert (one.cost, other.cost, budget.bytes) == (0, 2 * size, 2 * size)
 
@@ -188,3 +188,19 @@ def test_in_any_order_each_has_everything_and_the_sum_is_what_somebody_waits_for
         while past:
             past.take(RUN_BYTES)
     assert (budget.bytes, len(budget._waiting)) == (0, 0)
+
+
+def test_who_alone_holds_the_most_goes_and_nobody_else():
+    pasts, budget = shared(201, [b"x" * 4000] * 1000)
+    slow, *others = pasts
+    for other in others:
+        while len(other) > 1:
+            other.take(RUN_BYTES if len(other) > 8 else 4000)
+    budget.max_bytes = budget.bytes - 1
+    assert budget.surplus([*others, slow], lambda past: past.cost) == [slow]
+
+
+def test_who_costs_nothing_is_not_shed_for_it():
+    budget = Budget(10)
+    budget.bytes = 20
+    assert budget.surplus([0, 3, 0], lambda cost: cost) == [3]

@@ -535,6 +535,29 @@ def test_publishers_are_those_of_the_settings():
     assert client.names() == ["ACK", "ACK", "NOT_PERMITTED", "RATE_LIMITED"]
 
 
+def test_who_cannot_log_in_is_no_publisher():
+    publishers = (read_right("desk:*"),)
+    with pytest.raises(ConfigError, match="somebody who cannot log in: there is only username"):
+        serve(publishers=publishers)
+    service = serve()
+    with pytest.raises(ConfigError, match="somebody who cannot log in: there is only username"):
+        reread(service, publishers=publishers)
+    assert service.settings.publishers == ()
+
+
+def test_an_authenticator_decides_who_can_log_in_as_a_publisher():
+    class Anybody:
+        def authenticate(self, login, peer):
+            return User("desk")
+
+    service = started(serve(authenticator=Anybody(), publishers=(read_right("desk:*"),)))
+    client = Client(service.factory)
+    client.send(auth(), publish(1.0))
+    assert client.names() == ["ACK", "ACK"]
+    reread(service, publishers=(read_right("other:*"),))
+    assert service.settings.publishers == (read_right("other:*"),)
+
+
 def test_the_symbols_are_limited():
     service = serve(max_symbols=1)
     service.hub.publish([Tick("A", 1.0, 1.0)])

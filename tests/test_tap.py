@@ -205,6 +205,12 @@ WRONG = {
         LOGIN,
         "--auth and a user name in the settings exclude one another",
     ),
+    "a publisher who cannot log in": (
+        [],
+        {**LOGIN, "TICKSTORM_PUBLISHERS": "desk:*"},
+        'TICKSTORM_PUBLISHERS in the environment: ["desk:*"] has somebody who cannot log in: '
+        'there is only username, which is "alice" (STREAM_USER in the environment)',
+    ),
     "an unknown checker": (
         ["--auth", "pigeon:alice"],
         {},

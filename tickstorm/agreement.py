@@ -1,6 +1,6 @@
 """What settings must be together: a table of rules, and the one line that says which is broken."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from tickstorm.errors import ConfigError
@@ -60,18 +60,6 @@ _RULES = (
     ),
     _Rule("username", lambda s: bool(s.password) or not s.username, "needs", "password"),
     _Rule("password", lambda s: bool(s.username) or not s.password, "needs", "username"),
-    _Rule(
-        "publishers",
-        lambda s: not s.username or all(right.user == s.username for right in s.publishers),
-        "has somebody who cannot log in: there is only",
-        "username",
-    ),
-    _Rule(
-        "auction_users",
-        lambda s: not s.username or all(right.name == s.username for right in s.auction_users),
-        "has somebody who cannot log in: there is only",
-        "username",
-    ),
     _Rule("tls_cert", lambda s: bool(s.tls_key) or not s.tls_cert, "needs", "tls_key"),
     _Rule("tls_key", lambda s: bool(s.tls_cert) or not s.tls_key, "needs", "tls_cert"),
     _Rule("tls_enabled", lambda s: bool(s.tls_cert) or not s.tls_enabled, "needs", "tls_cert"),
@@ -102,6 +90,22 @@ _RULES = (
 )
 """Checked in this order when each setting is right by itself."""
 
+_USERS = (
+    _Rule(
+        "publishers",
+        lambda s: not s.username or all(right.user == s.username for right in s.publishers),
+        "has somebody who cannot log in: there is only",
+        "username",
+    ),
+    _Rule(
+        "auction_users",
+        lambda s: not s.username or all(right.name == s.username for right in s.auction_users),
+        "has somebody who cannot log in: there is only",
+        "username",
+    ),
+)
+"""Checked where nobody logs in but the user of the settings."""
+
 
 def check_together(settings: Settings) -> None:
     """Check settings that depend on one another.
@@ -109,7 +113,20 @@ def check_together(settings: Settings) -> None:
     Raises:
         ConfigError: two of them do not agree.
     """
-    for name, holds, needs, other in _RULES:
+    _check(settings, _RULES)
+
+
+def check_users(settings: Settings) -> None:
+    """Check who may publish and bid, where nobody logs in but the user of the settings.
+
+    Raises:
+        ConfigError: it is somebody else, too.
+    """
+    _check(settings, _USERS)
+
+
+def _check(settings: Settings, rules: Iterable[_Rule]) -> None:
+    for name, holds, needs, other in rules:
         if not holds(settings):
             raise ConfigError(
                 f"{settings.origins.get(name, name)}: {_shown(settings, name)} {needs} {other}, "

@@ -26,6 +26,7 @@ class Emission(NamedTuple, Generic[S]):
     frames: list[bytes]
 
 
+@lru_cache
 def slots_of(period_ms: int, slots: int) -> int:
     """Return into how many slots of whole milliseconds a period is cut, at least 1.
 

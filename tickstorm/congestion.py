@@ -129,6 +129,14 @@ class Congestion(Generic[_Connection]):
             self._warn(connection)
         self._keep_budget()
 
+    def has_room_for(self, connection: Connection) -> bool:
+        """Whether its transport may be handed all that is queued for a connection.
+
+        What a history keeps, or others wait for too, counts once it is there.
+        """
+        more = connection.pending_bytes - connection.cost
+        return self.queued_bytes + more <= self.backlogs.budget.max_bytes
+
     def check(self, now: float) -> None:
         """End those that take nothing; call it once a second."""
         for connection in list(self.connections):

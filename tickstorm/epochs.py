@@ -5,6 +5,7 @@ stream is: `4e23eb5fb427.a0c113ee`, `4e23eb5fb427-17.a0c113ee`. It is the same i
 two streams of a run have the same one by chance alone, once in some thousand million.
 """
 
+import re
 from hashlib import blake2s
 
 from tickstorm.stream import StreamKey
@@ -15,6 +16,8 @@ MAX_SLOT_DIGITS = 3
 MAX_RUN = MAX_EPOCH - len("-.") - MAX_SLOT_DIGITS - 2 * DIGEST_BYTES
 """Characters of a run whose epochs are not too long for a client to send back."""
 
+_SLOT = re.compile(r"[0-9]{1,3}")
+
 
 class Epochs:
     """Those of the streams of one cadence.
@@ -24,19 +27,25 @@ class Epochs:
         slots: of the period.
     """
 
-    __slots__ = ("_beginnings", "_slot_of")
+    __slots__ = ("_run", "_slots")
 
     def __init__(self, run: str, slots: int = 1) -> None:
-        self._beginnings = [run] if slots == 1 else [f"{run}-{slot}" for slot in range(slots)]
-        self._slot_of = {beginning: slot for slot, beginning in enumerate(self._beginnings)}
+        self._run = run
+        self._slots = slots
 
     def of(self, key: StreamKey) -> str:
         """Return the epoch of a stream."""
-        return f"{self._beginnings[key.slot]}.{_digest(key)}"
+        return f"{self._beginning(key.slot)}.{_digest(key)}"
 
     def slot_named(self, epoch: str) -> int | None:
         """Return the slot of which an epoch is, of whatever stream; None if it is of no such."""
-        return self._slot_of.get(epoch.rpartition(".")[0])
+        beginning = epoch.rpartition(".")[0]
+        named = beginning.rpartition("-")[2]
+        slot = int(named) if self._slots > 1 and _SLOT.fullmatch(named) else 0
+        return slot if slot < self._slots and beginning == self._beginning(slot) else None
+
+    def _beginning(self, slot: int) -> str:
+        return self._run if self._slots == 1 else f"{self._run}-{slot}"
 
 
 def _digest(key: StreamKey) -> str:

@@ -7,12 +7,13 @@ The feed is in this process (`tickstorm.fanout.FanOut`) or in another one
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tickstorm.hub import Backfill
 from tickstorm.publishing import Accepted, Publication
 from tickstorm.stream import Stream, StreamTable
-from tickstorm.subscriptions import Subscription
+from tickstorm.subscriptions import MAX_SHARED_SUBSCRIPTIONS, Subscription
 from tickstorm.ticks import MAX_METADATA_VALUE
 
 if TYPE_CHECKING:
@@ -39,13 +40,18 @@ class Joined(NamedTuple):
     def terms(self) -> dict[str, str]:
         """Return what an ACK says of it."""
         backfill = self.backfill
-        terms = {"epoch": self.stream.epoch, "next_sequence": str(backfill.next_sequence)}
+        terms = {
+            "epoch": self.stream.epoch,
+            "next_sequence": str(backfill.next_sequence),
+            **_named(self.subscription.symbols),
+        }
         if backfill.recovered is not None:
             terms["recovered"] = "true" if backfill.recovered else "false"
-        return terms | _named(self.subscription.symbols)
+        return terms
 
 
-def _named(symbols: frozenset[str] | None) -> dict[str, str]:
+@lru_cache(MAX_SHARED_SUBSCRIPTIONS)
+def _named(symbols: frozenset[str] | None) -> Mapping[str, str]:
     """Return the symbols in entries that are no longer than one may be."""
     entries: list[str] = []
     for symbol in sorted(symbols or "*"):

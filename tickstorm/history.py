@@ -5,9 +5,8 @@ beyond a bound, the oldest goes first, of streams that nobody listens to before 
 kept of a stream is the end of it, without a hole.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Sequence
-from itertools import count
 from math import ceil
 from typing import NamedTuple
 
@@ -52,13 +51,15 @@ class History:
     def __init__(self, limits: HistoryLimits) -> None:
         self.limits = limits
         self.bytes = 0
-        self._serials = count()
-        self._order: OrderedDict[int, Ring] = OrderedDict()
+        self._order: deque[Ring] = deque()
+        """The ring of each batch, the oldest first. To find one in the middle would cost a look at
+        all: so what is dropped out of its turn stays, to be passed over when its turn comes."""
+        self._passed_over = 0
         self._idle: OrderedDict[Ring, None] = OrderedDict()
         """Those that nobody listens to and that have something."""
 
     def __len__(self) -> int:
-        return len(self._order)
+        return len(self._order) - self._passed_over
 
     def keep(
         self, ring: Ring, first_sequence: int, timestamp_ms: int, frames: Sequence[bytes]
@@ -73,16 +74,16 @@ class History:
         """
         for at, frame in enumerate(frames):
             sequence = later(first_sequence, at)
-            entry = Entry(next(self._serials), sequence, timestamp_ms, frame)
+            entry = Entry(sequence, timestamp_ms, frame)
             ring.append(entry)
-            self._order[entry.serial] = ring
+            self._order.append(ring)
             self.bytes += entry.cost
         if ring.idle:
             self._idle[ring] = None
         while ring.bytes > self.limits.stream_bytes:
             self._drop_of(ring)
         while self.bytes > self.limits.total_bytes:
-            self._drop_of(next(iter(self._idle), None) or self._first())
+            self._drop_of(next(iter(self._idle), None) or self._order[0])
 
     def note_idle(self, ring: Ring) -> None:
         """Take note that nobody listens to a stream: its batches go before those of others."""
@@ -107,15 +108,15 @@ class History:
             now_ms: milliseconds since the Unix epoch.
         """
         last_ms = now_ms - self.limits.seconds * 1000
-        while self._order and self._first().oldest_ms < last_ms:
-            self._drop_of(self._first())
-
-    def _first(self) -> Ring:
-        return next(iter(self._order.values()))
+        while self._order and self._order[0].oldest_ms < last_ms:
+            self._drop_of(self._order[0])
 
     def _drop_of(self, ring: Ring) -> None:
-        entry = ring.drop_oldest()
-        del self._order[entry.serial]
-        self.bytes -= entry.cost
+        self.bytes -= ring.drop_oldest().cost
         if not ring:
             self._idle.pop(ring, None)
+        ring.passed_over += 1
+        self._passed_over += 1
+        while self._order and self._order[0].passed_over:
+            self._order.popleft().passed_over -= 1
+            self._passed_over -= 1

@@ -55,7 +55,7 @@ class Joins:
         if isinstance(joined, Deferred):
             self._wait(connection, joined)
         else:
-            self._joined(connection, joined)
+            self._joined(connection, joined)  # which may have ended it: a join flushes
 
     def give_up(self, connection: Connection) -> None:
         """Take a connection off its stream: its client has given its subscription up."""
@@ -87,22 +87,20 @@ class Joins:
         self._pauses.wait(
             connection,
             joined,
-            partial(self._joined_later, connection),
+            partial(self._joined, connection),
             partial(self._failed, connection),
         )
 
-    def _joined_later(self, connection: Connection, joined: Joined) -> None:
+    def _joined(self, connection: Connection, joined: Joined) -> None:
         if connection.is_over:
             self._feed.leave(joined.stream, connection.outlet)
-        else:
-            self._joined(connection, joined)
-
-    def _joined(self, connection: Connection, joined: Joined) -> None:
+            return
         if joined.subscription.resume is not None:
             outcome = "recovered" if joined.backfill.recovered else "snapshot"
             self._feed.metrics.resumes[outcome] += 1
         connection.take_place(joined)
-        self._feed.send_past(connection.outlet, joined.backfill.past)
+        if joined.backfill.past and not connection.is_over:
+            self._feed.send_past(connection.outlet, joined.backfill.past)
 
     def _failed(self, connection: Connection, reason: Failure) -> None:
         if connection.is_over:

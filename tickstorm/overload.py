@@ -96,7 +96,7 @@ class Budget:
         left = self.bytes
         going = []
         for owner in sorted(owners, key=cost, reverse=True):
-            if left <= self.max_bytes * LEFT_BY_SHEDDING:
+            if left <= self.max_bytes * LEFT_BY_SHEDDING or not cost(owner):
                 break
             left -= cost(owner)
             going.append(owner)
@@ -225,8 +225,9 @@ class Backlog:
         self.with_transport = 0
 
     def take_over(self, other: "Backlog") -> None:
-        """Count what is with the transport in the place of another one, and since when."""
+        """Count what is with the transport in the place of another one, with the time it has."""
         self.handed_on_at = other.handed_on_at
+        self._write_deadline = max(self._write_deadline, other._write_deadline)
         self.note_written(other.with_transport)
         other.note_taken()
 

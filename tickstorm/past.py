@@ -28,12 +28,21 @@ class Run:
         length: of the frames together, in bytes.
     """
 
-    __slots__ = ("following", "frames", "length")
+    __slots__ = ("_numbers", "_was_read", "following", "frames", "length")
 
     def __init__(self, frames: Sequence[bytes], following: "Run | None") -> None:
         self.frames = frames
         self.following = following
         self.length = sum(map(len, frames))
+        self._numbers: tuple[int, int] | None = None
+        self._was_read = False
+
+    def numbers(self) -> tuple[int, int] | None:
+        """Return the numbers of the first and last batch; None if all are snapshots."""
+        if not self._was_read:  # once, as a client may ask for it as often as it sends a heartbeat
+            self._was_read = True
+            self._numbers = numbers_of(self.frames)
+        return self._numbers
 
 
 class Account(Protocol):
@@ -100,7 +109,7 @@ class Copies:
         length: of those that are left.
     """
 
-    __slots__ = ("_account", "_at", "_count", "_last", "_run", "length")
+    __slots__ = ("_account", "_at", "_count", "_run", "length")
 
     def __init__(self, frames: Iterable[bytes] = ()) -> None:
         self._run: Run | None = None
@@ -110,7 +119,6 @@ class Copies:
             self._run = Run(each, self._run)
             self._count += len(each)
             self.length += self._run.length
-        *_, self._last = None, *self._left()
 
     def __len__(self) -> int:
         return self._count
@@ -118,16 +126,13 @@ class Copies:
     def __iter__(self) -> Iterator[bytes]:
         return chain.from_iterable(map(self._rest, self._left()))
 
-    def __reversed__(self) -> Iterator[bytes]:
-        runs = reversed(list(self._left()))
-        return chain.from_iterable(reversed(self._rest(run)) for run in runs)
-
     @property
     def cost(self) -> int:
-        """What is left, shared evenly by all who wait for the last of them."""
-        if self._account is None or self._last is None or not self:
+        """What is left, shared evenly by all who wait for the next of it."""
+        # More wait for what is behind, so it is rather too much: who holds the most goes first.
+        if self._account is None or self._run is None:
             return 0
-        return self.length // self._account.waiting(self._last)
+        return self.length // self._account.waiting(self._run)
 
     def past(self) -> "Past":
         """Return what is left as the past of one more subscriber."""
@@ -155,7 +160,7 @@ class Copies:
 
     def numbers(self) -> tuple[int, int] | None:
         """Return the numbers of the first and last batch left; None if all are snapshots."""
-        return numbers_of(self)
+        return from_first_to_last(map(self._numbers_of, self._left()))
 
     def enter(self, account: Account) -> None:
         """Have what is left counted."""
@@ -179,6 +184,10 @@ class Copies:
         while run is not None:
             yield run
             run = run.following
+
+    def _numbers_of(self, run: Run) -> tuple[int, int] | None:
+        was_begun = run is self._run and self._at > 0
+        return numbers_of(self._rest(run)) if was_begun else run.numbers()
 
     def _rest(self, run: Run) -> Sequence[bytes]:
         return run.frames[self._at :] if run is self._run else run.frames
@@ -242,8 +251,7 @@ class Past:
 
     def numbers(self) -> tuple[int, int] | None:
         """Return the numbers of the first and last batch left; None if all are snapshots."""
-        found = [numbers for each in self._stretches if (numbers := each.numbers()) is not None]
-        return (found[0][0], found[-1][1]) if found else None
+        return from_first_to_last(each.numbers() for each in self._stretches)
 
     def enter(self, account: Account) -> None:
         """Have what is left counted, as far as it is memory of its own."""
@@ -258,6 +266,14 @@ class Past:
 
 
 NO_PAST = Past()
+
+
+def from_first_to_last(
+    numbers: Iterable[tuple[int, int] | None],
+) -> tuple[int, int] | None:
+    """Return the first and last number of pieces in a row, of which some may have none."""
+    found = [each for each in numbers if each is not None]
+    return (found[0][0], found[-1][1]) if found else None
 
 
 def _runs(frames: Iterable[bytes]) -> Iterator[list[bytes]]:

@@ -264,7 +264,10 @@ class Connection:
         return True
 
     def see_off(self, last_words: ShuttingDown | None) -> None:
-        """Close behind what is queued, however long the client takes for that."""
+        """Close behind what is queued, however long the client takes for that.
+
+        What is queued is left out if all transports together would have too much.
+        """
         self._outlet.check(self.now())  # nothing may follow what a history has dropped
         if self.is_over:
             return
@@ -273,7 +276,7 @@ class Connection:
         else:
             self._session.answer(last_words, self._server.clock.wall_ms())
             self._server.ended(self, last_words)
-        self._close(flush=True)
+        self._close(flush=self._server.congestion.has_room_for(self))
 
     def abort(self) -> None:
         """Close at once."""
@@ -334,7 +337,8 @@ class Connection:
             self._server.logins.ask(self, event.login)
         elif isinstance(event, PublicationRequested):
             self._say()  # what it publishes may come back to it, and is not to overtake a PONG
-            self._server.publications.ask(self, event.request)
+            if not self.is_over:
+                self._server.publications.ask(self, event.request)
         elif isinstance(event, Failed):
             self._end(event.error)
         elif isinstance(event, Refused):

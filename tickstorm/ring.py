@@ -13,7 +13,7 @@ from tickstorm.errors import SlowConsumer
 from tickstorm.fifo import fitting
 from tickstorm.sequences import later, steps
 
-ENTRY_BYTES = 320
+ENTRY_BYTES = 224
 """What keeping a batch costs beside its frame, which may be shorter than that."""
 
 NO_LONGER_KEPT = "the next of what it missed is not kept any more: it was not read in time"
@@ -23,13 +23,11 @@ class Entry(NamedTuple):
     """A batch that is kept.
 
     Attributes:
-        serial: no other entry of the same history has it.
         sequence: its number.
         timestamp_ms: milliseconds since the Unix epoch.
         frame: as it was sent.
     """
 
-    serial: int
     sequence: int
     timestamp_ms: int
     frame: bytes
@@ -40,7 +38,7 @@ class Entry(NamedTuple):
         return len(self.frame) + ENTRY_BYTES
 
 
-_DROPPED = Entry(0, 0, 0, b"")
+_DROPPED = Entry(0, 0, b"")
 
 
 class Ring:
@@ -54,6 +52,7 @@ class Ring:
         bytes: what the batches cost.
         idle: whether nobody listens to the stream.
         first_place: that of the oldest batch; each of the others has one more.
+        passed_over: for its history: how many were dropped that stand in its order yet.
     """
 
     __slots__ = (
@@ -64,6 +63,7 @@ class Ring:
         "bytes",
         "first_place",
         "idle",
+        "passed_over",
     )
 
     def __init__(self, next_sequence: int, now_ms: int) -> None:
@@ -76,6 +76,7 @@ class Ring:
         self.bytes = 0
         self.idle = False
         self.first_place = 0
+        self.passed_over = 0
 
     def __len__(self) -> int:
         return len(self._entries) - self._oldest

@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from twisted.plugin import getPlugins
 
 from tickstorm import open_files
+from tickstorm.agreement import check_users
 from tickstorm.announcement import (
     announce_ports,
     warn_of_open_auctions,
@@ -78,7 +79,8 @@ class TickstormService(MultiService):
         on_reload: called with the settings that hold from now on, before the log has a word on it.
 
     Raises:
-        ConfigError: a port's description cannot be used, or nobody could log in.
+        ConfigError: a port's description cannot be used, nobody could log in, or somebody is to
+            publish or bid who could not.
         SourceError: a source cannot be made.
     """
 
@@ -95,8 +97,8 @@ class TickstormService(MultiService):
     ) -> None:
         super().__init__()
         clock = clock if clock is not None else system_clock(reactor)
-        if authenticator is None and not settings.username:
-            raise ConfigError(NO_LOGIN)
+        if authenticator is None:
+            _check_logins(settings)
         self.settings = settings
         self.on_reload: Callable[[Settings], object] = lambda _: None
         self._authenticator = authenticator
@@ -228,8 +230,8 @@ class TickstormService(MultiService):
             ConfigError: something cannot be used; all stays as it was.
         """
         change = compare(self.settings, settings if settings is not None else self.settings)
-        if self._authenticator is None and not change.settings.username:
-            raise ConfigError(NO_LOGIN)
+        if self._authenticator is None:
+            _check_logins(change.settings)
         kept = KeptFiles()
         expiry = _expiry(self._certificates, kept.read)
         replace_contexts(self._encrypted(), kept.read)
@@ -337,6 +339,12 @@ def _described(
     reactor: Any, descriptions: Iterable[str], read: Read
 ) -> list[tuple[str, IStreamServerEndpoint]]:
     return [(each, server_endpoint(reactor, each, read)) for each in descriptions]
+
+
+def _check_logins(settings: Settings) -> None:
+    if not settings.username:
+        raise ConfigError(NO_LOGIN)
+    check_users(settings)
 
 
 def _health_limits(settings: Settings) -> HealthLimits:

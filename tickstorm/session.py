@@ -6,6 +6,7 @@ thing that is sent. Nothing after it is read.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from math import inf
 from typing import NamedTuple, Protocol
 
@@ -163,7 +164,7 @@ class Session:
         self._publishing = publishing
         metadata = NO_METADATA
         if publishing is not None:
-            metadata = {**self._intervals(), "epoch": publishing.publishing_epoch}
+            metadata = {**_intervals(self._limits), "epoch": publishing.publishing_epoch}
         self._put(ack_frame(FrameType.AUTH, "authenticated", wall_ms, metadata))
 
     def accept_subscription(
@@ -180,7 +181,7 @@ class Session:
         self._state = next_state(self._state, Step.SUBSCRIPTION_ACCEPTED)
         self._subscription = subscription
         self._place = place
-        metadata = {**self._intervals(), **metadata}
+        metadata = {**_intervals(self._limits), **metadata}
         self._put(ack_frame(FrameType.SUBSCRIBE, "subscribed", wall_ms, metadata))
 
     def answer_publication(self, frame: bytes) -> None:
@@ -214,12 +215,6 @@ class Session:
             error = HeartbeatTimeout(f"nothing heard for {self._limits.heartbeat_timeout:g} s")
         self.answer(error, wall_ms)
         return Failed(error)
-
-    def _intervals(self) -> dict[str, str]:
-        return {
-            "heartbeat_interval_ms": str(round(self._limits.heartbeat_interval * 1000)),
-            "heartbeat_timeout_ms": str(round(self._limits.heartbeat_timeout * 1000)),
-        }
 
     def _is_mere_heartbeat(self, data: bytes, now: float, wall_ms: int) -> bool:
         """Answer what comes most, in the state that it leaves as it is; say whether it was that."""
@@ -311,3 +306,11 @@ class Session:
         if place is None:
             return pong_frame(heartbeat, wall_ms)
         return pong_frame(heartbeat, wall_ms, place.epoch, place.next_sequence)
+
+
+@lru_cache
+def _intervals(limits: SessionLimits) -> Mapping[str, str]:
+    return {
+        "heartbeat_interval_ms": str(round(limits.heartbeat_interval * 1000)),
+        "heartbeat_timeout_ms": str(round(limits.heartbeat_timeout * 1000)),
+    }

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from tickstorm.addresses import address_text
-from tickstorm.agreement import check_together
+from tickstorm.agreement import check_users
 from tickstorm.declarations import Origin
 from tickstorm.descriptions import parse_description
 from tickstorm.errors import ConfigError
@@ -22,7 +22,8 @@ def with_one_time_login(settings: Settings) -> Settings:
     """Return settings with a new password, for one run on this machine alone.
 
     Raises:
-        ConfigError: a port can be reached from other machines, or somebody else is to publish.
+        ConfigError: a port can be reached from other machines, or somebody else is to publish
+            or bid.
     """
     if settings.exposed_ports:
         raise ConfigError(
@@ -36,11 +37,11 @@ def one_time(settings: Settings, username: str, password: str) -> Settings:
     """Return settings with a login that was set nowhere.
 
     Raises:
-        ConfigError: it does not go together with them.
+        ConfigError: somebody else is to publish or bid.
     """
     origins = {**settings.origins, "username": ONE_TIME_LOGIN, "password": ONE_TIME_LOGIN}
     settings = replace(settings, username=username, password=password, origins=origins)
-    check_together(settings)
+    check_users(settings)
     return settings
 
 

@@ -59,5 +59,5 @@ def may_retry(error: ProtocolError, told: bool) -> bool:
         error: what the server sent.
         told: the `retryable` that it sent along.
     """
-    # This side's first frame is an AUTH, so that one can only have been late.
+    # AuthRequired is among those: as this side begins with an AUTH, that can only have been late.
     return told or error.retryable

@@ -5,7 +5,7 @@ socket nor from what was read before, and a connection that is lost meanwhile en
 that it brought has been taken.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from enum import Enum, auto, unique
 from math import inf
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -101,6 +101,9 @@ class Owner(Protocol[Heard_contra]):
     def ended(self, ending: Ending) -> None:
         """Take note of the end; once, unless it was `close`d."""
 
+    def gone(self) -> None:
+        """Take note that there is no link any more, once it was `close`d or had ended."""
+
 
 class Connection(Generic[E]):
     """One attempt to be connected, and what comes of it.
@@ -131,7 +134,11 @@ class Connection(Generic[E]):
         self._settled_at: float | None = None
         self._armed_for = inf
         self._loss: Exception | None = None
-        self._closers: list[Any] = []
+
+    @property
+    def gone(self) -> bool:
+        """Whether it has ended, and there is no link any more."""
+        return self._phase is Phase.GONE
 
     def start(self) -> None:
         """Dial."""
@@ -156,10 +163,8 @@ class Connection(Generic[E]):
             self._say()
             self._arm_earlier()
 
-    def close(self) -> Awaitable[None]:
-        """End it without telling the owner; the future fires when the link is gone."""
-        future: Awaitable[None] = self._framework.futures.create_future()
-        self._closers.append(future)
+    def close(self) -> None:
+        """End it; all that the owner hears of it from now on is that it is gone."""
         if self._phase is Phase.DIALING:
             self._stop(Phase.GONE)
             self._give_up_dialing()
@@ -167,8 +172,7 @@ class Connection(Generic[E]):
             self._hang_up()
         elif self._phase is Phase.LOST:
             self._stop(Phase.GONE)
-        self._note_gone()
-        return future
+        self._tell_gone()
 
     # What the link calls.
 
@@ -201,7 +205,7 @@ class Connection(Generic[E]):
             paused, self._phase = self._phase is Phase.PAUSED, Phase.LOST
             if not paused:
                 self._finish_loss()
-        self._note_gone()
+        self._tell_gone()
 
     # The conversation.
 
@@ -216,7 +220,7 @@ class Connection(Generic[E]):
         return self._link
 
     def _advance(self) -> None:
-        while not self._owner.full:
+        while self._phase in (Phase.OPEN, Phase.LOST) and not self._owner.full:
             event = self._open_session.next_event()
             if event is None:
                 break
@@ -235,7 +239,8 @@ class Connection(Generic[E]):
     def _act(self, event: E) -> None:
         self._owner.heard(event)
         if isinstance(event, Subscribed | Admitted):
-            self._settled_at = self._framework.monotonic()
+            if self._settled_at is None:  # another subscription makes it no younger
+                self._settled_at = self._framework.monotonic()
             self._arm()
         elif isinstance(event, Garbled):
             self._fail(Ending(event.error))
@@ -336,12 +341,9 @@ class Connection(Generic[E]):
         if self._session is not None:
             self._session.close()
 
-    def _note_gone(self) -> None:
-        if self._phase is not Phase.GONE:
-            return
-        closers, self._closers = self._closers, []
-        for future in closers:
-            self._framework.futures.resolve(future)
+    def _tell_gone(self) -> None:
+        if self.gone:
+            self._owner.gone()
 
 
 def _silence(silent: Silent) -> Exception:

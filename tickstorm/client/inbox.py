@@ -25,6 +25,7 @@ class Inbox(Generic[Item]):
         self._on_room = on_room
         self._batches: deque[Item] = deque()
         self._waiter: Any = None
+        self._clears = 0
         self._end: Exception | None = None
         self._traceback: TracebackType | None = None
 
@@ -56,8 +57,9 @@ class Inbox(Generic[Item]):
             self._wake()
 
     def clear(self) -> None:
-        """Drop what is queued."""
+        """Drop what is queued, and what is just being taken."""
         self._batches.clear()
+        self._clears += 1
 
     async def take(self) -> Item:
         """Return the oldest batch, as soon as there is one.
@@ -66,15 +68,20 @@ class Inbox(Generic[Item]):
             RuntimeError: somebody else is waiting already.
             Exception: the end that was given, once the queue is empty; each time again.
         """
+        while True:
+            await self._wait_for_one()
+            clears, batch = self._clears, self._batches.popleft()
+            if len(self._batches) == self._max_batches // 2:
+                self._on_room()
+            if self._clears == clears:
+                return batch
+
+    async def _wait_for_one(self) -> None:
         while not self._batches:
             ending = self.ending
             if ending is not None:
                 raise ending
             await self._wait()
-        batch = self._batches.popleft()
-        if len(self._batches) == self._max_batches // 2:
-            self._on_room()
-        return batch
 
     async def _wait(self) -> None:
         if self._waiter is not None:

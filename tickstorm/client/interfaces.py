@@ -10,9 +10,6 @@ class Futures(Protocol):
     def create_future(self) -> Any:
         """Return a future without a result."""
 
-    def create_future_success(self, result: object) -> Any:
-        """Return a future that has its result."""
-
     def resolve(self, future: Any, result: object = None) -> None:
         """Give a future its result."""
 

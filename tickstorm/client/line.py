@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from enum import Enum, auto, unique
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from tickstorm.client.backoff import Backoff
 from tickstorm.client.connection import Connection, Conversation, Ending
@@ -70,6 +70,8 @@ class Line(Generic[E]):
         self._backoff = backoff
         self._phase = Phase.IDLE
         self._connection: Connection[E] | None = None
+        self._leaving: list[Connection[E]] = []
+        self._closers: list[Any] = []
         self._retry: Timer | None = None
 
     @property
@@ -93,15 +95,17 @@ class Line(Generic[E]):
             self._connection.make_room()
 
     def close(self) -> Awaitable[None]:
-        """Let there be no connection any more; the future fires when the last one is gone."""
+        """Let there be no connection any more; the future fires when all are gone."""
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
         self._phase = Phase.ENDED
         if self._connection is not None:
-            return self._connection.close()
-        gone: Awaitable[None] = self._framework.futures.create_future_success(None)
-        return gone
+            self._connection.close()
+        closed: Awaitable[None] = self._framework.futures.create_future()
+        self._closers.append(closed)
+        self.gone()
+        return closed
 
     # What a connection reports.
 
@@ -125,8 +129,23 @@ class Line(Generic[E]):
             self._retry = self._framework.call_later(wait, self._connect)
         self._owner.disconnected(ending.error, wait)
 
+    def gone(self) -> None:
+        """Tell who waits for the end, if there is no connection any more."""
+        if not self._closers or not all(connection.gone for connection in self._connections):
+            return
+        closers, self._closers = self._closers, []
+        for closed in closers:
+            if not self._framework.futures.is_called(closed):
+                self._framework.futures.resolve(closed)
+
+    @property
+    def _connections(self) -> list[Connection[E]]:
+        """All that are not known to be gone: one that has ended may still say goodbye."""
+        return self._leaving if self._connection is None else [*self._leaving, self._connection]
+
     def _connect(self) -> None:
         self._retry = None
         self._phase = Phase.CONNECTED
+        self._leaving = [connection for connection in self._connections if not connection.gone]
         self._connection = Connection(self._framework, self, self._begin, self._connect_timeout)
         self._connection.start()

@@ -15,7 +15,7 @@ from tickstorm.client.events import Disconnected, PublisherEvent
 from tickstorm.client.interfaces import Framework, Timer
 from tickstorm.client.line import Line
 from tickstorm.client.publication import Call, Published
-from tickstorm.client.publisher_session import CallEnded, PublisherSession, SessionEvent
+from tickstorm.client.publisher_session import CallsEnded, PublisherSession, SessionEvent
 from tickstorm.client.window import Totals, Window
 from tickstorm.errors import PublisherClosed, TickstormError
 from tickstorm.messages import Login
@@ -165,16 +165,17 @@ class Publisher:
         return False
 
     def heard(self, event: SessionEvent) -> None:
-        """Answer a call, tell everything else."""
-        if isinstance(event, CallEnded):
-            self._answer(event.call)
+        """Answer the calls that are over, tell everything else."""
+        if isinstance(event, CallsEnded):
+            self._settle()
         else:
             self._tell(event)
 
     def disconnected(self, error: Exception, retry_in: float | None) -> None:
-        """Tell it; without another attempt nothing is published any more."""
+        """Answer the calls that it has decided, and tell it; without another attempt, all calls."""
         if retry_in is None:
             self._end(error)
+        self._settle()
         self._tell(Disconnected(error, retry_in))
 
     def _begin(self, now: float) -> PublisherSession:
@@ -222,6 +223,7 @@ class Publisher:
             self._closing.cancel()
             self._closing = None
         closers, self._closers = self._closers, []
+        self._settle()  # nothing is heard any more that would do it
         for closed in closers:
             self._framework.futures.add_callbacks(
                 self._line.close(), partial(self._framework.futures.resolve, closed), None

@@ -14,7 +14,6 @@ from tickstorm.client.messages import (
     refusal,
     refused_request,
 )
-from tickstorm.client.publication import Call
 from tickstorm.client.states import PUBLISHER, State, Step, acknowledged
 from tickstorm.client.terms import admitted, publication_answered
 from tickstorm.client.window import Window
@@ -23,13 +22,11 @@ from tickstorm.frames import Frame, FrameType
 from tickstorm.messages import Login
 
 
-class CallEnded(NamedTuple):
-    """All of a call is published, or no more of it will be."""
-
-    call: Call
+class CallsEnded(NamedTuple):
+    """The window has calls of which all is published, or no more will be."""
 
 
-SessionEvent = Admitted | CallEnded | Held | ServerError | Garbled | Silent
+SessionEvent = Admitted | CallsEnded | Held | ServerError | Garbled | Silent
 
 
 class PublisherSession:
@@ -129,19 +126,24 @@ class PublisherSession:
             decode_pong(frame.payload)
         else:
             raise InvalidMessage(f"{frame.type.name} does not come to who has no subscription")
-        while self._window.ended:
-            self._dialogue.tell(CallEnded(self._window.ended.popleft()))
+        if self._window.ended:
+            self._dialogue.tell(CallsEnded())
 
     def _read_ack(self, ack: Ack) -> None:
         step = acknowledged(ack.acknowledged)
         self._dialogue.step(step)
         if step is Step.PUBLICATION_ACKNOWLEDGED:
-            request_id, repeated = publication_answered(ack.metadata)
-            self._window.acknowledged(request_id, repeated=repeated)
+            self._read_answer(ack)
         elif ack.success:
             self._begin(admitted(ack.metadata))
         else:
             self._dialogue.end(ServerError(InvalidAuth(ack.message), retryable=False))
+
+    def _read_answer(self, ack: Ack) -> None:
+        if not ack.success:
+            raise InvalidMessage("an ACK of PUBLISH without success, which is an ERROR's to tell")
+        request_id, repeated = publication_answered(ack.metadata)
+        self._window.acknowledged(request_id, repeated=repeated)
 
     def _begin(self, terms: Admitted) -> None:
         self._dialogue.settle(terms.heartbeat_interval, terms.heartbeat_timeout)

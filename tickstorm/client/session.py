@@ -208,4 +208,7 @@ class Session:
         # the next connection.
         unknown = self.state is State.UNSUBSCRIBING and isinstance(error, InvalidMessage)
         self._dialogue.step(Step.ENDED if error.closes else Step.REFUSAL)
+        if self.state is State.SUBSCRIBING:  # what it refuses is no longer wanted
+            self._dialogue.send(subscription_frame(self._subscription))
+            return
         self._dialogue.tell(ServerError(error, unknown or may_retry(error, told)))

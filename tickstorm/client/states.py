@@ -38,7 +38,7 @@ class Step(Enum):
     GAP = auto()
     PONG = auto()
     REFUSAL = auto()
-    """An ERROR after which a running stream goes on."""
+    """An ERROR after which the connection goes on, unless it answers what is wanted now."""
     CHANGE = auto()
     """This side wants another subscription instead."""
     GOAWAY = auto()
@@ -66,7 +66,7 @@ SUBSCRIBER: Transitions = {
     (State.AUTHENTICATING, Step.REFUSAL): State.CLOSED,
     (State.SUBSCRIBING, Step.REFUSAL): State.CLOSED,
     (State.STREAMING, Step.REFUSAL): State.STREAMING,
-    (State.OUTDATED, Step.REFUSAL): State.CLOSED,
+    (State.OUTDATED, Step.REFUSAL): State.SUBSCRIBING,
     (State.UNSUBSCRIBING, Step.REFUSAL): State.CLOSED,
     **{(state, Step.PONG): state for state in _SUBSCRIBING},
     **{(state, Step.GOAWAY): State.CLOSED for state in _SUBSCRIBING},

@@ -33,13 +33,16 @@ def environment_table(settings: Iterable[Setting]) -> str:
 
 
 def _load(file: Path | None) -> Settings:
+    from tickstorm.agreement import check_users
     from tickstorm.config import load
     from tickstorm.errors import ConfigError
 
     try:
-        return load(file=file, environ=os.environ, options={})
+        settings = load(file=file, environ=os.environ, options={})
+        check_users(settings)  # beside a user name twistd takes no other logins
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
+    return settings
 
 
 @click.group()

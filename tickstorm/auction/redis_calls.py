@@ -1,0 +1,108 @@
+"""Calls of the script, wherever its auction is; what certainly was not done is asked for once more.
+
+A call may begin for no longer than its answer is waited for: what is told to be lost does not
+happen much later.
+"""
+
+from collections.abc import Callable
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from tickstorm.auction.interfaces import AnswerLost, StoreUnavailable
+from tickstorm.auction.redis_packing import Reply, keys_of, read_reply
+from tickstorm.auction.redis_places import Node, Places
+from tickstorm.auction.redis_replies import Meaning, Refused
+
+SCRIPT = (files("tickstorm.auction") / "redis_script.lua").read_bytes()
+_SHA = sha1(SCRIPT, usedforsecurity=False).hexdigest().encode()
+
+Command = Callable[[Node], tuple[bytes, ...]]
+"""Makes a command for the server that is to be asked."""
+
+
+class Calls:
+    """Asks the servers.
+
+    Args:
+        places: where the auctions are.
+        patience_ms: until when a call may begin.
+        record_most: the most entries of a record, about; 0 for all.
+    """
+
+    _log = Logger()
+
+    def __init__(self, places: Places, patience_ms: int, record_most: int) -> None:
+        self._places = places
+        self._patience_ms = patience_ms
+        self._record_most = b"%d" % record_most
+
+    def run(self, auction_id: int, operation: bytes, *arguments: bytes) -> Deferred[Reply]:
+        """Run the script for an auction.
+
+        The Deferred may fail with StoreUnavailable or AnswerLost.
+        """
+        keys = keys_of(auction_id)
+        id = b"%d" % auction_id
+
+        def command(node: Node) -> tuple[bytes, ...]:
+            not_after = b"%d" % (node.clock.now_ms() + self._patience_ms)
+            begin = (b"EVALSHA", _SHA, b"4", *keys, operation, not_after, id, self._record_most)
+            return begin + arguments
+
+        def read(packed: bytes, node: Node) -> Reply:
+            reply = read_reply(auction_id, packed)
+            node.clock.heard(reply.now_ms)
+            return reply
+
+        return self._ask(keys.auction, command, read)
+
+    def ask(self, key: bytes, *command: bytes) -> Deferred[Any]:
+        """Send a command about one key; the Deferred may fail likewise."""
+        return self._ask(key, lambda _: command, lambda reply, _: reply)
+
+    def _ask(self, key: bytes, command: Command, read: Callable[[Any, Node], Any]) -> Deferred[Any]:
+        try:
+            node = self._places.of(key)
+        except StoreUnavailable as error:
+            return fail(error)
+        asked = node.link.ask(*command(node)).addCallback(read, node)
+        return asked.addErrback(self._once_more, node, command, read)
+
+    def _once_more(
+        self, failure: Failure, node: Node, command: Command, read: Callable[[Any, Node], Any]
+    ) -> Any:
+        if not isinstance(failure.value, Refused):
+            return failure
+        refused, other = failure.value, node
+        words = command(node)
+        if refused.meaning is Meaning.LOAD:
+            words = (b"EVAL", SCRIPT, *words[2:])
+        elif refused.meaning in (Meaning.MOVED, Meaning.ASK):
+            found = self._places.redirected(refused, node)
+            if found is None:
+                return self._gave_up(failure)
+            other = found
+            words = command(other)
+        else:
+            return self._gave_up(failure)
+        if refused.meaning is Meaning.ASK:
+            other.link.ask(b"ASKING").addErrback(lambda _: None)  # the next command's reply tells
+        return other.link.ask(*words).addCallback(read, other).addErrback(self._gave_up)
+
+    def _gave_up(self, failure: Failure) -> Failure:
+        refused = failure.value
+        if not isinstance(refused, Refused):
+            return failure
+        if refused.meaning is not Meaning.UNKNOWN:
+            raise StoreUnavailable(str(refused), RETRY_AFTER_MS) from None
+        self._log.error("Redis refused a step of an auction: {why}", why=str(refused))
+        raise AnswerLost(str(refused), RETRY_AFTER_MS) from None
+
+
+RETRY_AFTER_MS = 100
+"""After how long it makes sense to ask again what a server could not do just now."""

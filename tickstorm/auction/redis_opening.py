@@ -74,24 +74,37 @@ class _Parts:
         self._limits = limits
         self._random = random
         self._following = Following()
+        self._single: list[Link] = []  # those to the one master
 
     def store(self) -> RedisStore:
         places = self._places()
         patience_ms = round(self._limits.timeout * 1000)
         calls = Calls(places, patience_ms, self._limits.record)
         hears = self._link("the channel of the auctions", partial(self._subscribe, places), _PING)
+        self._single += [hears]
         return RedisStore(places, calls, hears, self._following, self._limits)
 
     def _places(self) -> Places:
         if self._url.kind is Kind.CLUSTER:
             return Cluster(self._url.addresses, self._node_at, self._map_link)
-        find = self._find()
-        return OnePlace(self._node("Redis", partial(self._enter_found, find)), find)
-
-    def _find(self) -> Find:
         if self._url.kind is Kind.ONE:
-            return always(self._url.addresses[0])
-        return Sentinels(self._url.addresses, self._url.master, self._door, self._clock)
+            find = always(self._url.addresses[0])
+            return OnePlace(self._master(find), find)
+        sentinels = Sentinels(self._url.addresses, self._url.master, self._door, self._clock)
+        dial = partial(sentinels.subscribe, partial(self._heard_of_switch, sentinels))
+        news = self._link("Sentinel", dial, _PING)
+        return OnePlace(self._master(sentinels), sentinels, news)
+
+    def _master(self, find: Find) -> Node:
+        node = self._node("Redis", partial(self._enter_found, find))
+        self._single += [node.link]
+        return node
+
+    def _heard_of_switch(self, sentinels: Sentinels, message: bytes) -> None:
+        if not sentinels.is_switch(message):
+            return
+        for link in self._single:
+            link.drop("Sentinel has another master")
 
     def _node_at(self, address: Address) -> Node:
         return self._node(f"Redis at {address.host}:{address.port}", partial(self._enter, address))

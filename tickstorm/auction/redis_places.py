@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from tickstorm.auction.breaker import BreakerState
 from tickstorm.auction.interfaces import StoreUnavailable
 from tickstorm.auction.redis_door import Door
-from tickstorm.auction.redis_link import Beat, Link
+from tickstorm.auction.redis_link import Beat, Connection, Link, entered
 from tickstorm.auction.redis_replies import (
     Address,
     ConnectionGone,
@@ -27,6 +27,8 @@ from tickstorm.auction.redis_time import RedisClock
 from tickstorm.clock import Clock
 
 SLOTS = 16384
+SWITCHES = b"+switch-master"
+"""The channel on which a Sentinel tells of another master."""
 SENTINEL_PATIENCE = 0.5
 """Seconds that a Sentinel has to answer in, before the next is asked."""
 
@@ -76,11 +78,13 @@ class OnePlace:
     Args:
         node: it.
         find: says where it is.
+        news: the link on which it is told that another has become the master.
     """
 
-    def __init__(self, node: Node, find: "Find") -> None:
+    def __init__(self, node: Node, find: "Find", news: Link | None = None) -> None:
         self._node = node
         self._find = find
+        self._news = news
 
     @property
     def state(self) -> BreakerState:
@@ -101,10 +105,14 @@ class OnePlace:
 
     def start(self) -> Deferred[None]:
         """Connect."""
+        if self._news is not None:
+            self._news.start()
         return self._node.link.start()
 
     def stop(self) -> None:
         """Disconnect."""
+        if self._news is not None:
+            self._news.stop()
         self._node.link.stop()
 
 
@@ -153,6 +161,16 @@ class Sentinels:
             with suppress(Exception):  # whatever is wrong with this one: the next may know
                 return await asking
         raise ConnectionGone(f"no Sentinel knows where {self._master!r} is")
+
+    def is_switch(self, message: bytes) -> bool:
+        """Whether a message of SWITCHES is about this master."""
+        return message.split(b" ")[0] == self._master.encode()
+
+    async def subscribe(self, heard: Callable[[bytes], object]) -> Connection:
+        """Return a connection to one of them, subscribed to SWITCHES."""
+        self._addresses.append(self._addresses.pop(0))
+        connection = await self._door.knock(self._addresses[0], heard)
+        return await entered(connection, connection.ask(b"SUBSCRIBE", SWITCHES))
 
     async def _ask(self, address: Address) -> Address:
         connection = await self._door.knock(address)

@@ -373,6 +373,19 @@ async def to_close_what_there_is_not(place):
     assert await failure(place.store.close(4711)) is NoSuchAuction
 
 
+@case
+async def to_settle_changes_no_standing(place):
+    auction = await opened(place)
+    led = await bid(place.store, auction.id, 7, 500)
+    open_still = await place.store.settle(auction.id)
+    assert open_still == auction._replace(standing=led.standing)
+    ended = await place.store.close(auction.id)
+    for store in place.stores * 2:
+        assert await store.settle(auction.id) == ended
+    assert [entry.sequence for entry in await place.store.record(auction.id, 0, 10)] == [1]
+    assert await failure(place.store.settle(4711)) is NoSuchAuction
+
+
 # The record.
 
 

@@ -31,6 +31,7 @@ class Inward(Protocol):
         self._early = b""
 
     def connectionMade(self):
+        self._proxy.open.add(self)
         endpoint = TCP4ClientEndpoint(reactor, HOST, self._proxy.behind)
         dialing = connectProtocol(endpoint, Outward(self._proxy, self))
         dialing.addCallbacks(self._connected, lambda _: self.transport.loseConnection())
@@ -46,6 +47,7 @@ class Inward(Protocol):
             self._outward.transport.write(data)
 
     def connectionLost(self, reason):
+        self._proxy.open.discard(self)
         if self._outward is not None:
             self._outward.transport.loseConnection()
 
@@ -67,6 +69,7 @@ class Proxy(Factory):
         self.delay = 0.0
         self.cut_after = 0
         self.instead = b""
+        self.open = set()
 
     @property
     def url(self):
@@ -74,6 +77,11 @@ class Proxy(Factory):
 
     def buildProtocol(self, _):
         return Inward(self)
+
+    def cut(self):
+        """End all connections now, whatever is under way."""
+        for inward in list(self.open):
+            inward.transport.abortConnection()
 
     def reply(self, inward, data):
         if self.delay:

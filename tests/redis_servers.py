@@ -74,7 +74,8 @@ class RedisServer:
             stderr=subprocess.STDOUT,
         )
         if ready:
-            until(lambda: b"PONG" in self.say("PING"), f"redis-server on {self.port}")
+            there = (b"+PONG", b"-NOAUTH")
+            until(lambda: self.say("PING").startswith(there), f"redis-server on {self.port}")
 
     def _leading(self):
         return ()

@@ -103,6 +103,8 @@ def _roots(tls: TLSFiles) -> Any:
     if not tls.ca:
         return None  # the system's own
     blocks = _read(tls.ca).split(_CERTIFICATE)[1:]
+    if not blocks:
+        raise ConfigError(f"{tls.ca!r} is not PEM certificates")
     try:
         return trustRootFromCertificates(
             [Certificate.loadPEM((_CERTIFICATE + block).encode()) for block in blocks]

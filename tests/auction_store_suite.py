@@ -320,6 +320,13 @@ async def auctions_get_ids_that_are_free(place):
 
 
 @case
+async def auctions_of_the_same_terms_are_not_one(place):
+    terms = place.terms()
+    asked = [store.create(terms) for store in place.stores for _ in range(10)]
+    assert len({auction.id for auction in await gatherResults(asked)}) == len(asked)
+
+
+@case
 async def to_create_the_same_again_changes_nothing(place):
     terms = place.terms()
     await place.store.create(terms, 5)

@@ -36,7 +36,7 @@ def in_state(state):
     return breaker
 
 
-@pytest.mark.parametrize(("state", "input"), product(BreakerState, BreakerInput))
+@pytest.mark.parametrize(("state", "input"), list(product(BreakerState, BreakerInput)))
 def test_the_table_is_all_there_is(state, input):
     breaker = in_state(state)
     following = TRANSITIONS.get((state, input))

@@ -46,8 +46,7 @@ def test_nothing_else_imports_it():
     importing = [
         file.stem
         for file in Path(tickstorm.__file__).parent.rglob("*.py")
-        if "import txredisapi" in file.read_text()
-        or "redis_connection import" in file.read_text()
+        if "import txredisapi" in file.read_text() or "redis_connection import" in file.read_text()
     ]
     assert sorted(importing) == ["redis_connection", "redis_opening"]
 

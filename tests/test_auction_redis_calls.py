@@ -6,7 +6,7 @@ import pytest
 from redis_fakes import Bench, end_of
 
 from tickstorm.auction.interfaces import AnswerLost, StoreUnavailable
-from tickstorm.auction.redis_calls import SCRIPT, Calls
+from tickstorm.auction.redis_calls import SCRIPT, CallOptions, Calls
 from tickstorm.auction.redis_packing import Reply
 from tickstorm.auction.redis_places import Node
 from tickstorm.auction.redis_replies import Meaning
@@ -29,11 +29,11 @@ class Server:
 class TwoServers:
     """Places: an auction is at the first, until a redirection says otherwise."""
 
-    def __init__(self):
+    def __init__(self, replicas=0):
         self.first, self.second = Server(1_000_000), Server(2_000_000)
         self.redirections = []
         self.known = True
-        self.calls = Calls(self, patience_ms=1000, record_most=50)
+        self.calls = Calls(self, CallOptions(patience_ms=1000, record=50, replicas=replicas))
 
     def of(self, key):
         if not self.known:
@@ -54,7 +54,7 @@ def begin(servers):
 
 
 def words(not_after):
-    return [b"4", *KEYS, b"bid", not_after, b"12", b"50", b"x", b"y"]
+    return [b"4", *KEYS, b"bid", not_after, b"12", b"50", b"bid_updates", b"x", b"y"]
 
 
 def kind(ends):
@@ -146,6 +146,34 @@ def test_nobody_is_known_to_have_it():
     servers.known = False
     (end,) = end_of(servers.calls.run(12, b"bid"))
     assert (type(end), end.retry_after_ms) == (StoreUnavailable, 77)
+
+
+def replicated(count):
+    """A call that was done, and a question how many replicas have it, answered with `count`."""
+    servers = TwoServers(replicas=2)
+    ends, _ = begin(servers)
+    servers.first.connection.reply(NOTHING)
+    assert (ends, servers.first.connection.commands) == ([], [(b"WAIT", b"2", b"500")])
+    return servers.first.connection, ends
+
+
+def test_replicas_have_to_have_it():
+    for count in (2, 3):
+        connection, ends = replicated(count)
+        connection.reply(count)
+        assert ends == [Reply(5_000_000, None)]
+
+
+@pytest.mark.parametrize("end", [0, 1, "ERR", "lost"])
+def test_it_is_not_known_whether_replicas_have_it(end):
+    connection, ends = replicated(end)
+    if end == "lost":
+        connection.lose()
+    elif end == "ERR":
+        connection.refuse("ERR")
+    else:
+        connection.reply(end)
+    assert kind(ends) is AnswerLost
 
 
 def test_any_command_about_a_key():

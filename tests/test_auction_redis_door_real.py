@@ -20,7 +20,7 @@ pytestmark = pytest.mark.real
 
 RIGHTS = (
     "~auction:*",
-    "&bid_updates",
+    "&bid_updates*",
     "-@all",
     *("+evalsha", "+eval", "+script|load", "+time", "+role", "+ping", "+select"),
     *("+hmget", "+hset", "+del", "+pexpireat", "+xadd", "+xrange", "+publish", "+subscribe"),
@@ -70,6 +70,14 @@ async def test_a_database():
     with redis_server() as server:
         assert await works(f"{server.url}/3")
         assert server.say("DBSIZE") == b":0\r\n"
+        async with opened(server.url) as store, opened(f"{server.url}/3") as other:
+            followers = [Follower(), Follower()]
+            store.follow(followers[0])
+            other.follow(followers[1])
+            await store.create(open_terms(store), 5)
+            await other.create(open_terms(other), 6)
+            await until(lambda: all(each.newest for each in followers), "both hear")
+            assert [list(each.newest) for each in followers] == [[5], [6]]
         assert not await works(f"{server.url}/99")
 
 

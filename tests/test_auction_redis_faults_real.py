@@ -1,4 +1,4 @@
-"""Redis goes away while bids flow, and comes back: nobody is told what is not so, nor waits long."""
+"""Redis goes away while bids flow, and comes back: no false answer, and nobody waits for long."""
 
 import pytest
 import pytest_twisted
@@ -84,7 +84,7 @@ async def test_the_script_is_forgotten():
 
 @pytest_twisted.ensureDeferred
 async def test_it_is_a_replica_for_a_while():
-    with redis_server() as server, redis_server() as other:
+    with redis_server() as server:
         async with opened(server.url) as store:
             auction = await store.create(open_terms(store))
             flow = Flow(store, auction.id)
@@ -96,7 +96,6 @@ async def test_it_is_a_replica_for_a_while():
             await flow.end()
             assert not flow.ends(LOST)
             await check_truth(flow, store, auction.id)
-        assert other
 
 
 @pytest_twisted.ensureDeferred

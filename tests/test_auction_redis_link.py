@@ -74,6 +74,16 @@ def test_a_late_reply_costs_the_connection():
     assert len(bench.dialed) == 0  # it was not lost twice
 
 
+def test_a_process_that_stood_still_reads_before_it_judges():
+    bench = Bench()
+    connection = bench.open()
+    ends = end_of(bench.link.ask(b"GET"))
+    # After a long turn the reactor does first what is due, and only then reads what has arrived.
+    bench.clock.callLater(1.0, connection.reply, b"1")
+    bench.clock.advance(5.0)
+    assert (ends, bench.link.state) == ([b"1"], CLOSED)
+
+
 def test_replies_in_time_cost_nothing():
     bench = Bench()
     connection = bench.open()

@@ -11,6 +11,7 @@ from tickstorm.auction.money import MAX_CENTS
 from tickstorm.auction.redis_packing import (
     Keys,
     Reply,
+    channel_of,
     keys_of,
     pack_bids,
     pack_terms,
@@ -34,6 +35,10 @@ def test_the_keys_of_an_auction_are_in_one_slot():
     assert keys_of(12) == Keys(
         b"auction:{12}", b"auction:{12}:ids:0", b"auction:{12}:ids:1", b"auction:{12}:record"
     )
+
+
+def test_each_database_has_a_channel():
+    assert (channel_of(0), channel_of(3)) == (b"bid_updates", b"bid_updates:3")
 
 
 def test_bids_are_packed():
@@ -99,7 +104,10 @@ def test_anything_else_is_no_update(message):
 
 def test_a_record():
     entries = [
-        (b"2-0", [b"at_ms", b"5", b"1", b"7 500 0000000000000000", b"2", b"8 600 ffffffffffffffff"]),
+        (
+            b"2-0",
+            [b"at_ms", b"5", b"1", b"7 500 0000000000000000", b"2", b"8 600 ffffffffffffffff"],
+        ),
         (b"3-0", [b"at_ms", b"6", b"3", b"7 700 0000000000000010"]),
         (b"3-1", [b"at_ms", b"9", b"final", b"sold 7 700"]),
     ]

@@ -87,11 +87,13 @@ async def test_a_master_that_has_become_a_replica_is_left():
 @pytest.mark.parametrize("case", suite.CASES, ids=lambda case: case.__name__)
 @pytest_twisted.ensureDeferred
 async def test_what_every_store_promises(case, cluster):
+    for node in cluster.masters:
+        node.say("FLUSHALL")
     async with opened(cluster.url) as store, opened(cluster.url) as other:
         for each in (store, other):
             await heard_from_all(each)
-        for node in cluster.masters:
-            node.say("FLUSHALL")
+            for node in cluster.masters:
+                node.say("FLUSHALL")
 
         async def until_then(at_ms):
             while store.now_ms() < at_ms:

@@ -1,4 +1,4 @@
-"""Two stores on one Redis, a hundred auctions, and connections that are cut: nothing comes twice."""
+"""Two stores on one Redis, a hundred auctions, connections that are cut: nothing comes twice."""
 
 from collections import defaultdict
 from random import Random
@@ -72,11 +72,14 @@ async def cut(proxies, random):
 
 @pytest_twisted.ensureDeferred
 async def test_the_race():
-    random = Random(11)
     with redis_server() as server:
-        async with proxied(server.port) as one, proxied(server.port) as two:
-            async with opened(one.url) as first, opened(two.url) as second:
-                await run([first, second], [one, two], random)
+        async with (
+            proxied(server.port) as one,
+            proxied(server.port) as two,
+            opened(one.url) as first,
+            opened(two.url) as second,
+        ):
+            await run([first, second], [one, two], Random(11))
 
 
 async def run(stores, proxies, random):
@@ -89,7 +92,7 @@ async def run(stores, proxies, random):
     race = Race(stores, random)
     bids = {id: drawn(random, id) for id in range(1, AUCTIONS + 1)}
     halves = [
-        (stores[half], bids[id][half::2]) for id in bids for half in range(len(stores))
+        (stores[half], sent[half::2]) for sent in bids.values() for half in range(len(stores))
     ]
     cutting = Deferred.fromCoroutine(cut(proxies, random))
     await gatherResults([Deferred.fromCoroutine(race.bidder(*each)) for each in halves])
@@ -97,8 +100,8 @@ async def run(stores, proxies, random):
     await until(lambda: all(store.state.value == 0 for store in stores), "the stores are back")
     assert race.lost > 0
     assert sum(map(len, race.answers.values())) == AUCTIONS * BIDS
-    for id in bids:
-        await check(stores, id, bids[id], race)
+    for id, sent in bids.items():
+        await check(stores, id, sent, race)
         now = await stores[0].read(id)
         for follower in followers:
             # Whoever may have missed something reads again, as `resumed` says.

@@ -3,6 +3,7 @@
 import auction_store_suite as suite
 import pytest
 import pytest_twisted
+from redis_bidding import ask, open_terms, opened, until
 from redis_servers import redis_server
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
@@ -98,9 +99,7 @@ async def test_a_record_may_be_bounded(server):
             await store.bid(auction.id, [Bid(auction.id, 7, cents)])
         entries = await store.record(auction.id, 0, 10_000)
         assert 10 <= len(entries) < 1000
-        assert [entry.sequence for entry in entries] == list(
-            range(1001 - len(entries), 1001)
-        )
+        assert [entry.sequence for entry in entries] == list(range(1001 - len(entries), 1001))
 
 
 @pytest_twisted.ensureDeferred

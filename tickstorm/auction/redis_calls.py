@@ -7,22 +7,40 @@ happen much later.
 from collections.abc import Callable
 from hashlib import sha1
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from tickstorm.auction.interfaces import AnswerLost, StoreUnavailable
-from tickstorm.auction.redis_packing import Reply, keys_of, read_reply
+from tickstorm.auction.redis_packing import UPDATES, Reply, keys_of, read_reply
 from tickstorm.auction.redis_places import Node, Places
 from tickstorm.auction.redis_replies import Meaning, Refused
 
 SCRIPT = (files("tickstorm.auction") / "redis_script.lua").read_bytes()
+RETRY_AFTER_MS = 100
+"""After how long it makes sense to ask again what a server could not do just now."""
 _SHA = sha1(SCRIPT, usedforsecurity=False).hexdigest().encode()
 
 Command = Callable[[Node], tuple[bytes, ...]]
 """Makes a command for the server that is to be asked."""
+
+
+class CallOptions(NamedTuple):
+    """How the script is called.
+
+    Attributes:
+        patience_ms: until when a call may begin, and for how long it is waited for replicas.
+        record: the most entries of a record, about; 0 for all.
+        replicas: as many have to have what was done before it is told.
+        channel: where changes are told.
+    """
+
+    patience_ms: int = 1000
+    record: int = 0
+    replicas: int = 0
+    channel: bytes = UPDATES
 
 
 class Calls:
@@ -30,16 +48,15 @@ class Calls:
 
     Args:
         places: where the auctions are.
-        patience_ms: until when a call may begin.
-        record_most: the most entries of a record, about; 0 for all.
+        options: see there.
     """
 
     _log = Logger()
 
-    def __init__(self, places: Places, patience_ms: int, record_most: int) -> None:
+    def __init__(self, places: Places, options: CallOptions) -> None:
         self._places = places
-        self._patience_ms = patience_ms
-        self._record_most = b"%d" % record_most
+        self._options = options
+        self._common = (b"%d" % options.record, options.channel)
 
     def run(self, auction_id: int, operation: bytes, *arguments: bytes) -> Deferred[Reply]:
         """Run the script for an auction.
@@ -50,14 +67,14 @@ class Calls:
         id = b"%d" % auction_id
 
         def command(node: Node) -> tuple[bytes, ...]:
-            not_after = b"%d" % (node.clock.now_ms() + self._patience_ms)
-            begin = (b"EVALSHA", _SHA, b"4", *keys, operation, not_after, id, self._record_most)
-            return begin + arguments
+            not_after = b"%d" % (node.clock.now_ms() + self._options.patience_ms)
+            begin = (b"EVALSHA", _SHA, b"4", *keys, operation, not_after, id)
+            return begin + self._common + arguments
 
-        def read(packed: bytes, node: Node) -> Reply:
+        def read(packed: bytes, node: Node) -> Reply | Deferred[Reply]:
             reply = read_reply(auction_id, packed)
             node.clock.heard(reply.now_ms)
-            return reply
+            return self._replicated(reply, node) if self._options.replicas else reply
 
         return self._ask(keys.auction, command, read)
 
@@ -94,6 +111,19 @@ class Calls:
             other.link.ask(b"ASKING").addErrback(lambda _: None)  # the next command's reply tells
         return other.link.ask(*words).addCallback(read, other).addErrback(self._gave_up)
 
+    def _replicated(self, reply: Reply, node: Node) -> Deferred[Reply]:
+        """Come back when so many replicas have what was done."""
+        # Half of it: what else is asked on this connection meanwhile has to wait for this.
+        wait_ms = b"%d" % (self._options.patience_ms // 2)
+        waited = node.link.ask(b"WAIT", b"%d" % self._options.replicas, wait_ms)
+
+        def counted(count: int) -> Reply:
+            if count < self._options.replicas:
+                raise AnswerLost(f"{count} replicas have it", RETRY_AFTER_MS)
+            return reply
+
+        return waited.addCallbacks(counted, _not_counted)
+
     def _gave_up(self, failure: Failure) -> Failure:
         refused = failure.value
         if not isinstance(refused, Refused):
@@ -104,5 +134,6 @@ class Calls:
         raise AnswerLost(str(refused), RETRY_AFTER_MS) from None
 
 
-RETRY_AFTER_MS = 100
-"""After how long it makes sense to ask again what a server could not do just now."""
+def _not_counted(failure: Failure) -> Any:
+    # Whatever became of that question: what it was about is done here.
+    raise AnswerLost(failure.getErrorMessage(), RETRY_AFTER_MS) from None

@@ -234,17 +234,30 @@ class Link:
         self._timer = None
         if self._connection is None:
             return
+        if self._is_late():
+            # If it was this process that stood still, the reply is there, and only not read yet.
+            self._timer = self._clock.scheduler.callLater(0, self._watch_once_more)
+            return
         if self._connection.oldest is None:
             beat = self.ask(*self._beat.command).addCallback(self._beat.heard)
             beat.addErrback(lambda failure: self.drop(failure.getErrorMessage()))
-        oldest = self._connection.oldest
-        now = self._clock.monotonic()
-        due = now if oldest is None else oldest
-        if due + self._limits.reply <= now:
+        self._timer = self._clock.scheduler.callLater(self._patience_left(), self._watch)
+
+    def _watch_once_more(self) -> None:
+        self._timer = None
+        if self._is_late():
             self.drop("it does not answer")
-            return
-        wait = due + self._limits.reply - now
-        self._timer = self._clock.scheduler.callLater(wait, self._watch)
+        else:
+            self._watch()
+
+    def _is_late(self) -> bool:
+        return self._patience_left() <= 0.0
+
+    def _patience_left(self) -> float:
+        """Return the seconds that are left for the reply that is due next."""
+        if self._connection is None or self._connection.oldest is None:
+            return self._limits.reply
+        return self._connection.oldest + self._limits.reply - self._clock.monotonic()
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

@@ -6,11 +6,11 @@ from random import random as any_random
 from typing import Any
 
 from tickstorm.auction.breaker import Breaker, BreakerLimits
-from tickstorm.auction.redis_calls import SCRIPT, Calls
+from tickstorm.auction.redis_calls import SCRIPT, CallOptions, Calls
 from tickstorm.auction.redis_door import Door, endpoints
 from tickstorm.auction.redis_following import Following
 from tickstorm.auction.redis_link import Beat, Connection, Dial, Link, LinkLimits, Way, entered
-from tickstorm.auction.redis_packing import UPDATES
+from tickstorm.auction.redis_packing import channel_of
 from tickstorm.auction.redis_places import (
     SENTINEL_PATIENCE,
     Cluster,
@@ -74,19 +74,25 @@ class _Parts:
         self._limits = limits
         self._random = random
         self._following = Following()
+        self._channel = channel_of(url.database)
         self._single: list[Link] = []  # those to the one master
 
     def store(self) -> RedisStore:
         places = self._places()
-        patience_ms = round(self._limits.timeout * 1000)
-        calls = Calls(places, patience_ms, self._limits.record)
+        calls = Calls(places, self._options())
         hears = self._link("the channel of the auctions", partial(self._subscribe, places), _PING)
         self._single += [hears]
         return RedisStore(places, calls, hears, self._following, self._limits)
 
+    def _options(self) -> CallOptions:
+        limits = self._limits
+        patience_ms = round(limits.timeout * 1000)
+        return CallOptions(patience_ms, limits.record, limits.replicas, self._channel)
+
     def _places(self) -> Places:
         if self._url.kind is Kind.CLUSTER:
-            return Cluster(self._url.addresses, self._node_at, self._map_link)
+            clock = RedisClock(self._clock.monotonic, self._clock.wall_ms)
+            return Cluster(self._url.addresses, self._node_at, self._map_link, clock)
         if self._url.kind is Kind.ONE:
             find = always(self._url.addresses[0])
             return OnePlace(self._master(find), find)
@@ -136,8 +142,4 @@ class _Parts:
 
     async def _subscribe(self, places: Places) -> Connection:
         connection = await self._door.enter(await places.anywhere(), self._following.heard)
-        return await entered(connection, _subscribed(connection))
-
-
-async def _subscribed(connection: Connection) -> None:
-    await connection.ask(b"SUBSCRIBE", UPDATES)
+        return await entered(connection, connection.ask(b"SUBSCRIBE", self._channel))

@@ -11,7 +11,6 @@ from tickstorm.auction.life import Auction, Entry
 from tickstorm.auction.rule import NOWHERE, Answer, Bid, Outcome, Standing, Terms
 
 UPDATES = b"bid_updates"
-"""The channel on which every change of an auction is told."""
 IDS = b"auction:ids"
 """The key of the sorted set of the ids of all auctions."""
 
@@ -52,6 +51,11 @@ def keys_of(auction_id: int) -> Keys:
     return Keys(key, key + b":ids:0", key + b":ids:1", key + b":record")
 
 
+def channel_of(database: int) -> bytes:
+    """Return the channel on which every change of an auction is told; databases share channels."""
+    return UPDATES + b":%d" % database if database else UPDATES
+
+
 def pack_bids(bids: Sequence[Bid]) -> bytes:
     """Return bids for the script."""
     pack = _BID.pack
@@ -88,7 +92,7 @@ def read_answers(reply: Reply, bids: Sequence[Bid]) -> list[Answer]:
 
 
 def read_update(message: bytes) -> Auction:
-    """Read what is told on UPDATES.
+    """Read what is told on the channel.
 
     Raises:
         struct.error: it is something else.

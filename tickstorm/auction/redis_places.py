@@ -4,7 +4,6 @@ Whatever changes there, an auction is asked for at one server at a time.
 """
 
 from binascii import crc_hqx
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
@@ -59,6 +58,9 @@ class Places(Protocol):
             StoreUnavailable: nobody is known to.
         """
 
+    def now_ms(self) -> int:
+        """Return the time there."""
+
     def redirected(self, refused: Refused, by: Node, /) -> Node | None:
         """Return who is to be asked instead, after a MOVED or an ASK."""
 
@@ -94,6 +96,10 @@ class OnePlace:
     def of(self, _key: bytes, /) -> Node:
         """Return it."""
         return self._node
+
+    def now_ms(self) -> int:
+        """Return its time."""
+        return self._node.clock.now_ms()
 
     def redirected(self, _refused: Refused, _by: Node, /) -> Node | None:
         """Return None: there is no other."""
@@ -189,8 +195,9 @@ class Cluster:
     Args:
         seeds: some of the nodes, masters or not.
         node_at: makes a node for an address.
-        map_link: makes the link on which the map is asked for, from what
-            says where, and what takes it.
+        map_link: makes the link on which the map is asked for, from what says where, and what takes
+            it.
+        clock: the time, for as long as there is no map.
     """
 
     _log = Logger()
@@ -200,13 +207,15 @@ class Cluster:
         seeds: Sequence[Address],
         node_at: Callable[[Address], Node],
         map_link: Callable[[Find, Beat], Link],
+        clock: RedisClock,
     ) -> None:
         self._known = list(seeds)
         self._seeds = tuple(seeds)
         self._node_at = node_at
         self._nodes: dict[Address, Node] = {}
         self._owners: list[Address | None] = [None] * SLOTS
-        self._tries: deque[Deferred[None]] = deque(maxlen=SLOTS)
+        self._starting: dict[Address, Deferred[None]] = {}
+        self._clock = clock
         self._map = map_link(self.anywhere, Beat((b"CLUSTER", b"SLOTS"), self.learn))
 
     @property
@@ -221,6 +230,11 @@ class Cluster:
         if address is None:
             raise StoreUnavailable("no node has the slot", self._map.retry_after_ms)
         return self._nodes[address]
+
+    def now_ms(self) -> int:
+        """Return the time of one of them."""
+        clocks = [node.clock for node in self._nodes.values()]
+        return (clocks[0] if clocks else self._clock).now_ms()
 
     def redirected(self, refused: Refused, by: Node) -> Node | None:
         """Return who is to be asked instead."""
@@ -271,12 +285,15 @@ class Cluster:
         if address not in self._nodes:
             self._log.info("a master of the Cluster is at {address}", address=address)
             self._nodes[address] = self._node_at(address)
-            self._tries.append(self._nodes[address].link.start())
+            starting = self._starting[address] = self._nodes[address].link.start()
+            starting.addCallback(lambda _: self._started(address))
         return self._nodes[address]
 
     def _tried(self) -> Deferred[None]:
-        tries = list(self._tries)
-        return gatherResults(tries).addCallback(lambda _: None)
+        return gatherResults(list(self._starting.values())).addCallback(lambda _: None)
+
+    def _started(self, address: Address) -> None:
+        self._starting.pop(address, None)
 
     def _address_of(self, node: Node) -> Address:
         return next(address for address, each in self._nodes.items() if each is node)

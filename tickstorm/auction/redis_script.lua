@@ -4,9 +4,9 @@
 -- the record (a stream; the id of an entry is the sequence of its last bid). All of one {id}, so of
 -- one slot of a Cluster.
 -- ARGV: the operation, the last moment at which it may begin, the auction's id, the most entries of
--- the record (0: all), what the operation takes.
+-- the record (0: all), the channel on which changes are told, what the operation takes.
 -- It returns the time, and behind it the auction, and behind that the answers to bids; only the
--- time if there is no such auction. Packed numbers are big-endian and whole, at most 2^53.
+-- time if there is no such auction, or if one was to be added and its id is taken. Packed numbers are big-endian and whole, at most 2^53.
 --
 -- The first write of an operation is the only one that can be refused (out of memory, a replica, an
 -- entry out of order): so either all is done, or nothing.
@@ -21,6 +21,7 @@ local FIELDS = {
 local AT_ONCE = 1000 -- even; what unpack() can put on Lua's stack has a limit
 
 local operation, not_after, id, most = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
+local channel = ARGV[5]
 
 local function digits(number)
   return string.format('%.0f', number)
@@ -50,7 +51,7 @@ local function packed(auction, now_ms)
 end
 
 local function publish(state)
-  redis.call('PUBLISH', 'bid_updates', struct.pack('>I4', tonumber(id)) .. state)
+  redis.call('PUBLISH', channel, struct.pack('>I4', tonumber(id)) .. state)
 end
 
 local function record(entry, fields)
@@ -136,10 +137,10 @@ local function note(leading, auction, at_ms)
     'at_ms', digits(at_ms))
 end
 
--- ARGV[5]: for how many ms an answer is remembered at least. ARGV[6]: the bids, each its cents in 8
+-- ARGV[6]: for how many ms an answer is remembered at least. ARGV[7]: the bids, each its cents in 8
 -- bytes, the user in 4, the id in 8.
 local function bid(auction, now_ms, at_ms)
-  local keep_ms, bids = tonumber(ARGV[5]), ARGV[6]
+  local keep_ms, bids = tonumber(ARGV[6]), ARGV[7]
   local span = math.floor(at_ms / keep_ms)
   local young, old = KEYS[2 + span % 2], KEYS[3 - span % 2]
   local ids, known = ids_of(bids), {}
@@ -187,13 +188,13 @@ end
 
 -- The life of an auction.
 
--- ARGV[5] to ARGV[10]: opens_ms, closes_ms, start, increment, reserve, soft_close_ms.
-local function create(now_ms)
+-- ARGV[6] to ARGV[11]: opens_ms, closes_ms, start, increment, reserve, soft_close_ms.
+local function create(_, now_ms)
   redis.call('DEL', KEYS[2], KEYS[3], KEYS[4]) -- of an auction of this id that was taken away
   redis.call('HSET', KEYS[1],
-    'opens_ms', ARGV[5], 'closes_ms', ARGV[6], 'start', ARGV[7], 'increment', ARGV[8],
-    'reserve', ARGV[9], 'soft_close_ms', ARGV[10],
-    'price', '0', 'bidder', '0', 'sequence', '0', 'ends_ms', ARGV[6], 'at_ms', '0')
+    'opens_ms', ARGV[6], 'closes_ms', ARGV[7], 'start', ARGV[8], 'increment', ARGV[9],
+    'reserve', ARGV[10], 'soft_close_ms', ARGV[11],
+    'price', '0', 'bidder', '0', 'sequence', '0', 'ends_ms', ARGV[7], 'at_ms', '0')
   local state = packed(load(), now_ms)
   publish(state)
   return state
@@ -225,18 +226,27 @@ local function read(auction, now_ms)
   return packed(auction, now_ms)
 end
 
+local function nothing(_, now_ms)
+  return struct.pack('>I8', now_ms)
+end
+
+-- By operation, for an auction that there is, and for one that there is not.
+local there = {
+  bid = bid, create = read, add = nothing, read = read, close = close, settle = settle,
+}
+local missing = {create = create, add = create}
+
 local now_ms = server_ms()
 if now_ms > not_after then
   return redis.error_reply('PASTDUE this was to begin earlier')
 end
 local auction = load()
 if not auction then
-  return operation == 'create' and create(now_ms) or struct.pack('>I8', now_ms)
+  return (missing[operation] or nothing)(nil, now_ms)
 end
 -- The clock of another server, that took this one's place, may be behind.
 local at_ms = math.max(now_ms, auction.at_ms)
 if at_ms >= auction.ends_ms and auction.at_ms < auction.ends_ms then
   redis.call('HSET', KEYS[1], 'at_ms', digits(at_ms)) -- somebody is about to hear that it is closed
 end
-local operations = {bid = bid, create = read, read = read, close = close, settle = settle}
-return operations[operation](auction, now_ms, at_ms)
+return there[operation](auction, now_ms, at_ms)

@@ -32,6 +32,9 @@ from tickstorm.auction.redis_packing import (
 from tickstorm.auction.redis_places import Places
 from tickstorm.auction.rule import Answer, Bid, Terms
 
+PAGE = 100
+"""So much is read at once of what may be long, as bids wait meanwhile."""
+
 
 class RedisLimits(NamedTuple):
     """How patient the store is, and what it keeps.
@@ -40,11 +43,14 @@ class RedisLimits(NamedTuple):
         timeout: seconds in which Redis has to answer.
         keep_ms: for at least so long, and less than twice that, the answer to a bid is remembered.
         record: so many entries, or a few more, are kept of the record of each auction; 0 for all.
+        replicas: as many replicas have to have what was done before it is told; each answer takes
+            one more round trip then.
     """
 
     timeout: float = 1.0
     keep_ms: int = 300_000
     record: int = 0
+    replicas: int = 0
 
 
 @implementer(IAuctionStore)
@@ -115,8 +121,8 @@ class RedisStore:
         return asked.addErrback(_without_effect)
 
     def now_ms(self) -> int:
-        """Return the time, of the server that keeps the list of auctions if there are several."""
-        return self._places.of(IDS).clock.now_ms()
+        """Return the time; that of one of them if there are several servers."""
+        return self._places.now_ms()
 
     def follow(self, follower: IFollower) -> None:
         """Tell somebody of all auctions from now on."""
@@ -126,23 +132,24 @@ class RedisStore:
         validate(terms)
         if auction_id:
             return await self._create_as(created(auction_id, terms))
-        while True:
-            auction = created(await self._next_id(), terms)
-            try:
-                return await self._create_as(auction)
-            except AuctionExists:  # somebody was quicker
-                continue
+        while True:  # until nobody else is quicker
+            reply = await self._put(b"add", created(await self._next_id(), terms))
+            if reply.auction is not None:
+                return reply.auction
 
     async def _create_as(self, auction: Auction) -> Auction:
-        reply = await self._calls.run(auction.id, b"create", *pack_terms(auction.terms))
-        # After the auction, so that no list is of what there is not. A lost answer is made good by
-        # whoever creates it once more.
-        id = b"%d" % auction.id
-        await self._calls.ask(IDS, b"ZADD", IDS, id, id)
-        there = _existing(reply, auction.id)
+        there = _existing(await self._put(b"create", auction), auction.id)
         if there.terms != auction.terms:
             raise AuctionExists(f"there is an auction {auction.id}, with other terms")
         return there
+
+    async def _put(self, operation: bytes, auction: Auction) -> Reply:
+        reply = await self._calls.run(auction.id, operation, *pack_terms(auction.terms))
+        # After the auction, so that no list is of what there is not. A lost answer is made good by
+        # whoever comes to this id once more.
+        id = b"%d" % auction.id
+        await self._calls.ask(IDS, b"ZADD", IDS, id, id)
+        return reply
 
     async def _next_id(self) -> int:
         highest = await self._calls.ask(IDS, b"ZRANGE", IDS, b"-1", b"-1")
@@ -151,7 +158,7 @@ class RedisStore:
     async def _auctions(self, after: int, limit: int) -> list[Auction]:
         found: list[Auction] = []
         while len(found) < limit:
-            ids = await self._ids(after, limit - len(found))
+            ids = await self._ids(after, min(limit - len(found), PAGE))
             if not ids:
                 break
             read = await gatherResults([self.read(id) for id in ids], consumeErrors=True)
@@ -166,12 +173,21 @@ class RedisStore:
 
     async def _record(self, auction_id: int, after: int, limit: int) -> list[Entry]:
         _existing(await self._calls.run(auction_id, b"read"), auction_id)
+        found: list[Entry] = []
+        while len(found) < limit:
+            page = await self._page(auction_id, after, min(limit - len(found), PAGE))
+            if not page:
+                break
+            found += page
+            after = page[-1].sequence
+        return found[:limit]
+
+    async def _page(self, auction_id: int, after: int, limit: int) -> list[Entry]:
         key = keys_of(auction_id).record
         # The id of an entry is the sequence of its last bid, so none of these is all before.
         begin = b"%d-0" % (after + 1)
         read = await self._calls.ask(key, b"XRANGE", key, begin, b"+", b"COUNT", b"%d" % limit)
-        entries = [entry for entry in read_record(read) if entry.sequence > after]
-        return entries[:limit]
+        return [entry for entry in read_record(read) if entry.sequence > after]
 
 
 def _existing(reply: Reply, auction_id: int) -> Auction:

@@ -33,7 +33,9 @@ class TwoServers:
         self.first, self.second = Server(1_000_000), Server(2_000_000)
         self.redirections = []
         self.known = True
-        self.calls = Calls(self, CallOptions(patience_ms=1000, record=50, replicas=replicas))
+        options = CallOptions(patience_ms=1000, record=50, replicas=replicas)
+        self.clock = RedisClock(lambda: 0.0, lambda: 77)
+        self.calls = Calls(self, options, self.clock)
 
     def of(self, key):
         if not self.known:
@@ -68,7 +70,8 @@ def test_a_call_is_one_command():
     assert sent == words(b"1001000")
     servers.first.connection.reply(NOTHING)
     assert ends == [Reply(5_000_000, None)]
-    assert servers.first.clock.now_ms() == 5_000_000  # each reply tells the time
+    # Each reply tells the time.
+    assert (servers.first.clock.now_ms(), servers.clock.now_ms()) == (5_000_000, 5_000_000)
     assert begin(servers)[1] == words(b"5001000")
 
 
@@ -104,7 +107,9 @@ def test_a_slot_that_is_moving_is_asked_for_once():
     assert ends == [Reply(5_000_000, None)]
 
 
-@pytest.mark.parametrize("text", ["LOADING", "OOM", "READONLY", "PASTDUE", "MOVED nowhere"])
+@pytest.mark.parametrize(
+    "text", ["LOADING", "OOM", "READONLY", "TRYAGAIN", "PASTDUE", "MOVED nowhere"]
+)
 def test_what_was_not_done_is_unavailable(text):
     servers = TwoServers()
     ends, _ = begin(servers)

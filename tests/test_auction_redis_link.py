@@ -139,7 +139,7 @@ def test_a_server_that_is_not_the_one_is_left_at_once(text):
     assert (bench.link.state, connection.aborted) == (OPEN, True)
 
 
-@pytest.mark.parametrize("text", ["NOSCRIPT", "MOVED 1 a:1", "ERR what"])
+@pytest.mark.parametrize("text", ["NOSCRIPT", "MOVED 1 a:1", "TRYAGAIN", "ERR what"])
 def test_other_errors_say_that_it_is_there(text):
     bench = Bench()
     connection = bench.open()

@@ -12,7 +12,6 @@ from tickstorm.auction.redis_replies import Address, ConnectionGone, Refused
 from tickstorm.auction.redis_time import RedisClock
 from tickstorm.clock import simulated_clock
 
-HERE = RedisClock(lambda: 0.0, lambda: 77)
 A, B, C = (Address(host, 1) for host in "abc")
 
 
@@ -50,7 +49,7 @@ class Nodes:
     def __init__(self):
         self.benches = {}
         self.map = Bench()
-        self.cluster = Cluster([A, C], self._node_at, lambda _anywhere, _beat: self.map.link, HERE)
+        self.cluster = Cluster([A, C], self._node_at, lambda _anywhere, _beat: self.map.link)
 
     def _node_at(self, address):
         bench = self.benches[address] = Bench()
@@ -72,13 +71,6 @@ def test_before_a_map_nobody_has_anything():
         nodes.cluster.of(b"foo")
     assert caught.value.retry_after_ms > 0
     assert nodes.cluster.state is BreakerState.PROBING
-
-
-def test_the_time_is_that_of_a_node_once_there_is_one():
-    nodes = Nodes()
-    assert nodes.cluster.now_ms() == 77
-    nodes.cluster.learn([[0, 16383, *node(A)]])
-    assert nodes.cluster.now_ms() == 0
 
 
 def test_a_map_says_who_has_what():

@@ -38,11 +38,9 @@ async def heard_from_all(store):
     for id in ids:
         await store.create(open_terms(store), id)
         await store.close(id)
-    await until(lambda: len(follower.newest) == 3, "all nodes are heard")
+    await until(lambda: ids <= follower.newest.keys(), "all nodes are heard")
     await until(
-        lambda: all(
-            each.phase(store.now_ms()) is Phase.CLOSED for each in follower.newest.values()
-        ),
+        lambda: all(follower.newest[id].phase(store.now_ms()) is Phase.CLOSED for id in ids),
         "the last of each is heard",
     )
 
@@ -112,11 +110,11 @@ async def test_a_slot_moves_to_another_node_while_bids_flow(cluster):
         slot, (_, source, target) = slot_of(keys_of(id).auction), cluster.masters
         target.say("CLUSTER", "SETSLOT", slot, "IMPORTING", cluster.id_of(source))
         source.say("CLUSTER", "SETSLOT", slot, "MIGRATING", cluster.id_of(target))
-        await flow.accepted()
+        await flow.failed()  # as some keys of an auction are there, and some are not yet
+        assert store.state is BreakerState.CLOSED  # but others are served
         keys = [key for key in keys_of(id) if b":1" in source.say("EXISTS", key)]
         migrate = ("MIGRATE", HOST, target.port, "", 0, 1000, "KEYS", *keys)
         assert source.say(*migrate) == b"+OK\r\n"
-        await flow.accepted()
         for node in (target, source):
             node.say("CLUSTER", "SETSLOT", slot, "NODE", cluster.id_of(target))
         await flow.accepted()

@@ -16,7 +16,7 @@ MEANINGS = {
     "NOSCRIPT No matching script. Please use EVAL.": Meaning.LOAD,
     "MOVED 3999 127.0.0.1:6381": Meaning.MOVED,
     "ASK 3999 127.0.0.1:6381": Meaning.ASK,
-    "TRYAGAIN Multiple keys request during rehashing of slot": Meaning.LATER,
+    "TRYAGAIN Multiple keys request during rehashing of slot": Meaning.MOVING,
     "LOADING Redis is loading the dataset in memory": Meaning.LATER,
     "OOM command not allowed when used memory > 'maxmemory'.": Meaning.LATER,
     "PASTDUE this was to begin earlier": Meaning.LATER,

@@ -17,6 +17,7 @@ from tickstorm.auction.interfaces import AnswerLost, StoreUnavailable
 from tickstorm.auction.redis_packing import UPDATES, Reply, keys_of, read_reply
 from tickstorm.auction.redis_places import Node, Places
 from tickstorm.auction.redis_replies import Meaning, Refused
+from tickstorm.auction.redis_time import RedisClock
 
 SCRIPT = (files("tickstorm.auction") / "redis_script.lua").read_bytes()
 RETRY_AFTER_MS = 100
@@ -49,12 +50,14 @@ class Calls:
     Args:
         places: where the auctions are.
         options: see there.
+        clock: hears the time of whichever server answers.
     """
 
     _log = Logger()
 
-    def __init__(self, places: Places, options: CallOptions) -> None:
+    def __init__(self, places: Places, options: CallOptions, clock: RedisClock) -> None:
         self._places = places
+        self._clock = clock
         self._options = options
         self._common = (b"%d" % options.record, options.channel)
 
@@ -74,6 +77,7 @@ class Calls:
         def read(packed: bytes, node: Node) -> Reply | Deferred[Reply]:
             reply = read_reply(auction_id, packed)
             node.clock.heard(reply.now_ms)
+            self._clock.heard(reply.now_ms)
             return self._replicated(reply, node) if self._options.replicas else reply
 
         return self._ask(keys.auction, command, read)

@@ -1,6 +1,6 @@
 """A store in Redis, made from its URL: what has which part, and nothing else."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from random import random as any_random
 from typing import Any
@@ -75,14 +75,22 @@ class _Parts:
         self._random = random
         self._following = Following()
         self._channel = channel_of(url.database)
+        self._time = self._redis_clock()  # of whichever server was heard last
         self._single: list[Link] = []  # those to the one master
 
     def store(self) -> RedisStore:
         places = self._places()
-        calls = Calls(places, self._options())
+        calls = Calls(places, self._options(), self._time)
         hears = self._link("the channel of the auctions", partial(self._subscribe, places), _PING)
         self._single += [hears]
-        return RedisStore(places, calls, hears, self._following, self._limits)
+        return RedisStore(
+            places,
+            calls,
+            hears,
+            self._following,
+            clock=self._time,
+            keep_ms=self._limits.keep_ms,
+        )
 
     def _options(self) -> CallOptions:
         limits = self._limits
@@ -91,8 +99,7 @@ class _Parts:
 
     def _places(self) -> Places:
         if self._url.kind is Kind.CLUSTER:
-            clock = RedisClock(self._clock.monotonic, self._clock.wall_ms)
-            return Cluster(self._url.addresses, self._node_at, self._map_link, clock)
+            return Cluster(self._url.addresses, self._node_at, self._map_link)
         if self._url.kind is Kind.ONE:
             find = always(self._url.addresses[0])
             return OnePlace(self._master(find), find)
@@ -116,8 +123,16 @@ class _Parts:
         return self._node(f"Redis at {address.host}:{address.port}", partial(self._enter, address))
 
     def _node(self, name: str, dial: Dial) -> Node:
-        clock = RedisClock(self._clock.monotonic, self._clock.wall_ms)
-        return Node(self._link(name, dial, Beat((b"TIME",), clock.heard_reply)), clock)
+        clock = self._redis_clock()
+
+        def heard(reply: Sequence[bytes]) -> None:
+            clock.heard_reply(reply)
+            self._time.heard_reply(reply)
+
+        return Node(self._link(name, dial, Beat((b"TIME",), heard)), clock)
+
+    def _redis_clock(self) -> RedisClock:
+        return RedisClock(self._clock.monotonic, self._clock.wall_ms)
 
     def _map_link(self, anywhere: Find, beat: Beat) -> Link:
         dial = partial(self._enter_any, anywhere)

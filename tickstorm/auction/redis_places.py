@@ -58,9 +58,6 @@ class Places(Protocol):
             StoreUnavailable: nobody is known to.
         """
 
-    def now_ms(self) -> int:
-        """Return the time there."""
-
     def redirected(self, refused: Refused, by: Node, /) -> Node | None:
         """Return who is to be asked instead, after a MOVED or an ASK."""
 
@@ -96,10 +93,6 @@ class OnePlace:
     def of(self, _key: bytes, /) -> Node:
         """Return it."""
         return self._node
-
-    def now_ms(self) -> int:
-        """Return its time."""
-        return self._node.clock.now_ms()
 
     def redirected(self, _refused: Refused, _by: Node, /) -> Node | None:
         """Return None: there is no other."""
@@ -197,7 +190,6 @@ class Cluster:
         node_at: makes a node for an address.
         map_link: makes the link on which the map is asked for, from what says where, and what takes
             it.
-        clock: the time, for as long as there is no map.
     """
 
     _log = Logger()
@@ -207,7 +199,6 @@ class Cluster:
         seeds: Sequence[Address],
         node_at: Callable[[Address], Node],
         map_link: Callable[[Find, Beat], Link],
-        clock: RedisClock,
     ) -> None:
         self._known = list(seeds)
         self._seeds = tuple(seeds)
@@ -215,7 +206,6 @@ class Cluster:
         self._nodes: dict[Address, Node] = {}
         self._owners: list[Address | None] = [None] * SLOTS
         self._starting: dict[Address, Deferred[None]] = {}
-        self._clock = clock
         self._map = map_link(self.anywhere, Beat((b"CLUSTER", b"SLOTS"), self.learn))
 
     @property
@@ -230,11 +220,6 @@ class Cluster:
         if address is None:
             raise StoreUnavailable("no node has the slot", self._map.retry_after_ms)
         return self._nodes[address]
-
-    def now_ms(self) -> int:
-        """Return the time of one of them."""
-        clocks = [node.clock for node in self._nodes.values()]
-        return (clocks[0] if clocks else self._clock).now_ms()
 
     def redirected(self, refused: Refused, by: Node) -> Node | None:
         """Return who is to be asked instead."""

@@ -19,6 +19,8 @@ class Meaning(Enum):
     """Nothing was done: another node has the slot, for good."""
     ASK = auto()
     """Nothing was done: another node has the key already, and is to be asked this once."""
+    MOVING = auto()
+    """Nothing was done, nor will be while the slot is on its way; others are well."""
     LATER = auto()
     """Nothing was done, and it may soon be possible."""
     ELSEWHERE = auto()
@@ -31,7 +33,7 @@ _MEANINGS = {
     "NOSCRIPT": Meaning.LOAD,
     "MOVED": Meaning.MOVED,
     "ASK": Meaning.ASK,
-    "TRYAGAIN": Meaning.LATER,
+    "TRYAGAIN": Meaning.MOVING,
     "CLUSTERDOWN": Meaning.LATER,
     "LOADING": Meaning.LATER,
     "BUSY": Meaning.LATER,

@@ -30,6 +30,7 @@ from tickstorm.auction.redis_packing import (
     read_record,
 )
 from tickstorm.auction.redis_places import Places
+from tickstorm.auction.redis_time import RedisClock
 from tickstorm.auction.rule import Answer, Bid, Terms
 
 PAGE = 100
@@ -62,17 +63,26 @@ class RedisStore:
         calls: asks there.
         hears: the link to where changes are told.
         following: is told them.
-        limits: see there.
+        clock: the time there.
+        keep_ms: see RedisLimits.
     """
 
     def __init__(
-        self, places: Places, calls: Calls, hears: Link, following: Following, limits: RedisLimits
+        self,
+        places: Places,
+        calls: Calls,
+        hears: Link,
+        following: Following,
+        *,
+        clock: RedisClock,
+        keep_ms: int,
     ) -> None:
         self._places = places
         self._calls = calls
         self._hears = hears
         self._following = following
-        self._keep = b"%d" % limits.keep_ms
+        self._clock = clock
+        self._keep = b"%d" % keep_ms
 
     @property
     def state(self) -> BreakerState:
@@ -121,8 +131,8 @@ class RedisStore:
         return asked.addErrback(_without_effect)
 
     def now_ms(self) -> int:
-        """Return the time; that of one of them if there are several servers."""
-        return self._places.now_ms()
+        """Return the time; of several servers it is that of the one that was heard last."""
+        return self._clock.now_ms()
 
     def follow(self, follower: IFollower) -> None:
         """Tell somebody of all auctions from now on."""

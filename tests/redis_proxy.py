@@ -87,7 +87,8 @@ class Proxy(Factory):
         if self.delay:
             reactor.callLater(self.delay, inward.transport.write, data)
             return
-        if self.cut_after and len(data) > self.cut_after:
+        # Not what is told on a channel: that is an array.
+        if self.cut_after and len(data) > self.cut_after and data.startswith(b"$"):
             inward.transport.write(data[: self.cut_after])
             inward.transport.loseConnection()
             self.cut_after = 0

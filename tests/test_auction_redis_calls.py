@@ -146,6 +146,16 @@ def test_a_connection_that_is_lost_is_asked_nothing_more():
     assert kind(ends) is AnswerLost
 
 
+def test_a_reply_that_makes_no_sense_costs_the_connection(failures):
+    servers = TwoServers()
+    ends, _ = begin(servers)
+    servers.first.connection.reply(b"hello")
+    assert kind(ends) is AnswerLost
+    assert servers.first.connection.aborted
+    assert len(failures) == 1
+    failures.clear()
+
+
 def test_nobody_is_known_to_have_it():
     servers = TwoServers()
     servers.known = False
@@ -167,6 +177,13 @@ def test_replicas_have_to_have_it():
         connection, ends = replicated(count)
         connection.reply(count)
         assert ends == [Reply(5_000_000, None)]
+
+
+def test_to_read_waits_for_nobody():
+    servers = TwoServers(replicas=2)
+    ends = end_of(servers.calls.run(12, b"read"))
+    servers.first.connection.reply(NOTHING)
+    assert ends == [Reply(5_000_000, None)]
 
 
 @pytest.mark.parametrize("end", [0, 1, "ERR", "lost"])

@@ -2,7 +2,7 @@
 
 import pytest
 from redis_fakes import Bench, FakeConnection, end_of
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
 from tickstorm.auction.breaker import BreakerState
@@ -213,6 +213,16 @@ def test_nobody_knows():
     watchmen.clock.pump([0.5, 0.5])
     assert isinstance(found[0], ConnectionGone)
     assert str(found[0]) == "no Sentinel knows where 'house' is"
+
+
+def test_once_given_up_no_other_is_asked():
+    watchmen = Watchmen()
+    asking = Deferred.fromCoroutine(watchmen.sentinels())
+    ends = end_of(asking)
+    asking.cancel()
+    ((_, connection),) = watchmen.door.knocked
+    assert isinstance(ends[0], CancelledError)
+    assert connection.aborted
 
 
 def test_news_of_another_master():

@@ -86,6 +86,7 @@ async def test_an_id_that_comes_again_begins_anew(place, server):
         bids = [Bid(12, 7, 500, 1), Bid(12, 7, 600, 2)]
         answers = await place.store.bid(12, bids)
         assert [answer.standing.sequence for answer in answers] == [1, 2]
+        assert (await place.store.read(12)).standing == answers[-1].standing
         assert len(await place.store.record(auction.id, 0, 10)) == 2
         server.say("DEL", "auction:{12}")  # and what is remembered of it stays
 
@@ -100,6 +101,23 @@ async def test_a_record_may_be_bounded(server):
         entries = await store.record(auction.id, 0, 10_000)
         assert 10 <= len(entries) < 1000
         assert [entry.sequence for entry in entries] == list(range(1001 - len(entries), 1001))
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_answer_is_remembered_beyond_the_end_of_a_span(server):
+    async with opened(server.url) as store:
+        now_ms = store.now_ms()
+    keep_ms = next(each for each in range(20_000, 60_000) if 200 < each - now_ms % each < 400)
+    async with opened(server.url, RedisLimits(keep_ms=keep_ms)) as store:
+        auction = await store.create(open_terms(store))
+        first = await ask(store, Bid(auction.id, 7, 500, 1))
+        span = store.now_ms() // keep_ms
+        await until(lambda: store.now_ms() // keep_ms > span, "another span")
+        second = await ask(store, Bid(auction.id, 7, 900, 2))
+        assert await ask(store, Bid(auction.id, 7, 950, 1)) == first
+        assert await ask(store, Bid(auction.id, 7, 950, 2)) == second
+        found = server.say("EXISTS", *keys_of(auction.id)[1:3])
+        assert found == b":2\r\n"  # there were two spans
 
 
 @pytest_twisted.ensureDeferred

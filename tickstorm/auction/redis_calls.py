@@ -78,7 +78,8 @@ class Calls:
             reply = read_reply(auction_id, packed)
             node.clock.heard(reply.now_ms)
             self._clock.heard(reply.now_ms)
-            return self._replicated(reply, node) if self._options.replicas else reply
+            waits = self._options.replicas and operation != b"read"
+            return self._replicated(reply, node) if waits else reply
 
         return self._ask(keys.auction, command, read)
 
@@ -97,23 +98,24 @@ class Calls:
     def _once_more(
         self, failure: Failure, node: Node, command: Command, read: Callable[[Any, Node], Any]
     ) -> Any:
-        if not isinstance(failure.value, Refused):
-            return failure
-        refused, other = failure.value, node
-        words = command(node)
+        refused = failure.value
+        if not isinstance(refused, Refused) or (other := self._other(refused, node)) is None:
+            return self._gave_up(failure, node)
+        words = command(other)
         if refused.meaning is Meaning.LOAD:
             words = (b"EVAL", SCRIPT, *words[2:])
-        elif refused.meaning in (Meaning.MOVED, Meaning.ASK):
-            found = self._places.redirected(refused, node)
-            if found is None:
-                return self._gave_up(failure)
-            other = found
-            words = command(other)
-        else:
-            return self._gave_up(failure)
-        if refused.meaning is Meaning.ASK:
+        elif refused.meaning is Meaning.ASK:
             other.link.ask(b"ASKING").addErrback(lambda _: None)  # the next command's reply tells
-        return other.link.ask(*words).addCallback(read, other).addErrback(self._gave_up)
+        asked = other.link.ask(*words).addCallback(read, other)
+        return asked.addErrback(self._gave_up, other)
+
+    def _other(self, refused: Refused, node: Node) -> Node | None:
+        """Return whom to ask once more, if it can help."""
+        if refused.meaning is Meaning.LOAD:
+            return node
+        if refused.meaning in (Meaning.MOVED, Meaning.ASK):
+            return self._places.redirected(refused, node)
+        return None
 
     def _replicated(self, reply: Reply, node: Node) -> Deferred[Reply]:
         """Come back when so many replicas have what was done."""
@@ -128,14 +130,18 @@ class Calls:
 
         return waited.addCallbacks(counted, _not_counted)
 
-    def _gave_up(self, failure: Failure) -> Failure:
-        refused = failure.value
-        if not isinstance(refused, Refused):
+    def _gave_up(self, failure: Failure, node: Node) -> Failure:
+        error = failure.value
+        if isinstance(error, StoreUnavailable | AnswerLost):
             return failure
-        if refused.meaning is not Meaning.UNKNOWN:
-            raise StoreUnavailable(str(refused), RETRY_AFTER_MS) from None
-        self._log.error("Redis refused a step of an auction: {why}", why=str(refused))
-        raise AnswerLost(str(refused), RETRY_AFTER_MS) from None
+        if not isinstance(error, Refused):
+            self._log.failure("a reply of Redis makes no sense", failure)
+            node.link.drop("its reply makes no sense")
+        elif error.meaning is not Meaning.UNKNOWN:
+            raise StoreUnavailable(str(error), RETRY_AFTER_MS) from None
+        else:
+            self._log.error("Redis refused a step of an auction: {why}", why=str(error))
+        raise AnswerLost(str(error), RETRY_AFTER_MS) from None
 
 
 def _not_counted(failure: Failure) -> Any:

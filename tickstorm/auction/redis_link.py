@@ -197,6 +197,9 @@ class Link:
 
     def _opened(self, connection: Connection) -> None:
         self._dialing = None
+        if self._stopped:
+            connection.abort()
+            return
         self._breaker.answered()
         self._connection = connection
         connection.lost.addCallback(lambda _: self._lost(connection))

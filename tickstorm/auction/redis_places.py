@@ -5,10 +5,9 @@ Whatever changes there, an auction is asked for at one server at a time.
 
 from binascii import crc_hqx
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.logger import Logger
 
 from tickstorm.auction.breaker import BreakerState
@@ -141,6 +140,8 @@ class Sentinels:
         clock: the times.
     """
 
+    _log = Logger()
+
     def __init__(self, addresses: Sequence[Address], master: str, door: Door, clock: Clock) -> None:
         self._addresses = list(addresses)
         self._master = master
@@ -157,8 +158,12 @@ class Sentinels:
             self._addresses.append(self._addresses.pop(0))
             asking = Deferred.fromCoroutine(self._ask(self._addresses[0]))
             asking.addTimeout(SENTINEL_PATIENCE, self._clock.scheduler)
-            with suppress(Exception):  # whatever is wrong with this one: the next may know
+            try:
                 return await asking
+            except CancelledError:
+                raise
+            except Exception as error:  # whatever is wrong with this one: the next may know
+                self._log.warn("a Sentinel does not know: {why}", why=str(error))
         raise ConnectionGone(f"no Sentinel knows where {self._master!r} is")
 
     def is_switch(self, message: bytes) -> bool:
@@ -281,7 +286,8 @@ class Cluster:
         self._starting.pop(address, None)
 
     def _address_of(self, node: Node) -> Address:
-        return next(address for address, each in self._nodes.items() if each is node)
+        addresses = (address for address, each in self._nodes.items() if each is node)
+        return next(addresses, Address("", 0))  # it has left the Cluster meanwhile
 
 
 def slot_of(key: bytes) -> int:

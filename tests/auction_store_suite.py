@@ -443,6 +443,7 @@ async def followers_hear_of_every_change_on_every_store(place):
 @case
 async def followers_hear_only_the_end_of_a_batch(place):
     auction = await opened(place)
+    await place.settled()  # that it was created may be told a little later
     follower = Follower()
     place.store.follow(follower)
     await place.store.bid(auction.id, [Bid(auction.id, 7, cents) for cents in range(1, 101)])

@@ -320,6 +320,13 @@ async def auctions_get_ids_that_are_free(place):
 
 
 @case
+async def auctions_of_the_same_terms_are_not_one(place):
+    terms = place.terms()
+    asked = [store.create(terms) for store in place.stores for _ in range(10)]
+    assert len({auction.id for auction in await gatherResults(asked)}) == len(asked)
+
+
+@case
 async def to_create_the_same_again_changes_nothing(place):
     terms = place.terms()
     await place.store.create(terms, 5)
@@ -373,6 +380,19 @@ async def to_close_what_there_is_not(place):
     assert await failure(place.store.close(4711)) is NoSuchAuction
 
 
+@case
+async def to_settle_changes_no_standing(place):
+    auction = await opened(place)
+    led = await bid(place.store, auction.id, 7, 500)
+    open_still = await place.store.settle(auction.id)
+    assert open_still == auction._replace(standing=led.standing)
+    ended = await place.store.close(auction.id)
+    for store in place.stores * 2:
+        assert await store.settle(auction.id) == ended
+    assert [entry.sequence for entry in await place.store.record(auction.id, 0, 10)] == [1]
+    assert await failure(place.store.settle(4711)) is NoSuchAuction
+
+
 # The record.
 
 
@@ -423,6 +443,7 @@ async def followers_hear_of_every_change_on_every_store(place):
 @case
 async def followers_hear_only_the_end_of_a_batch(place):
     auction = await opened(place)
+    await place.settled()  # that it was created may be told a little later
     follower = Follower()
     place.store.follow(follower)
     await place.store.bid(auction.id, [Bid(auction.id, 7, cents) for cents in range(1, 101)])

@@ -17,6 +17,7 @@ IN_THE_WHEEL = (
     "twisted/plugins/tickstorm_plugin.py",
     "tickstorm/py.typed",
     "tickstorm/_pb/tickstorm_pb2.pyi",
+    "tickstorm/auction/redis_script.lua",
     "tickstorm/sources/recordings/stocks.csv.gz",
     "tickstorm/sources/recordings/ORIGIN.md",
 )

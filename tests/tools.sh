@@ -4,6 +4,7 @@ set -u
 missing=
 command -v haproxy >/dev/null || missing="$missing haproxy"
 command -v promtool >/dev/null || missing="$missing prometheus"
+command -v redis-server >/dev/null || missing="$missing redis-server"
 [ -z "$missing" ] && exit 0
 if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
   apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null && exit 0

@@ -89,6 +89,14 @@ class Book:
         page = self._pages.get(auction_id)
         return None if page is None else page.auction
 
+    def find(self, auction_id: int) -> Auction:
+        """Return an auction as it stands.
+
+        Raises:
+            NoSuchAuction: there is none of this id.
+        """
+        return self._page(auction_id).auction
+
     def create(self, terms: Terms, now_ms: int, auction_id: int = 0) -> Auction:
         """Open a page for an auction, and return it; the same terms again change nothing.
 

@@ -21,11 +21,29 @@ if TYPE_CHECKING:
 
 
 class StoreUnavailable(TickstormError):
-    """The store can't be asked now: what was asked for has had no effect and will have none."""
+    """The store can't be asked now: what was asked for has had no effect and will have none.
+
+    Args:
+        message: why.
+        retry_after_ms: after how long it makes sense to ask again; 0 for no advice.
+    """
+
+    def __init__(self, message: str, retry_after_ms: int = 0) -> None:
+        super().__init__(message)
+        self.retry_after_ms = retry_after_ms
 
 
 class AnswerLost(TickstormError):
-    """The store was asked, and its answer did not come: it may have had its effect, or may yet."""
+    """The store was asked, and its answer did not come: it may have had its effect, or may yet.
+
+    Args:
+        message: why.
+        retry_after_ms: as above; the same bid_id finds out what became of a bid.
+    """
+
+    def __init__(self, message: str, retry_after_ms: int = 0) -> None:
+        super().__init__(message)
+        self.retry_after_ms = retry_after_ms
 
 
 class IFollower(Interface):
@@ -74,6 +92,12 @@ class IAuctionStore(Interface):
 
     def close(auction_id: int) -> Deferred[Auction]:
         """Close an auction now if it is not closed, for good; it may fail with NoSuchAuction."""
+
+    def settle(auction_id: int) -> Deferred[Auction]:
+        """Have the record, where it is kept, end with what became of an auction, and return that.
+
+        Nothing happens to one that is not closed, or is settled. It may fail with NoSuchAuction.
+        """
 
     def auctions(after: int, limit: int) -> Deferred[Sequence[Auction]]:
         """Return the auctions with an id above `after`, the lowest first, at most `limit`."""

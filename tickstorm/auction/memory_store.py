@@ -51,6 +51,10 @@ class MemoryStore:
         """Close an auction."""
         return execute(self._book.close, auction_id, self._wall_ms()).addCallback(self._changed)
 
+    def settle(self, auction_id: int) -> Deferred[Auction]:
+        """Return how an auction stands: what became of it follows from that."""
+        return execute(self._book.find, auction_id)
+
     def auctions(self, after: int, limit: int) -> Deferred[Sequence[Auction]]:
         """Return some of the auctions."""
         return succeed(self._book.auctions(after, limit))

@@ -1,0 +1,98 @@
+"""What an error reply of Redis means for what was asked. Pure.
+
+Only those are known to have had no effect that Redis gives before it begins, or at the first write.
+"""
+
+from enum import Enum, auto, unique
+from typing import NamedTuple
+
+from tickstorm.errors import TickstormError
+
+
+@unique
+class Meaning(Enum):
+    """What to do about an error reply."""
+
+    LOAD = auto()
+    """Nothing was done: the script is to be sent along."""
+    MOVED = auto()
+    """Nothing was done: another node has the slot, for good."""
+    ASK = auto()
+    """Nothing was done: another node has the key already, and is to be asked this once."""
+    MOVING = auto()
+    """Nothing was done, nor will be while the slot is on its way; others are well."""
+    LATER = auto()
+    """Nothing was done, and it may soon be possible."""
+    ELSEWHERE = auto()
+    """Nothing was done, nor will be on this connection: it is not that of a master, or not ours."""
+    UNKNOWN = auto()
+    """It may have been done in part."""
+
+
+_MEANINGS = {
+    "NOSCRIPT": Meaning.LOAD,
+    "MOVED": Meaning.MOVED,
+    "ASK": Meaning.ASK,
+    "TRYAGAIN": Meaning.MOVING,
+    "CLUSTERDOWN": Meaning.LATER,
+    "LOADING": Meaning.LATER,
+    "BUSY": Meaning.LATER,
+    "OOM": Meaning.LATER,
+    "MISCONF": Meaning.LATER,
+    "NOREPLICAS": Meaning.LATER,
+    "PASTDUE": Meaning.LATER,
+    "MASTERDOWN": Meaning.ELSEWHERE,
+    "READONLY": Meaning.ELSEWHERE,
+    "UNBLOCKED": Meaning.ELSEWHERE,
+    "NOAUTH": Meaning.ELSEWHERE,
+    "WRONGPASS": Meaning.ELSEWHERE,
+    "NOPERM": Meaning.ELSEWHERE,
+}
+
+
+class Refused(TickstormError):
+    """Redis answered with an error.
+
+    Args:
+        text: its words.
+
+    Attributes:
+        meaning: what to do about it.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.meaning = _MEANINGS.get(text.partition(" ")[0], Meaning.UNKNOWN)
+
+
+class ConnectionGone(TickstormError):
+    """The connection ended, or was given up, before the reply came."""
+
+
+class Address(NamedTuple):
+    """Where a server is."""
+
+    host: str
+    port: int
+
+
+class Redirection(NamedTuple):
+    """Where a slot is to be asked for."""
+
+    slot: int
+    address: Address
+
+
+def read_redirection(refused: Refused, asked: Address) -> Redirection:
+    """Return where a MOVED or ASK points to.
+
+    Args:
+        refused: what it said.
+        asked: who said it; without a host, it means its own.
+
+    Raises:
+        ValueError: it points nowhere.
+    """
+    _, slot, address = str(refused).split()[:3]
+    host, _, port = address.rpartition(":")
+    return Redirection(int(slot), Address(host or asked.host, int(port)))

@@ -19,6 +19,7 @@ PURE = [
     "money",
     "pacing",
     "permits",
+    "redis_limits",
     "redis_packing",
     "redis_replies",
     "redis_time",

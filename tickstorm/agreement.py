@@ -75,6 +75,7 @@ _RULES = (
         "needs a choice of",
         "tls_client_auth",
     ),
+    _Rule("redis", lambda s: bool(s.auction) or not s.redis, "needs", "auction"),
     _Rule(
         "port",
         lambda s: bool(s.tls_cert) or not s.ports_without_certificate,

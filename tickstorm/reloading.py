@@ -82,6 +82,10 @@ HOLDS: Mapping[str, Holds] = {
     "auction_watched": Holds.CONNECTION,
     "auction_max": Holds.RESTART,
     "auction_bid_memory": Holds.RESTART,
+    "redis": Holds.RESTART,
+    "redis_timeout": Holds.RESTART,
+    "redis_replicas": Holds.RESTART,
+    "redis_record": Holds.RESTART,
 }
 """Every setting. One that is not here could be changed without anybody hearing of it."""
 

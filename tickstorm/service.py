@@ -5,7 +5,7 @@ served until they go. What can change while it runs does so whole or not at all.
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -27,6 +27,7 @@ from tickstorm.announcement import (
 )
 from tickstorm.assembly import authenticator_for, make_factory, make_hub, make_intake
 from tickstorm.auction.house import AuctionHouse
+from tickstorm.auction.stores import make_store
 from tickstorm.clock import Clock, system_clock
 from tickstorm.config import Settings
 from tickstorm.credentials import IAuthenticator
@@ -80,7 +81,7 @@ class TickstormService(MultiService):
 
     Raises:
         ConfigError: a port's description cannot be used, nobody could log in, or somebody is to
-            publish or bid who could not.
+            publish or bid who could not, or the auctions cannot be kept where they are to be.
         SourceError: a source cannot be made.
     """
 
@@ -126,7 +127,7 @@ class TickstormService(MultiService):
         self._serving = self._make_serving(settings, workers, authenticator, kept, clock)
         self.auctions = self._make_auctions(settings, authenticator, clock)
         self._site = site(
-            Observation(self.hub, self._serving, self._health, clock),
+            Observation(self.hub, self._serving, self._health, clock, self._complaints),
             lambda: self._expiry,
             self.auctions,
         )
@@ -170,7 +171,8 @@ class TickstormService(MultiService):
             return None
         failures = self.factory.login_failures if self.factory is not None else None
         own = self._of_bidders(settings)
-        return AuctionHouse(own, self.hub.publish, authenticator, clock, failures)
+        store = make_store(settings, self._reactor, clock)
+        return AuctionHouse(store, own, self.hub.publish, authenticator, clock, failures)
 
     def _of_bidders(self, settings: Settings) -> Settings:
         (most,) = shares(settings.max_connections, 1, self._file_limit())
@@ -195,6 +197,8 @@ class TickstormService(MultiService):
         try:
             super().startService()
             self._serving.accept_from(self.ports)
+            if self.auctions is not None:
+                self.auctions.start()
         except Exception:
             stop_listening((*self.ports, *self.page_ports, *self.auction_ports))
             raise
@@ -307,6 +311,8 @@ class TickstormService(MultiService):
         await stop_listening((*self.ports, *self.auction_ports))
         self.ports, self.auction_ports = [], []
         await self._see_off(patience.limit(self.settings.drain_timeout))
+        if self.auctions is not None:
+            self.auctions.stop()
         await self._stop_sources(patience)
         await stop_listening(self.page_ports)
         self.page_ports = []
@@ -321,6 +327,9 @@ class TickstormService(MultiService):
         if self.auctions is not None:
             draining.append(self.auctions.drain(seconds, window_of(seconds)))
         await gatherResults(draining)
+
+    def _complaints(self) -> Sequence[str]:
+        return self.auctions.complaints if self.auctions is not None else ()
 
     def _connections(self) -> int:
         bidders = self.auctions.connections if self.auctions is not None else 0

@@ -14,6 +14,7 @@ from tickstorm.auction.bid_ids import BidIdLimits
 from tickstorm.auction.book import BookLimits
 from tickstorm.auction.pacing import PaceLimits
 from tickstorm.auction.permits import BidRight
+from tickstorm.auction.redis_limits import RedisLimits
 from tickstorm.declarations import Origin, setting, table_of
 from tickstorm.descriptions import OwnTLS, is_local, lacks_certificate, with_certificate
 from tickstorm.frames import MAX_PAYLOAD_BYTES, MIN_PAYLOAD_BYTES, OVERHEAD_BYTES
@@ -28,6 +29,7 @@ from tickstorm.kinds import (
     PORT_OR_OFF,
     PORTS,
     PUBLISH_RIGHTS,
+    REDIS_URL,
     SOURCES,
     WORKERS,
     duration,
@@ -322,6 +324,28 @@ class Settings:
         BidIdLimits().keep_ms / 1000,
         duration(1, 86_400),
         "How long the bid_id of a bid is remembered, at least.",
+    )
+    redis: str = setting(
+        "",
+        REDIS_URL,
+        "Where the auctions are kept; none: in memory. Better set in the environment, if it has a "
+        "password.",
+        secret=True,
+    )
+    redis_timeout: float = setting(
+        RedisLimits().timeout,
+        duration(0.05, 60),
+        "How long Redis may take to answer; then it counts as away.",
+    )
+    redis_replicas: int = setting(
+        RedisLimits().replicas,
+        whole(0, 16, "replicas"),
+        "How many replicas of Redis must have a bid before its result is told.",
+    )
+    redis_record: int = setting(
+        RedisLimits().record,
+        whole(0, 1_000_000_000, "bids"),
+        "How much of the record of each auction Redis keeps; 0: all of it.",
     )
     origins: Mapping[str, Origin] = field(default_factory=dict, repr=False, compare=False)
 

@@ -58,6 +58,7 @@ class Options(UsageOptions, AuthOptionMixin):
             None,
             "Processes that serve subscribers, or auto. [0: this one alone]",
         ),
+        ("redis", None, None, "Where auctions are kept: redis://HOST. [in memory]"),
         ("config", "c", None, "A file of settings, in TOML."),
         ("log-format", None, None, "json or text. [json]"),
         ("log-level", None, None, "debug, info, warn, error or critical. [info]"),
@@ -128,7 +129,7 @@ class Options(UsageOptions, AuthOptionMixin):
     def _read(self) -> Settings:
         file = self["config"]
         names = (
-            *("port", "http", "source", "auction", "delivery", "workers"),
+            *("port", "http", "source", "auction", "redis", "delivery", "workers"),
             *("log-format", "log-level"),
         )
         settings = load(

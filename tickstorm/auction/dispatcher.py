@@ -26,7 +26,7 @@ ROOM_TO_GO_ON = 200
 SHARE = 64
 """Bids that one that waits may go on with, before it is the others' turn."""
 RETRY_AFTER_MS = 500
-"""What a client is told to wait whose bid the store has not answered."""
+"""What a client is told to wait whose bid the store has not answered, and said nothing of it."""
 
 
 class DispatchLimits(NamedTuple):
@@ -180,7 +180,8 @@ class Dispatcher:
         if expected is None:
             self._log.failure("a store failed", reason)
         outcome = Outcome.UNAVAILABLE if expected is StoreUnavailable else Outcome.UNDECIDED
-        return [Answer(outcome, bid.cents, retry_after_ms=RETRY_AFTER_MS) for bid in batch.bids]
+        retry_ms = (expected and reason.value.retry_after_ms) or RETRY_AFTER_MS
+        return [Answer(outcome, bid.cents, retry_after_ms=retry_ms) for bid in batch.bids]
 
     def _answered(self, batch: Batch, answers: Sequence[Answer]) -> None:
         self._metrics.outcomes.update([answer[0] for answer in answers])

@@ -1,9 +1,9 @@
-"""The house: the auctions of one server, made from its settings: store, connections, ticks.
+"""The house: the auctions of one server: their store, connections, and ticks.
 
 What a running server takes of other settings is put into the same parts, and nothing is lost by it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from twisted.internet.defer import Deferred
 
@@ -15,12 +15,10 @@ from tickstorm.assembly import (
     is_verbose,
     socket_options,
 )
-from tickstorm.auction.bid_ids import BidIdLimits
-from tickstorm.auction.book import Book, BookLimits
+from tickstorm.auction.breaker import BreakerState
 from tickstorm.auction.dispatcher import DispatchLimits
 from tickstorm.auction.factory import AuctionFactory, EdgeLimits
 from tickstorm.auction.interfaces import IAuctionStore
-from tickstorm.auction.memory_store import MemoryStore
 from tickstorm.auction.pacing import PaceLimits
 from tickstorm.auction.permits import permits_by_name
 from tickstorm.auction.session import SessionLimits
@@ -35,6 +33,7 @@ class AuctionHouse:
     """Serves bidders, and publishes who leads.
 
     Args:
+        store: keeps the auctions; it is started and stopped with the house.
         settings: the server's; `max_connections` is for bidders alone.
         publish: the hub's.
         authenticator: decides who a login is; None leaves it to the settings.
@@ -42,12 +41,13 @@ class AuctionHouse:
         login_failures: those of the stream, to be shared; None if they are elsewhere.
 
     Attributes:
-        store: the auctions.
+        store: as given.
         factory: makes the connections.
     """
 
     def __init__(
         self,
+        store: IAuctionStore,
         settings: Settings,
         publish: Callable[[Iterable[Tick]], object],
         authenticator: IAuthenticator | None,
@@ -56,7 +56,7 @@ class AuctionHouse:
     ) -> None:
         self._authenticator = authenticator
         self._owns_failures = login_failures is None
-        self.store: IAuctionStore = MemoryStore(Book(_book_limits(settings)), clock.wall_ms)
+        self.store = store
         self.factory = AuctionFactory(
             self.store,
             authenticator_for(settings, authenticator),
@@ -76,6 +76,21 @@ class AuctionHouse:
     def connections(self) -> int:
         """How many are open."""
         return len(self.factory.connections)
+
+    @property
+    def complaints(self) -> Sequence[str]:
+        """What is wrong for every server that has this store: one sentence for each thing."""
+        if self.store.state is BreakerState.CLOSED:
+            return ()
+        return ("the store of the auctions is away",)
+
+    def start(self) -> None:
+        """Have the store look for its auctions; until they are found it refuses."""
+        self.store.start()
+
+    def stop(self) -> None:
+        """Let go of the store, behind the last of the connections."""
+        self.store.stop()
 
     def reload(self, settings: Settings) -> None:
         """Have connections be held to other settings."""
@@ -105,11 +120,6 @@ class AuctionHouse:
     def hasten(self) -> None:
         """End a drain that is under way at once."""
         self.factory.hasten()
-
-
-def _book_limits(settings: Settings) -> BookLimits:
-    keep_ms = round(settings.auction_bid_memory * 1000)
-    return BookLimits(settings.auction_max, bid_ids=BidIdLimits(keep_ms))
 
 
 def _session_limits(settings: Settings) -> SessionLimits:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 from tickstorm.errors import TickstormError
 
@@ -64,6 +64,14 @@ class IAuctionStore(Interface):
 
     What changes nothing (`read`, `auctions`, `record`) only fails with StoreUnavailable.
     """
+
+    state = Attribute("How it does: BreakerState.CLOSED is well, with any other it refuses.")
+
+    def start() -> Deferred[None]:
+        """Begin; the Deferred has its result after the first try, whatever came of it."""
+
+    def stop() -> None:
+        """End for good: what has no answer is lost."""
 
     def bid(auction_id: int, bids: Sequence[Bid]) -> Deferred[Sequence[Answer]]:
         """Decide bids for one auction, at one moment and each before the next.

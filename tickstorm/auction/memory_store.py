@@ -7,6 +7,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from tickstorm.auction.book import Book
+from tickstorm.auction.breaker import BreakerState
 from tickstorm.auction.interfaces import IAuctionStore, IFollower
 from tickstorm.auction.life import Auction, Entry
 from tickstorm.auction.rule import Answer, Bid, Terms
@@ -19,7 +20,12 @@ class MemoryStore:
     Args:
         book: keeps the auctions.
         wall_ms: milliseconds since the Unix epoch.
+
+    Attributes:
+        state: it is always well.
     """
+
+    state = BreakerState.CLOSED
 
     _log = Logger()
 
@@ -27,6 +33,13 @@ class MemoryStore:
         self._book = book
         self._wall_ms = wall_ms
         self._followers: list[IFollower] = []
+
+    def start(self) -> Deferred[None]:
+        """Do nothing."""
+        return succeed(None)
+
+    def stop(self) -> None:
+        """Do nothing: nothing is ever without an answer."""
 
     def bid(self, auction_id: int, bids: Sequence[Bid]) -> Deferred[Sequence[Answer]]:
         """Decide bids."""

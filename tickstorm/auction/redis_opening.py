@@ -9,6 +9,7 @@ from tickstorm.auction.breaker import Breaker, BreakerLimits
 from tickstorm.auction.redis_calls import SCRIPT, CallOptions, Calls
 from tickstorm.auction.redis_door import Door, endpoints
 from tickstorm.auction.redis_following import Following
+from tickstorm.auction.redis_limits import RedisLimits
 from tickstorm.auction.redis_link import Beat, Connection, Dial, Link, LinkLimits, Way, entered
 from tickstorm.auction.redis_packing import channel_of
 from tickstorm.auction.redis_places import (
@@ -22,7 +23,7 @@ from tickstorm.auction.redis_places import (
     always,
 )
 from tickstorm.auction.redis_replies import Address
-from tickstorm.auction.redis_store import RedisLimits, RedisStore
+from tickstorm.auction.redis_store import RedisStore
 from tickstorm.auction.redis_time import RedisClock
 from tickstorm.auction.redis_url import Kind, RedisURL
 from tickstorm.clock import Clock

@@ -1,7 +1,7 @@
 """The store in Redis, which many servers share: each step of an auction is one run of a script."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.python.failure import Failure
@@ -35,23 +35,6 @@ from tickstorm.auction.rule import Answer, Bid, Terms
 
 PAGE = 100
 """So much is read at once of what may be long, as bids wait meanwhile."""
-
-
-class RedisLimits(NamedTuple):
-    """How patient the store is, and what it keeps.
-
-    Attributes:
-        timeout: seconds in which Redis has to answer.
-        keep_ms: for at least so long, and less than twice that, the answer to a bid is remembered.
-        record: so many entries, or a few more, are kept of the record of each auction; 0 for all.
-        replicas: as many replicas have to have what was done before it is told; each answer takes
-            one more round trip then.
-    """
-
-    timeout: float = 1.0
-    keep_ms: int = 300_000
-    record: int = 0
-    replicas: int = 0
 
 
 @implementer(IAuctionStore)

@@ -38,6 +38,7 @@ class Ticks:
         self._metrics = metrics
         self._sequences: OrderedDict[int, int] = OrderedDict()
         self._withheld: set[int] = set()
+        self._doubted: set[int] = set()
 
     def moved(self, auction: Auction) -> None:
         """Publish a new leader."""
@@ -53,14 +54,20 @@ class Ticks:
             self._withhold(auction.id, str(error))
 
     def resumed(self) -> None:
-        """Do nothing: the next leader tells how many there were."""
+        """Expect that sequences may have fallen; else the next leader tells how many there were."""
+        self._doubted.update(self._sequences)
 
     def _note(self, auction_id: int, sequence: int) -> int:
-        known = self._sequences
-        before = known.pop(auction_id, max(0, sequence - 1))
+        known, one_before = self._sequences, max(0, sequence - 1)
+        before = known.pop(auction_id, one_before)
+        if auction_id in self._doubted:
+            self._doubted.discard(auction_id)
+            before = before if before <= sequence else one_before
         known[auction_id] = max(before, sequence) if sequence else 0
         if len(known) > MAX_KNOWN:
-            self._withheld.discard(known.popitem(last=False)[0])
+            forgotten, _ = known.popitem(last=False)
+            self._withheld.discard(forgotten)
+            self._doubted.discard(forgotten)
         return before
 
     def _withhold(self, auction_id: int, reason: str) -> None:

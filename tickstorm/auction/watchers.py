@@ -5,17 +5,17 @@ An UPDATE is encoded once for all that get it in one turn of the reactor.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tickstorm.auction.closings import Closings
-from tickstorm.auction.interfaces import IAuctionStore, IFollower, StoreUnavailable
-from tickstorm.auction.life import Auction, Phase
+from tickstorm.auction.interfaces import AnswerLost, IAuctionStore, IFollower, StoreUnavailable
+from tickstorm.auction.life import Auction, NoSuchAuction, Phase
 from tickstorm.auction.metrics import AuctionMetrics
 from tickstorm.auction.rule import Answer, Bid
 from tickstorm.auction.watching import Watching
@@ -85,7 +85,8 @@ class Watchers:
         if newest is not None:
             watcher.begin_watch(_update(newest))
         elif self._watching.expect(watcher, auction_id):
-            self._read(
+            self._ask(
+                self._store.read,
                 auction_id,
                 partial(self._begin, watcher, auction_id),
                 partial(self._refuse, watcher, auction_id, NOT_NOW),
@@ -113,7 +114,8 @@ class Watchers:
             self._flush_call = self._scheduler.callLater(0, self._flush)
 
     def resumed(self) -> None:
-        """Read what is watched again."""
+        """Read what is watched again: it may have moved, or what was told of it may be lost."""
+        self._watching.doubt()
         for auction_id in list(self._watching.auctions):
             self._look(auction_id)
 
@@ -137,20 +139,24 @@ class Watchers:
 
     # The beginning and the end of watching.
 
-    def _read(
+    def _ask(
         self,
+        ask: Callable[[int], Deferred[Any]],
         auction_id: int,
         take: Callable[[Auction | None], None],
         without: Callable[[], None],
     ) -> None:
         def fail(reason: Failure) -> None:
-            if not reason.check(StoreUnavailable):
+            if reason.check(NoSuchAuction):
+                take(None)
+                return
+            if not reason.check(StoreUnavailable, AnswerLost):
                 self._log.failure("an auction cannot be read", reason, auction=auction_id)
             without()
 
-        reading = maybeDeferred(self._store.read, auction_id)
-        reading.addCallbacks(take, fail)
-        reading.addErrback(lambda reason: self._log.failure("a watcher is not told", reason))
+        asked = maybeDeferred(ask, auction_id)
+        asked.addCallbacks(take, fail)
+        asked.addErrback(lambda reason: self._log.failure("a watcher is not told", reason))
 
     def _begin(self, watcher: Watcher, auction_id: int, auction: Auction | None) -> None:
         if auction is None:
@@ -172,8 +178,12 @@ class Watchers:
 
     def _look(self, auction_id: int) -> None:
         if auction_id in self._watching.auctions:
-            self._read(
-                auction_id, partial(self._looked, auction_id), partial(self._not_seen, auction_id)
+            # What has closed is to be settled by whoever looks first.
+            self._ask(
+                self._store.settle,
+                auction_id,
+                partial(self._looked, auction_id),
+                partial(self._not_seen, auction_id),
             )
 
     def _looked(self, auction_id: int, auction: Auction | None) -> None:

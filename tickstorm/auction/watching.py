@@ -1,7 +1,7 @@
 """Who watches which auction, and what each still has to hear. Pure.
 
-A watcher never hears of a sequence that is not above the one before, and one that does not read
-only of the newest.
+A watcher never hears of a sequence that is not above the one before, unless that is in doubt, and
+one that does not read only of the newest.
 """
 
 from collections.abc import Collection
@@ -33,6 +33,10 @@ class _Watched(Generic[_Watcher]):
     def is_older_than(self, auction: Auction) -> bool:
         newest = self.newest
         return newest is None or newest.standing.sequence < auction.standing.sequence
+
+    def doubt(self) -> None:
+        self.newest = None
+        self.told = dict.fromkeys(self.told, -1)
 
     def tell(self, watcher: _Watcher) -> Auction | None:
         if self.newest is not None:
@@ -134,6 +138,14 @@ class Watching(Generic[_Watcher]):
         elif not auction.standing.sequence < watched.newest.standing.sequence:
             watched.newest = auction  # nobody else leads: only its close has moved
         return True
+
+    def doubt(self) -> None:
+        """Have everybody hear once more of all they watch, whatever is noted of it next.
+
+        A store that has lost its last steps tells of lower sequences than before.
+        """
+        for watched in self._watched.values():
+            watched.doubt()
 
     def take_moved(self) -> list[Moved[_Watcher]]:
         """Have those hear of auctions who have not heard of their newest leaders."""

@@ -61,6 +61,11 @@ class AuctionCollector(Collector):
             "kind",
             from_zero(("StoreUnavailable", "AnswerLost", "other"), metrics.store_errors),
         )
+        yield GaugeMetricFamily(
+            "tickstorm_auction_store_state",
+            "How the store does: 0 well, 1 asked whether it is back, 2 left alone for a moment.",
+            self._house.store.state.value,
+        )
 
     def _watchers(self) -> Iterator[Metric]:
         metrics = self._house.factory.metrics

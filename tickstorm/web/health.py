@@ -1,7 +1,7 @@
 """Health: whether the server is alive, ready and well, judged from a few readings.
 
-Pure: the readings come in, the verdict and its reasons go out. Ready is the same as well: whatever
-makes a server degraded is a reason to send new clients elsewhere.
+Pure: the readings come in, the verdict and its reasons go out. What makes one server degraded is a
+reason to send new clients elsewhere; what all servers share is none, as it is no better there.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,17 +37,19 @@ class Verdict(NamedTuple):
     Attributes:
         live: whether restarting the process would not help.
         status: OK, or why it is not.
-        reasons: one sentence for each thing that is wrong; none while the status is OK.
+        reasons: one sentence for each thing that is wrong here.
+        shared: likewise for what is wrong with what all servers have together.
     """
 
     live: bool
     status: Status
     reasons: tuple[str, ...]
+    shared: tuple[str, ...] = ()
 
     @property
     def ready(self) -> bool:
         """Whether new clients should be sent here."""
-        return self.status is Status.OK
+        return not self.reasons
 
 
 class Health:
@@ -69,20 +71,28 @@ class Health:
         self.stopping = False
         self.limits = limits
 
-    def judge(self, sweep_age: float, feed_age: float, workers_down: Sequence[int] = ()) -> Verdict:
+    def judge(
+        self,
+        sweep_age: float,
+        feed_age: float,
+        workers_down: Sequence[int] = (),
+        shared: Sequence[str] = (),
+    ) -> Verdict:
         """Say how the server is.
 
         Args:
             sweep_age: seconds since the last sweep, or since the start.
             feed_age: seconds since the last tick; infinity before the first.
             workers_down: the numbers of the workers that do not serve.
+            shared: what is wrong with what all servers have together.
         """
         # Nothing sweeps any more while the last clients are seen off: that is no reason to kill it.
         live = self.stopping or sweep_age <= self.limits.sweep_timeout
         reasons = tuple(self._reasons(sweep_age, feed_age, workers_down))
         if self.stopping:
             return Verdict(live, Status.STOPPING, reasons)
-        return Verdict(live, Status.DEGRADED if reasons else Status.OK, reasons)
+        status = Status.DEGRADED if reasons or shared else Status.OK
+        return Verdict(live, status, reasons, tuple(shared))
 
     def _reasons(
         self, sweep_age: float, feed_age: float, workers_down: Sequence[int]

@@ -1,6 +1,6 @@
 """What can be read off a running server, by every page alike."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 
 from twisted.internet.defer import Deferred
@@ -22,13 +22,22 @@ class Observation:
         serving: who gets it.
         health: the server's judgement of itself.
         clock: the times that the server has.
+        complaints: says what is wrong that other servers share.
     """
 
-    def __init__(self, hub: Hub[Outlet], serving: Serving, health: Health, clock: Clock) -> None:
+    def __init__(
+        self,
+        hub: Hub[Outlet],
+        serving: Serving,
+        health: Health,
+        clock: Clock,
+        complaints: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
         self.hub = hub
         self.clock = clock
         self._serving = serving
         self._health = health
+        self._complaints = complaints
 
     def read(self) -> Reading:
         """Return the numbers of all that serves."""
@@ -63,4 +72,5 @@ class Observation:
             self.sweep_age(self.read()),
             self.feed_age(),
             [worker.number for worker in workers if not worker.up],
+            self._complaints(),
         )

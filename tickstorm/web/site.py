@@ -136,7 +136,7 @@ def _health_reply(observation: Observation) -> Reply:
         return json_answer(
             {
                 "status": verdict.status.value,
-                "reasons": verdict.reasons,
+                "reasons": (*verdict.reasons, *verdict.shared),
                 "version": __version__,
                 "epoch": observation.hub.epoch,
                 "uptime_s": round(observation.uptime(), 3),

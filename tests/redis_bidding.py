@@ -11,8 +11,8 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from tickstorm.auction.interfaces import AnswerLost, IFollower, StoreUnavailable
-from tickstorm.auction.redis_opening import redis_store
 from tickstorm.auction.redis_limits import RedisLimits
+from tickstorm.auction.redis_opening import redis_store
 from tickstorm.auction.redis_url import parse_redis_url
 from tickstorm.auction.rule import Bid, Outcome, Terms
 from tickstorm.clock import system_clock

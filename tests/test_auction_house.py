@@ -17,6 +17,7 @@ from tickstorm.auction.pacing import PaceLimits
 from tickstorm.auction.permits import read_bid_right
 from tickstorm.auction.rule import Terms
 from tickstorm.auction.session import SessionLimits
+from tickstorm.auction.stores import make_store
 from tickstorm.clock import simulated_clock
 from tickstorm.overload import BacklogLimits
 from tickstorm.reloading import HOLDS
@@ -216,7 +217,9 @@ def settings_of(**settings):
 
 def made(**settings):
     reactor = Reactor()
-    return AuctionHouse(settings_of(**settings), lambda _: None, None, simulated_clock(reactor))
+    settings, clock = settings_of(**settings), simulated_clock(reactor)
+    store = make_store(settings, reactor, clock)
+    return AuctionHouse(store, settings, lambda _: None, None, clock)
 
 
 def held(house):

@@ -100,6 +100,23 @@ def test_what_is_remembered_is_bounded(hub, follower):
     assert hub.ticks[-1].volume == 1.0
 
 
+def test_after_a_store_has_lost_steps_the_next_leader_is_a_tick_all_the_same(hub, follower):
+    for sequence in (1, 5):
+        follower.moved(auction(sequence))
+    follower.resumed()
+    for sequence in (4, 4, 6):
+        follower.moved(auction(sequence))
+    assert [tick.volume for tick in hub.ticks] == [1.0, 4.0, 1.0, 2.0]
+
+
+def test_what_was_not_lost_is_no_tick_again(hub, follower):
+    follower.moved(auction(5))
+    follower.resumed()
+    follower.moved(auction(5))
+    follower.moved(auction(4))
+    assert [tick.volume for tick in hub.ticks] == [1.0]
+
+
 def test_after_a_gap_the_next_leader_tells_how_many_there_were(hub, follower):
     follower.moved(auction(1))
     follower.resumed()

@@ -6,8 +6,10 @@ from bidding import Server as AuctionServer
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface.verify import verifyObject
 
+from tickstorm.auction.book import Book
 from tickstorm.auction.interfaces import IFollower, StoreUnavailable
-from tickstorm.auction.rule import Terms
+from tickstorm.auction.memory_store import MemoryStore
+from tickstorm.auction.rule import Bid, Terms
 from tickstorm.auction.session import SessionLimits
 
 
@@ -207,6 +209,27 @@ def test_after_a_lost_subscription_everything_is_read_again():
     assert watcher.ask() == []
     server.factory.watchers.resumed()
     assert watcher.ask() == [("UPDATE", 1, 100, 1)]
+
+
+def test_what_a_store_has_lost_is_not_believed_any_more():
+    server = Server()
+    watcher = server.connect()
+    server.connect().ask(bid(100), bid(200))
+    assert watcher.ask(watch()) == [("UPDATE", 1, 200, 2)]
+    server.replace(lambda _: Server().store)  # empty again, but for the auction
+    server.store.bid(1, [Bid(1, 9, 50)])
+    server.factory.watchers.resumed()
+    assert watcher.ask() == [("UPDATE", 1, 50, 1)]
+
+
+def test_a_store_that_has_lost_everything_has_nothing_to_watch():
+    server = Server()
+    watcher = server.connect()
+    watcher.ask(watch())
+    server.replace(lambda _: MemoryStore(Book(), lambda: NOW_MS))
+    server.factory.watchers.resumed()
+    assert watcher.ask() == ["INVALID_SUBSCRIPTION"]
+    assert len(server.factory.watchers) == 0
 
 
 def test_one_that_breaks_keeps_nobody_from_hearing(failures):

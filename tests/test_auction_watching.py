@@ -44,6 +44,29 @@ def test_a_lower_or_equal_sequence_is_no_news():
     assert found.again("alice", 1) == auction(5)
 
 
+def test_what_is_in_doubt_is_told_whatever_its_sequence():
+    found = watching("alice", "bob", at=5)
+    found.doubt()
+    assert found.again("alice", 1) is None
+    assert found.take_moved() == []
+    found.note(auction(4))
+    assert found.take_moved() == [Moved(auction(4), ["alice", "bob"])]
+    found.note(auction(3))
+    assert found.take_moved() == []
+    found.note(auction(5))
+    assert found.take_moved() == [Moved(auction(5), ["alice", "bob"])]
+
+
+def test_who_asks_again_while_it_is_in_doubt_waits_for_the_answer():
+    found = watching("alice", at=5)
+    found.doubt()
+    assert found.expect("alice", 1)
+    assert found.begin("alice", auction(4)) == auction(4)
+    found.note(auction(4))
+    assert found.take_moved() == []
+    assert found.leave("alice") == [1]
+
+
 def test_a_close_that_moves_is_known_and_not_told():
     found = watching("alice", at=5)
     found.note(auction(5, closes_ms=500))

@@ -39,12 +39,19 @@ def test_the_verdict_follows_from_the_readings(readings, verdict):
     assert judge(*readings) == verdict
 
 
-def test_only_a_server_that_is_ok_is_ready():
-    assert [Verdict(True, status, ()).ready for status in (OK, DEGRADED, STOPPING)] == [
-        True,
-        False,
-        False,
-    ]
+def test_a_server_that_has_something_wrong_is_not_ready():
+    assert judge(0.0, 0.0).ready
+    assert not judge(10.1, 0.0).ready
+    assert not judge(0.0, 0.0, True, True).ready
+
+
+def test_what_is_wrong_with_all_servers_is_no_reason_to_go_to_another():
+    health = Health(0.0)
+    health.accepting = True
+    verdict = health.judge(0.0, 0.0, shared=["the store is away"])
+    assert verdict == Verdict(True, DEGRADED, (), ("the store is away",))
+    assert verdict.ready
+    assert not health.judge(10.1, 0.0, shared=["the store is away"]).ready
 
 
 def test_a_feed_may_be_allowed_to_fall_silent():

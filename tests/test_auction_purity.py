@@ -25,6 +25,7 @@ PURE = [
     "redis_url",
     "rule",
     "session",
+    "tokens",
     "turns",
     "watching",
     "wire",

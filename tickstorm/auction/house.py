@@ -3,7 +3,10 @@
 What a running server takes of other settings is put into the same parts, and nothing is lost by it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
@@ -25,10 +28,14 @@ from tickstorm.auction.pacing import PaceLimits
 from tickstorm.auction.permits import permits_by_name
 from tickstorm.auction.session import SessionLimits
 from tickstorm.auction.ticks import Ticks
+from tickstorm.auction.token_file import open_tokens
 from tickstorm.clock import Clock
 from tickstorm.credentials import IAuthenticator
 from tickstorm.settings import Settings
 from tickstorm.ticks import Tick
+
+if TYPE_CHECKING:
+    from tickstorm.auction.tokens import Tokens
 
 
 class AuctionHouse:
@@ -44,6 +51,9 @@ class AuctionHouse:
     Attributes:
         store: the auctions.
         factory: makes the connections.
+
+    Raises:
+        ConfigError: the key of tokens cannot be used.
     """
 
     def __init__(
@@ -63,6 +73,7 @@ class AuctionHouse:
             clock,
             with_login=settings.auction_auth,
             permits=permits_by_name(settings.auction_users),
+            tokens=open_tokens(settings),
             session_limits=_session_limits(settings),
             dispatch_limits=DispatchLimits(settings.auction_in_flight, settings.auction_batch),
             pace=_pace_limits(settings),
@@ -77,12 +88,13 @@ class AuctionHouse:
         """How many are open."""
         return len(self.factory.connections)
 
-    def reload(self, settings: Settings) -> None:
-        """Have connections be held to other settings."""
+    def reload(self, settings: Settings, tokens: Tokens | None) -> None:
+        """Have connections be held to other settings, and tokens be verified by these."""
         factory, edge = self.factory, _edge_limits(settings)
         factory.with_login = settings.auction_auth
         factory.desk.logins.authenticator = authenticator_for(settings, self._authenticator)
         factory.desk.permits = permits_by_name(settings.auction_users)
+        factory.desk.tokens = tokens
         factory.session_limits = _session_limits(settings)
         factory.dispatcher.change_pace(_pace_limits(settings))
         factory.congestion.backlogs.limits = edge.backlog

@@ -31,7 +31,7 @@ class Bidder:
     def accept_login(self, client_id, user):
         self.told.append(user)
 
-    def accept_token(self, user, permit, ends_at):
+    def accept(self, user, permit, ends_at):
         self.told.append((user, permit, ends_at))
 
     def fail(self, error):

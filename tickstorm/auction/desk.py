@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Bidder(Arriving, Protocol):
     """What is asked of a connection that logs in."""
 
-    def accept_token(self, user: User, permit: Permit, ends_at: float) -> None:
+    def accept(self, user: User, permit: Permit, ends_at: float) -> None:
         """Let the client bid as this user, for these, up to that time of the monotonic clock."""
 
     def fail(self, error: ProtocolError) -> None:
@@ -87,4 +87,4 @@ class Desk:
         except ProtocolError as error:
             bidder.fail(error)
             return
-        bidder.accept_token(User(token.name), token.users, monotonic + token.ends_at - now)
+        bidder.accept(User(token.name), token.users, monotonic + token.ends_at - now)

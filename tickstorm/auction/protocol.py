@@ -246,10 +246,10 @@ class BidderConnection:
 
     def accept_login(self, client_id: str, user: User) -> None:  # noqa: ARG002 - the stream's
         """Let the client bid."""
-        self.accept_token(user, self._server.desk.permit(user.name), inf)
+        self.accept(user, self._server.desk.permit(user.name), inf)
 
-    def accept_token(self, user: User, permit: Permit, ends_at: float) -> None:
-        """Let the client bid for these, until then."""
+    def accept(self, user: User, permit: Permit, ends_at: float) -> None:
+        """Let the client bid as this user, for these, up to that time."""
         self.user = user
         name = user.name.encode()[:MAX_VALUE_BYTES].decode(errors="ignore")
         had = self.deadline

@@ -15,7 +15,7 @@ COPY setup.cfg pyproject.toml README.md LICENSE ./
 COPY tickstorm tickstorm
 COPY twisted twisted
 RUN python -m venv --without-pip /opt/tickstorm \
- && python -m pip --python /opt/tickstorm/bin/python install --no-cache-dir .
+ && python -m pip --python /opt/tickstorm/bin/python install --no-cache-dir ".[redis,tokens]"
 # Twisted keeps a list of plugins beside them, which the user below could not write at its first start.
 RUN /opt/tickstorm/bin/python -c "from twisted.plugin import IPlugin, getPlugins; list(getPlugins(IPlugin))"
 

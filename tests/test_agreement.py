@@ -48,6 +48,11 @@ from tickstorm.ring import ENTRY_BYTES, Ring
             "tls_cert, which is not set (the default)",
         ),
         (
+            {"TICKSTORM_AUCTION_TOKEN_AUDIENCE": "here"},
+            'TICKSTORM_AUCTION_TOKEN_AUDIENCE in the environment: "here" needs '
+            "auction_token_key, which is not set (the default)",
+        ),
+        (
             {"AUTH_USERNAME": "ada"},
             'AUTH_USERNAME in the environment: "ada" needs password, '
             "which is not set (the default)",

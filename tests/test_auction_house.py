@@ -1,12 +1,13 @@
 """The house: auctions as a part of a whole server, and what its settings make of them."""
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from ipaddress import ip_network
 
 import pytest
 from bidding import HOUR, LOGIN, NOW_MS, Bidder, bid, read, watch
-from conversation import PASSWORD, USER, Client, auth, subscribe
+from conversation import PASSWORD, START, USER, Client, auth, subscribe
+from signing import PRIVATE_PEM, PUBLIC_PEM, SECRET, SIGNING, signed
 from test_service import PAGE, PORT, Reactor, ask, reasons, serve, started
 from twisted.internet.testing import StringTransport
 from twisted.logger import formatEvent, globalLogPublisher
@@ -20,7 +21,9 @@ from tickstorm.auction.permits import read_bid_right
 from tickstorm.auction.rule import Terms
 from tickstorm.auction.session import SessionLimits
 from tickstorm.auction.stores import make_store
+from tickstorm.auction.wire import auth_frame
 from tickstorm.clock import simulated_clock
+from tickstorm.errors import ConfigError
 from tickstorm.overload import BacklogLimits
 from tickstorm.reloading import HOLDS
 from tickstorm.settings import Settings
@@ -224,6 +227,7 @@ OF_THE_HOUSE = {
     "tcp_keepalive": False,
     "log_level": "debug",
 }
+OF_TOKENS = {"auction_token_key", "auction_token_audience"}
 
 
 def settings_of(**settings):
@@ -257,7 +261,7 @@ def held(house):
 
 def test_every_setting_of_the_auctions_is_tested_here():
     auctions = {field.name for field in fields(Settings) if field.name.startswith("auction")}
-    assert auctions - {"auction"} <= OF_THE_HOUSE.keys()
+    assert auctions - {"auction"} - OF_TOKENS <= OF_THE_HOUSE.keys()
     assert all(getattr(Settings(), name) != value for name, value in OF_THE_HOUSE.items())
 
 
@@ -285,7 +289,7 @@ def test_every_setting_reaches_the_house():
 
 def test_what_can_change_does():
     house = made()
-    house.reload(settings_of(**OF_THE_HOUSE))
+    house.reload(settings_of(**OF_THE_HOUSE), None)
     assert held(house) == held(made(**OF_THE_HOUSE))
 
 
@@ -331,3 +335,74 @@ def test_bytes_of_a_client_of_the_first_version_are_answered_with_frames():
     connection.dataReceived(bytes.fromhex("0110 00000001 00000007 4059000000000000"))
     house.turn()
     assert read(transport.value()) == [("ACCEPTED", 10_000)]
+
+
+# Tokens.
+
+
+def with_key(path, contents, **settings):
+    path.write_bytes(contents)
+    return House(auction_token_key=str(path), **settings)
+
+
+def login(key, aud=None, user=7):
+    claims = {"user_id": user, "exp": START + 60, **({"aud": aud} if aud else {})}
+    return auth_frame(signed(claims, key))
+
+
+def test_bidders_log_in_with_tokens_too(tmp_path):
+    house = with_key(tmp_path / "key", SECRET, auction_token_audience="here")
+    assert house.bidder().ask(login(SECRET, "here"), bid(1)) == ["AUTH 7", ("ACCEPTED", 1)]
+    assert house.bidder().ask(login(SECRET, "there")) == ["INVALID_AUTH"]
+    assert house.bidder().ask(LOGIN) == ["AUTH alice"]
+
+
+def test_without_logins_a_key_changes_nothing(tmp_path):
+    house = with_key(tmp_path / "key", SECRET, auction_auth=False)
+    assert house.bidder().ask(bid(1)) == [("ACCEPTED", 1)]
+
+
+def test_a_wrong_key_stops_all(tmp_path):
+    (tmp_path / "key").write_bytes(PRIVATE_PEM)
+    with pytest.raises(ConfigError, match=r"^auction_token_key: .* has a private key: "):
+        House(auction_token_key=str(tmp_path / "key"))
+
+
+def test_a_reload_takes_what_the_file_has_now(tmp_path):
+    found = []
+    house = with_key(tmp_path / "key", SECRET)
+    before = house.bidder()
+    before.ask(login(SECRET))
+    (tmp_path / "key").write_bytes(PUBLIC_PEM)
+    globalLogPublisher.addObserver(found.append)
+    change = house.service.reload()
+    globalLogPublisher.removeObserver(found.append)
+    assert (change.taken, change.left) == ((), ())
+    assert formatEvent(found[0]) == "the key of tokens is read anew"
+    assert house.bidder().ask(login(SECRET)) == ["INVALID_AUTH"]
+    assert house.bidder().ask(login(SIGNING)) == ["AUTH 7"]
+    assert before.ask(bid(1)) == [("ACCEPTED", 1)]
+
+
+def test_a_reload_takes_another_key_and_another_audience(tmp_path):
+    house = with_key(tmp_path / "key", SECRET)
+    (tmp_path / "other").write_bytes(PUBLIC_PEM)
+    others = {"auction_token_key": str(tmp_path / "other"), "auction_token_audience": "here"}
+    change = house.service.reload(replace(house.service.settings, **others))
+    assert change.taken == ("auction_token_key", "auction_token_audience")
+    assert house.bidder().ask(login(SIGNING)) == ["INVALID_AUTH"]
+    assert house.bidder().ask(login(SIGNING, "here")) == ["AUTH 7"]
+    without = replace(house.service.settings, auction_token_key="", auction_token_audience="")
+    house.service.reload(without)
+    assert house.bidder().ask(login(SIGNING, "here")) == ["INVALID_AUTH"]
+
+
+def test_a_reload_with_a_wrong_key_leaves_all_as_it_was(tmp_path):
+    house = with_key(tmp_path / "key", SECRET)
+    settings = house.service.settings
+    (tmp_path / "key").write_bytes(b"open sesame")
+    with pytest.raises(ConfigError, match=r"has a secret of 11 bytes, and 32 are needed$"):
+        house.service.reload(replace(settings, auction_rate_per_user=1))
+    assert house.service.settings is settings
+    assert house.factory.dispatcher._pacing._users._rate.per_second == 1000
+    assert house.bidder().ask(login(SECRET), bid(1)) == ["AUTH 7", ("ACCEPTED", 1)]

@@ -6,9 +6,10 @@ from socket import IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_NODELAY
 
 import pytest
 from bidding import LOGIN, Server, WireBidder, bid, read, watch
-from conversation import USER
+from conversation import START, USER
 from hypothesis import given
 from hypothesis import strategies as st
+from signing import BY_KEY, BY_SECRET, SECRET, SIGNING, signed
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred
 
@@ -18,6 +19,7 @@ from tickstorm.auction.interfaces import AnswerLost, StoreUnavailable
 from tickstorm.auction.pacing import PaceLimits
 from tickstorm.auction.protocol import LINGER
 from tickstorm.auction.session import SessionLimits
+from tickstorm.auction.tokens import Tokens
 from tickstorm.auction.wire import auth_frame, bid_frame
 from tickstorm.credentials import User
 from tickstorm.errors import ErrorCode
@@ -339,6 +341,128 @@ def test_who_has_logged_in_may_be_silent():
     server.advance(1000)
     assert not bidder.closed
     assert len(server.factory._wheel) == 0
+
+
+# Tokens.
+
+
+def with_tokens(key=BY_SECRET, **options):
+    return Server(with_login=True, tokens=Tokens(key), permits={USER: None}, **options)
+
+
+def token(*users, seconds=1000.0, key=SECRET, name=USER):
+    """An AUTH whose token ends in so many seconds."""
+    claims = {"sub": name, "user_id": list(users), "exp": START + seconds - 5}
+    return auth_frame(signed(claims, key))
+
+
+@pytest.mark.parametrize(("signing", "key"), [(SECRET, BY_SECRET), (SIGNING, BY_KEY)])
+def test_who_has_a_token_bids_for_whom_that_says(signing, key):
+    bidder = with_tokens(key).connect()
+    assert bidder.ask(token(7, 8, key=signing), bid(1), bid(2, user=9), bid(3, user=8)) == [
+        "AUTH alice",
+        ("ACCEPTED", 1),
+        ("NOT_PERMITTED", 2),
+        ("ACCEPTED", 3),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("signing", "key", "room"), [(SIGNING, BY_KEY, 98), (SECRET, BY_SECRET, 130)]
+)
+def test_how_much_a_token_may_say(signing, key, room):
+    claims = b'{"user_id":7,"exp":1000000060,"sub":"%s"}'
+    name = b"a" * (room - len(claims) + 2)
+    frame = auth_frame(signed(claims % name, signing))
+    assert len(frame) == 2 + 255
+    assert with_tokens(key).connect().ask(frame) == [f"AUTH {name.decode()}"]
+
+
+def test_a_wrong_token_ends_it():
+    server = with_tokens()
+    bidder = server.connect()
+    assert bidder.ask(token(7, seconds=0), bid(1)) == ["INVALID_AUTH"]
+    assert bidder.closed
+    assert server.factory.edge.logins == {"INVALID_AUTH": 1}
+
+
+def test_wrong_tokens_and_wrong_passwords_count_together():
+    server = with_tokens()
+    for wrong in [token(7, key=SIGNING), auth_frame(f"{USER}:wrong")] * 5:
+        assert server.connect().ask(wrong) == ["INVALID_AUTH"]
+    assert server.connect().ask(LOGIN) == ["RATE_LIMITED"]
+    assert server.connect().ask(token(7)) == ["RATE_LIMITED"]
+    assert server.connect("10.0.0.2").ask(token(7)) == ["AUTH alice"]
+
+
+def test_a_token_that_expires_ends_it_behind_the_results():
+    server = with_tokens(slow=True)
+    bidder = server.connect()
+    assert bidder.ask(token(7, seconds=60), bid(1), bid(2)) == ["AUTH alice"]
+    server.advance(59)
+    bidder.ask(bid(3))
+    server.advance(1)
+    assert (bidder.ask(bid(4)), bidder.closed) == ([], False)
+    server.store.answer()
+    assert bidder.ask() == [("ACCEPTED", 1), ("ACCEPTED", 2)]
+    server.store.answer()
+    assert bidder.ask() == [("ACCEPTED", 3), "INVALID_AUTH"]
+    assert (bidder.closed, server.store.sizes) == (True, [])
+    bidder.vanish()
+    assert server.left_behind() == {}
+
+
+def test_a_token_that_expires_is_no_failed_login():
+    server = with_tokens()
+    bidder = server.connect()
+    bidder.ask(token(7, seconds=30))
+    server.advance(30)
+    assert (bidder.read(), bidder.closed) == (["INVALID_AUTH"], True)
+    assert server.factory.edge.logins == {"accepted": 1}
+    assert server.factory.edge.protocol_errors == {"INVALID_AUTH": 1}
+    assert len(server.factory.login_failures) == 0
+
+
+def test_a_token_expires_between_two_sweeps_too():
+    server = with_tokens()
+    bidder = server.connect()
+    bidder.ask(token(7, seconds=60.5))
+    server.advance(60.25, step=0.25)
+    assert bidder.ask(bid(1)) == [("ACCEPTED", 1)]
+    server.advance(0.25)
+    assert bidder.ask(bid(2)) == ["INVALID_AUTH"]
+
+
+def test_a_token_may_end_before_the_time_for_a_login_does():
+    server = with_tokens(session_limits=SessionLimits(auth_timeout=1000.0))
+    bidder = server.connect()
+    bidder.ask(token(7, seconds=3))
+    server.advance(2)
+    assert not bidder.closed
+    server.advance(1)
+    assert (bidder.read(), bidder.closed) == (["INVALID_AUTH"], True)
+
+
+def test_a_connection_with_a_token_is_looked_for_once():
+    server = with_tokens()
+    bidders = [server.connect() for _ in range(10)]
+    for bidder in bidders:
+        bidder.ask(token(7))
+    server.advance(900)
+    assert len(server.factory._wheel) == 10
+    assert [bidder.closed for bidder in bidders] == [False] * 10
+    for bidder in bidders:
+        bidder.vanish()
+    assert server.left_behind() == {}
+
+
+def test_who_vanishes_before_its_token_expires_is_forgotten():
+    server = with_tokens()
+    bidder = server.connect()
+    bidder.ask(token(7, seconds=3))
+    bidder.vanish()
+    assert server.left_behind() == {}
+    server.advance(10)
 
 
 # The end.

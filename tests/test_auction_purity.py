@@ -26,6 +26,7 @@ PURE = [
     "redis_url",
     "rule",
     "session",
+    "tokens",
     "turns",
     "watching",
     "wire",

@@ -444,6 +444,41 @@ def test_who_may_bid_may_be_silent(state):
     assert (edge.session.deadline, edge.session.expire(1e9)) == (inf, None)
 
 
+def until(ends_at):
+    """A conversation whose client has a token."""
+    edge = Edge(with_login=True).receive(AUTH)
+    edge.session.accept_login("alice", {7}, ends_at)
+    assert edge.said() == [("AUTH", "alice")]
+    edge.events.clear()
+    return edge
+
+
+def test_a_token_ends_the_conversation_behind_the_results():
+    edge = until(30.0).receive(bid(1) + bid(2), 29.9)
+    assert (edge.session.deadline, edge.session.expire(29.999)) == (30.0, None)
+    failed = edge.session.expire(30.0)
+    assert (type(failed.error), failed.error.message) == (InvalidAuth, "the token has expired")
+    assert (edge.said(), edge.session.state, edge.session.deadline) == ([], State.ENDING, inf)
+    edge.answer(edge.turns[0])
+    assert edge.said() == [("ACCEPTED", 1), ("ACCEPTED", 2), ("ERROR", 1)]
+    assert edge.session.state is State.CLOSED
+
+
+def test_what_comes_when_the_token_has_expired_is_not_read():
+    edge = until(30.0).receive(bid(1), 29.999).receive(bid(2), 30.0).receive(bid(3), 30.1)
+    assert edge.kinds() == [BidsReceived, InvalidAuth]
+    edge.answer(edge.turns[0])
+    assert edge.said() == [("ACCEPTED", 1), ("ERROR", 1)]
+
+
+def test_what_was_held_back_when_the_token_expired_is_not_read_either():
+    edge = until(30.0).receive(b"".join(map(bid, range(1, 12))), 29.0)
+    edge.answer(edge.turns[0]).said()
+    edge.receive(b"", 30.0)
+    assert edge.kinds() == [BidsReceived, InvalidAuth]
+    assert (edge.said(), edge.session.holds_back) == ([("ERROR", 1)], False)
+
+
 def test_the_size_of_a_bid_on_the_wire():
     assert (len(bid_frame(1, 2, 3.0)), len(bid_frame(1, 2, 3.0, 4))) == (18, 26)
     assert struct.calcsize(">IId") == 16

@@ -122,6 +122,8 @@ def test_defaults():
         "auction": (),
         "auction_auth": True,
         "auction_users": (),
+        "auction_token_key": "",
+        "auction_token_audience": "",
         "auction_rate_per_user": 1_000,
         "auction_rate_per_address": 50_000,
         "auction_pipeline": 512,
@@ -622,6 +624,25 @@ def test_a_port_of_auctions_is_exposed_if_it_asks_for_a_login():
     ports = ("tcp:1", "tcp:2:interface=127.0.0.1")
     assert Settings(auction=ports).exposed_ports == ("tcp:1",)
     assert Settings(auction=ports, auction_auth=False).exposed_ports == ()
+
+
+def test_what_tokens_are_verified_by():
+    settings = from_environment(
+        TICKSTORM_AUCTION_TOKEN_KEY="/k.pem", TICKSTORM_AUCTION_TOKEN_AUDIENCE="https://a.b"
+    )
+    assert (settings.auction_token_key, settings.auction_token_audience) == (
+        "/k.pem",
+        "https://a.b",
+    )
+    pem = "-----BEGIN PUBLIC KEY-----"
+    assert wrong(from_environment, TICKSTORM_AUCTION_TOKEN_KEY=pem) == (
+        "TICKSTORM_AUCTION_TOKEN_KEY in the environment: the value, not shown here, "
+        "is not the path of a file"
+    )
+    assert wrong(from_environment, TICKSTORM_AUCTION_TOKEN_AUDIENCE="a b") == (
+        "TICKSTORM_AUCTION_TOKEN_AUDIENCE in the environment: 'a b' is not "
+        "at most 128 characters without blanks"
+    )
 
 
 def test_whom_a_login_may_bid_for(from_toml):

@@ -10,17 +10,20 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 from conversation import Client, Server, auth, encode_frame, heartbeat, read, subscribe
+from signing import PRIVATE_PEM, PUBLIC_PEM, SECRET
 from zope.interface.verify import verifyObject
 
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.admission import Rejection
 from tickstorm.auction.rule import Outcome
+from tickstorm.auction.tokens import Tokens, read_key
 from tickstorm.cli import main as tickstorm
 from tickstorm.config import SETTINGS, load
 from tickstorm.credentials import IAuthenticator, Peer, SharedCredentials, User
@@ -314,6 +317,7 @@ RUN_HERE = {
     "members.py",
     "feedco/quotes.py",
     "twisted/plugins/feedco_plugin.py",
+    "make_tokens.py",
     "test_quotes.py",
 }
 
@@ -458,6 +462,34 @@ def test_the_checkers_of_cred(place, monkeypatch):
     right.send(auth("alice", "wonderland"))
     wrong.send(auth("alice", "looking-glass"))
     assert (right.names(), wrong.names()) == (["ACK"], ["INVALID_AUTH"])
+
+
+def verified(text, key):
+    """What a token says that is good now."""
+    name, users, _ = Tokens(read_key(key)).verify(text, time.time())
+    return (name, users)
+
+
+def test_the_tokens_of_both_kinds(place, monkeypatch):
+    monkeypatch.chdir(place.folder)
+    (place.folder / "signing.pem").write_bytes(PRIVATE_PEM)
+    (place.folder / "secret.txt").write_bytes(SECRET + b"\n")
+    making = runpy.run_path("make_tokens.py")
+    alice = ("alice", {42, 43})
+    assert verified(making["by_key"](), PUBLIC_PEM) == alice
+    assert verified(making["by_secret"](), SECRET + b"\n") == alice
+    assert len(json.dumps(making["claims"](), separators=(",", ":"))) == 50
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_the_keys_of_tokens(place, monkeypatch):
+    monkeypatch.chdir(place.folder)
+    section = AUCTION.partition("\n## Tokens")[2].partition("\n## ")[0]
+    for command in re.findall(r"^\$ (openssl .*)$", section, re.MULTILINE):
+        subprocess.run(["sh", "-ec", command], check=True, capture_output=True)
+    making = runpy.run_path("make_tokens.py")
+    for make, file in (("by_key", "verifying.pem"), ("by_secret", "secret.txt")):
+        assert verified(making[make](), Path(file).read_bytes()) == ("alice", {42, 43})
 
 
 # What operators are told.

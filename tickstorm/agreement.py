@@ -88,6 +88,12 @@ _RULES = (
         "needs a cert= of its own, or",
         "tls_cert",
     ),
+    _Rule(
+        "auction_token_audience",
+        lambda s: bool(s.auction_token_key) or not s.auction_token_audience,
+        "needs",
+        "auction_token_key",
+    ),
 )
 """Checked in this order when each setting is right by itself."""
 

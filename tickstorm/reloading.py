@@ -74,6 +74,8 @@ HOLDS: Mapping[str, Holds] = {
     "auction": Holds.RESTART,
     "auction_auth": Holds.CONNECTION,
     "auction_users": Holds.LOGIN,
+    "auction_token_key": Holds.LOGIN,
+    "auction_token_audience": Holds.LOGIN,
     "auction_rate_per_user": Holds.AT_ONCE,
     "auction_rate_per_address": Holds.AT_ONCE,
     "auction_pipeline": Holds.CONNECTION,

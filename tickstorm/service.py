@@ -4,11 +4,13 @@ It starts whole or not at all, and stops in order: ports, clients, sources, page
 served until they go. What can change while it runs does so whole or not at all.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from twisted.application.service import MultiService
@@ -28,6 +30,7 @@ from tickstorm.announcement import (
 from tickstorm.assembly import authenticator_for, make_factory, make_hub, make_intake
 from tickstorm.auction.house import AuctionHouse
 from tickstorm.auction.stores import make_store
+from tickstorm.auction.token_file import open_tokens
 from tickstorm.clock import Clock, system_clock
 from tickstorm.config import Settings
 from tickstorm.credentials import IAuthenticator
@@ -56,6 +59,9 @@ from tickstorm.web.site import site
 from tickstorm.workers.pool import WorkerPool
 from tickstorm.workers.shares import shares, slots_of_period, worker_count
 
+if TYPE_CHECKING:
+    from tickstorm.auction.tokens import Tokens
+
 NO_LOGIN = "there is neither a user name and password nor an authenticator"
 
 
@@ -80,8 +86,9 @@ class TickstormService(MultiService):
         on_reload: called with the settings that hold from now on, before the log has a word on it.
 
     Raises:
-        ConfigError: a port's description cannot be used, nobody could log in, or somebody is to
-            publish or bid who could not, or the auctions cannot be kept where they are to be.
+        ConfigError: a port's description or the key of tokens cannot be used, nobody could log in,
+            somebody is to publish or bid who could not, or the auctions cannot be kept where they
+            are to be.
         SourceError: a source cannot be made.
     """
 
@@ -222,7 +229,7 @@ class TickstormService(MultiService):
             self.auctions.hasten()
 
     def reload(self, settings: Settings | None = None) -> Change:
-        """Be held to other settings as far as that can be, and read the certificates anew.
+        """Be held to other settings as far as that can be, and read certificates and keys anew.
 
         Whoever is connected stays. The log has what has changed, and what needs a restart.
 
@@ -240,8 +247,9 @@ class TickstormService(MultiService):
             _check_logins(change.settings)
         kept = KeptFiles()
         expiry = _expiry(self._certificates, kept.read)
+        tokens = open_tokens(change.settings)
         replace_contexts(self._encrypted(), kept.read)
-        self._take(change.settings, kept)
+        self._take(change.settings, kept, tokens)
         self._expiry = expiry
         self._tell(change)
         return change
@@ -251,13 +259,13 @@ class TickstormService(MultiService):
         endpoints = (endpoint for _, endpoint in described)
         return [endpoint for endpoint in endpoints if isinstance(endpoint, TLSServerEndpoint)]
 
-    def _take(self, settings: Settings, kept: KeptFiles) -> None:
+    def _take(self, settings: Settings, kept: KeptFiles, tokens: Tokens | None) -> None:
         self.settings = settings
         self._shares = shares(settings.max_connections, len(self._shares), self._file_limit())
         self._health.limits = _health_limits(settings)
         self._serving.reload(settings, self._shares, kept.contents)
         if self.auctions is not None:
-            self.auctions.reload(self._of_bidders(settings))
+            self.auctions.reload(self._of_bidders(settings), tokens)
         self.on_reload(settings)
 
     def _tell(self, change: Change) -> None:
@@ -267,6 +275,8 @@ class TickstormService(MultiService):
             self._warn_of_open_files()
         if self._certificates:
             self._log.info("the certificates are read anew")
+        if self.auctions is not None and self.settings.auction_token_key:
+            self._log.info("the key of tokens is read anew")
         changed = ", ".join(change.taken) or "nothing that can change without a restart"
         self._log.info("the settings are read anew; changed: {changed}", changed=changed)
 

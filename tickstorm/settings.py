@@ -291,6 +291,17 @@ class Settings:
     auction_users: tuple[BidRight, ...] = setting(
         (), BID_RIGHTS, "Which users a login may bid for: none unless set."
     )
+    auction_token_key: str = setting(
+        "",
+        PATH,
+        "The key that the tokens of bidders are verified with: a public one, PEM, or a secret in "
+        "one line; none: there are no tokens.",
+    )
+    auction_token_audience: str = setting(
+        "",
+        matching(r"\S{0,128}", "at most 128 characters without blanks"),
+        "Whom tokens have to be for, by their aud; none: they do not say.",
+    )
     auction_rate_per_user: int = setting(
         PACE.per_user, whole(0, 1_000_000_000, "bids a second"), "Bids of one user; 0: no limit."
     )

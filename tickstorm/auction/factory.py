@@ -4,11 +4,14 @@ It is what another application listens with. Timers run from the first port that
 that stops.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 from itertools import count
+from math import inf
 from random import Random
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from OpenSSL.SSL import Error as TLSError
 from twisted.internet.defer import Deferred
@@ -41,6 +44,9 @@ from tickstorm.overload import BacklogLimits
 from tickstorm.pauses import Pauses
 from tickstorm.transports import SocketOptions
 
+if TYPE_CHECKING:
+    from tickstorm.auction.tokens import Tokens
+
 NO_PERMITS: Mapping[str, Permit] = MappingProxyType({})
 
 
@@ -69,6 +75,7 @@ class AuctionFactory(Factory):
         clock: the times.
         with_login: whether connections have to log in; else everybody may bid for anybody.
         permits: whom each login may bid for.
+        tokens: verifies the tokens of who has no password; None if nobody has them.
         ids: names the connections; None stands for 1, 2, 3 and so on.
         session_limits: deadline and sizes of a conversation.
         dispatch_limits: how many bids are taken on.
@@ -96,6 +103,7 @@ class AuctionFactory(Factory):
         *,
         with_login: bool = True,
         permits: Mapping[str, Permit] = NO_PERMITS,
+        tokens: Tokens | None = None,
         ids: Iterator[int] | None = None,
         session_limits: SessionLimits = SessionLimits(),
         dispatch_limits: DispatchLimits = DispatchLimits(),
@@ -117,7 +125,7 @@ class AuctionFactory(Factory):
         self.login_failures = login_failures
         self.pauses = Pauses()
         self.with_login = with_login
-        self.desk = Desk(authenticator, permits, self.login_failures, self.pauses, clock)
+        self.desk = Desk(authenticator, permits, login_failures, self.pauses, clock, tokens=tokens)
         self.dispatcher = Dispatcher(store, clock, self.metrics, dispatch_limits, pace)
         self.watchers = Watchers(store, clock, self.metrics)
         self.connections: dict[int, BidderConnection] = {}
@@ -181,10 +189,18 @@ class AuctionFactory(Factory):
         self.connections[connection.id] = connection
         self._wheel.add(connection)
 
-    def accepted(self) -> None:
-        """Count a login, which has no deadline any more."""
+    def accepted(self, connection: BidderConnection, had: float) -> None:
+        """Count a login, and look at its connection by its new deadline.
+
+        Args:
+            connection: whose it is.
+            had: its deadline up to then.
+        """
         self.edge.logins["accepted"] += 1
-        self._wheel.note_gone()
+        if connection.deadline == inf:
+            self._wheel.note_gone()
+        elif connection.deadline < had:
+            self._wheel.add(connection)
 
     def refused(self, error: ProtocolError) -> None:
         """Count a request that was answered with an error."""
@@ -194,9 +210,10 @@ class AuctionFactory(Factory):
         """Note why a conversation ended, and look at its connection when it is to be cut."""
         self._wheel.add(connection)
         self.refused(error)
-        if connection.inside and connection.user is None and isinstance(error, LOGIN_ERRORS):
+        logging_in = connection.inside and connection.user is None
+        if logging_in and isinstance(error, LOGIN_ERRORS):
             self.edge.logins[error.code.name] += 1
-        if connection.inside and isinstance(error, InvalidAuth):
+        if logging_in and isinstance(error, InvalidAuth):  # a token that expires is no failure
             self.login_failures.record(connection.address, self.clock.monotonic())
         if self.verbose or (connection.inside and not isinstance(error, ShuttingDown)):
             self._log.warn(

@@ -3,7 +3,10 @@
 What a running server takes of other settings is put into the same parts, and nothing is lost by it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
@@ -23,10 +26,14 @@ from tickstorm.auction.pacing import PaceLimits
 from tickstorm.auction.permits import permits_by_name
 from tickstorm.auction.session import SessionLimits
 from tickstorm.auction.ticks import Ticks
+from tickstorm.auction.token_file import open_tokens
 from tickstorm.clock import Clock
 from tickstorm.credentials import IAuthenticator
 from tickstorm.settings import Settings
 from tickstorm.ticks import Tick
+
+if TYPE_CHECKING:
+    from tickstorm.auction.tokens import Tokens
 
 
 class AuctionHouse:
@@ -43,6 +50,9 @@ class AuctionHouse:
     Attributes:
         store: as given.
         factory: makes the connections.
+
+    Raises:
+        ConfigError: the key of tokens cannot be used.
     """
 
     def __init__(
@@ -64,6 +74,7 @@ class AuctionHouse:
             clock,
             with_login=settings.auction_auth,
             permits=permits_by_name(settings.auction_users),
+            tokens=open_tokens(settings),
             session_limits=_session_limits(settings),
             dispatch_limits=DispatchLimits(settings.auction_in_flight, settings.auction_batch),
             pace=_pace_limits(settings),
@@ -93,12 +104,13 @@ class AuctionHouse:
         """Let go of the store, behind the last of the connections."""
         self.store.stop()
 
-    def reload(self, settings: Settings) -> None:
-        """Have connections be held to other settings."""
+    def reload(self, settings: Settings, tokens: Tokens | None) -> None:
+        """Have connections be held to other settings, and tokens be verified by these."""
         factory, edge = self.factory, _edge_limits(settings)
         factory.with_login = settings.auction_auth
         factory.desk.logins.authenticator = authenticator_for(settings, self._authenticator)
         factory.desk.permits = permits_by_name(settings.auction_users)
+        factory.desk.tokens = tokens
         factory.session_limits = _session_limits(settings)
         factory.dispatcher.change_pace(_pace_limits(settings))
         factory.congestion.backlogs.limits = edge.backlog

@@ -13,7 +13,7 @@ Permit = Container[int] | None
 NOBODY: Permit = frozenset()
 """The permit of who may bid for nobody."""
 
-_MAX_USER_ID = 2**32 - 1
+MAX_USER_ID = 2**32 - 1
 _USER_ID = re.compile(r"[0-9]{1,10}")
 
 
@@ -63,6 +63,6 @@ def permit_of(name: str, permits: Mapping[str, Permit]) -> Permit:
 
 
 def _user_id(text: str) -> int:
-    if not _USER_ID.fullmatch(text) or int(text) > _MAX_USER_ID:
+    if not _USER_ID.fullmatch(text) or int(text) > MAX_USER_ID:
         raise ValueError(text)
     return int(text)

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tickstorm.admission import counted_as
+from tickstorm.auction.permits import Permit
 from tickstorm.auction.session import (
     BidsReceived,
     Event,
@@ -142,11 +143,11 @@ class BidderConnection:
 
     @property
     def deadline(self) -> float:
-        """When it is to expire; infinity for one that may bid, and once it is gone."""
+        """When it is to expire; infinity for one that may bid without an end, or is gone."""
         return min(self._session.deadline, self._cut_at)
 
     def expire(self, now: float) -> None:
-        """End a conversation without a login, or cut a connection that does not close."""
+        """End one without a login, or whose token has expired; cut one that does not close."""
         if self.is_over:
             self._cut_at = inf
             self._transport.abortConnection()
@@ -245,10 +246,15 @@ class BidderConnection:
 
     def accept_login(self, client_id: str, user: User) -> None:  # noqa: ARG002 - the stream's
         """Let the client bid."""
+        self.accept(user, self._server.desk.permit(user.name), inf)
+
+    def accept(self, user: User, permit: Permit, ends_at: float) -> None:
+        """Let the client bid as this user, for these, up to that time."""
         self.user = user
         name = user.name.encode()[:MAX_VALUE_BYTES].decode(errors="ignore")
-        self._session.accept_login(name, self._server.desk.permit(user.name))
-        self._server.accepted()
+        had = self.deadline
+        self._session.accept_login(name, permit, ends_at)
+        self._server.accepted(self, had)
 
     def tell(self) -> None:
         """Send the RESULTs that there are, and read on if that had to wait for them."""

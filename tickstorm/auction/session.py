@@ -24,6 +24,7 @@ from tickstorm.errors import (
     AlreadyAuthenticated,
     AuthRequired,
     InternalError,
+    InvalidAuth,
     InvalidMessage,
     InvalidSubscription,
     ProtocolError,
@@ -149,6 +150,7 @@ class Session:
 
     __slots__ = (
         "_decoder",
+        "_ends_at",
         "_last_words",
         "_limits",
         "_out",
@@ -163,6 +165,7 @@ class Session:
         self._limits = limits
         self._state = State.AWAITING_AUTH if with_login else State.READY
         self._since = now
+        self._ends_at = inf
         self._permit: Container[int] | None = None
         self._decoder: Decoder | None = None
         self._turns = Turns()
@@ -207,10 +210,10 @@ class Session:
 
     @property
     def deadline(self) -> float:
-        """The time at which `expire` ends the conversation; infinity once who it is is known."""
+        """The time at which `expire` ends the conversation: infinity for one without an end."""
         if self._state in (State.AWAITING_AUTH, State.AUTHENTICATING):
             return self._since + self._limits.auth_timeout
-        return inf
+        return self._ends_at if self._state is State.READY else inf
 
     def take_output(self) -> bytes:
         """Return the bytes to send, and forget them; with its last words a session is CLOSED."""
@@ -234,6 +237,9 @@ class Session:
         """
         if self.is_over:
             return
+        if now >= self._ends_at:
+            yield self.fail(_expired())
+            return
         decoder = self._decoder = self._decoder or Decoder()
         decoder.feed(data)
         if decoder.pending_bytes > MAX_HELD_BYTES:
@@ -254,15 +260,17 @@ class Session:
         if not decoder.pending_bytes:
             self._decoder = None
 
-    def accept_login(self, name: str, permit: Container[int] | None) -> None:
+    def accept_login(self, name: str, permit: Container[int] | None, ends_at: float = inf) -> None:
         """Answer LoginRequested: the client may bid.
 
         Args:
             name: who it is, at most 255 bytes: the client is told.
             permit: the users that it may bid for; None for any.
+            ends_at: when it may do so no more, and nothing is read from then on.
         """
         self._state = next_state(self._state, Step.LOGIN_ACCEPTED)
         self._permit = permit
+        self._ends_at = ends_at
         self._out.append(auth_frame(name))
 
     def answer_watch(self, frame: bytes) -> None:
@@ -303,6 +311,8 @@ class Session:
         """End the conversation if its deadline has passed."""
         if now < self.deadline:
             return None
+        if self._state is State.READY:
+            return self.fail(_expired())
         if self._state is State.AUTHENTICATING:
             return self.fail(InternalError("the login could not be checked in time"))
         return self.fail(AuthRequired(f"no login within {self._limits.auth_timeout:g} s"))
@@ -348,3 +358,7 @@ class Session:
             return self.fail(error)
         self._out.append(error_frame(error))
         return Refused(error)
+
+
+def _expired() -> InvalidAuth:
+    return InvalidAuth("the token has expired")

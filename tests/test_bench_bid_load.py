@@ -8,6 +8,7 @@ import pytest
 from tickstorm.auction.rule import Answer, Outcome, Standing
 from tickstorm.auction.wire import Decoder, auth_frame, error_frame, result_frame
 from tickstorm.bench.bid_load import BidLoad
+from tickstorm.bench.bids import Bids
 from tickstorm.bench.jobs import Begin, Bidding, Job, Place, Progress, Stop
 from tickstorm.bench.login import Requests
 from tickstorm.errors import InvalidAuth, ShuttingDown
@@ -25,35 +26,36 @@ class Server:
     Args:
         sizes: how many bytes each read brings, in turn; then all that there is.
         takes: how many bytes each write takes, in turn, None for none at all; then all.
+        full: for how many polls nothing can be written after a write that did not take all.
         heard: how many bids are answered.
         broken: what everybody gets instead of RESULTs.
         farewell: what the first connection gets instead of its fifth RESULT, before its end.
     """
 
-    def __init__(self, sizes=(), takes=(), heard=10**9, broken=None, farewell=None):
-        self._sizes, self._takes = list(sizes), list(takes)
+    def __init__(self, sizes=(), takes=(), *, full=0, heard=10**9, broken=None, farewell=None):
+        self._sizes, self._takes, self._full = list(sizes), list(takes), full
         self._broken, self._farewell = broken, farewell
         self.heard = heard
         self.decoders, self.bids, self.logins = {}, {}, []
         self.answers, self.ended = {}, set()
-        self.unwritable, self.closed = set(), []
+        self.unwritable, self.closed = {}, []
 
     def open(self, _place, _source):
         connection = 10 + len(self.decoders)
         self.decoders[connection], self.answers[connection] = Decoder(), b""
         self.bids[connection] = []
-        self.unwritable.add(connection)
+        self.unwritable[connection] = 0
         return connection
 
     def write(self, connection, data):
         taken = self._takes.pop(0) if self._takes else len(data)
         if taken is None:
-            self.unwritable.add(connection)
+            self.unwritable[connection] = self._full
             raise BlockingIOError
         decoder = self.decoders[connection]
         decoder.feed(data[:taken])
         if taken < len(data):
-            self.unwritable.add(connection)
+            self.unwritable[connection] = self._full
         self._hear(connection, decoder)
         return min(taken, len(data))
 
@@ -90,7 +92,7 @@ class Server:
     def close(self, connection):
         self.closed.append(connection)
         del self.answers[connection]
-        self.unwritable.discard(connection)
+        self.unwritable.pop(connection, None)
 
 
 class Kernel:
@@ -113,12 +115,19 @@ class Kernel:
             return ORDER
         events, server = [], self._server
         for connection in sorted(server.answers):
-            if connection in server.unwritable and self.watched[connection] & select.EPOLLOUT:
-                server.unwritable.discard(connection)
+            if self._can_be_written(connection) and self.watched[connection] & select.EPOLLOUT:
+                del server.unwritable[connection]
                 events.append((connection, select.EPOLLOUT))
             elif server.answers[connection] or connection in server.ended:
                 events.append((connection, select.EPOLLIN))
         return events
+
+    def _can_be_written(self, connection):
+        unwritable = self._server.unwritable
+        if connection not in unwritable:
+            return False
+        unwritable[connection] -= 1
+        return unwritable[connection] < 0
 
 
 class Control:
@@ -231,11 +240,18 @@ def test_results_cut_anywhere_are_counted(size):
     assert (run.tally.garbled, run.tally.subscribed, run.tally.unconfirmed) == (0, 2, 0)
 
 
-def test_what_the_socket_does_not_take_is_sent_later():
-    run = Run(Server(takes=[18, 18, 7, None, 20, None, 1, 1]), BIDDING._replace(pipeline=3))
+@pytest.mark.parametrize("full", [0, 3])
+def test_what_the_socket_does_not_take_is_sent_later(full):
+    server = Server(takes=[18, 18, 43, None, 20, None, 1, 1], full=full)
+    run = Run(server, BIDDING._replace(pipeline=3))
     assert (run.tally.garbled, run.tally.closed) == (0, 0)
     assert min(run.sent) > 10
-    assert {bid.auction_id for bids in run.server.bids.values() for bid in bids} == {7}
+    sent = sorted(bid for bids in server.bids.values() for bid in bids[1:])
+    again = Decoder()
+    again.feed(Bids(BIDDING, 0).take(len(sent)))
+    assert sent == sorted(again.take_bids(len(sent)))
+    # Who has nothing more to send is not told that it could.
+    assert {run.kernel.watched[connection] for connection in (10, 11)} == {select.EPOLLIN}
 
 
 def test_at_a_rate_bids_are_sent_when_they_are_due():

@@ -74,3 +74,9 @@ def test_what_no_server_sends(data):
 
 def test_names_of_codes():
     assert (error_name(14), error_name(200)) == ("SLOW_CONSUMER", "code 200")
+
+
+def test_what_a_longer_result_ends_with_is_no_other_one():
+    plain = result(Outcome.ACCEPTED)
+    data = bytes((plain[0], plain[1] + 1)) + plain[2:] + b"\x02"
+    assert read_results(data) == Read(b"\x01", b"")

@@ -172,7 +172,9 @@ class TickstormService(MultiService):
         failures = self.factory.login_failures if self.factory is not None else None
         own = self._of_bidders(settings)
         store = make_store(settings, self._reactor, clock)
-        return AuctionHouse(store, own, self.hub.publish, authenticator, clock, failures)
+        return AuctionHouse(
+            store, own, self.hub.publish, authenticator, clock, login_failures=failures
+        )
 
     def _of_bidders(self, settings: Settings) -> Settings:
         (most,) = shares(settings.max_connections, 1, self._file_limit())

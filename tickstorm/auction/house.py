@@ -52,6 +52,7 @@ class AuctionHouse:
         publish: Callable[[Iterable[Tick]], object],
         authenticator: IAuthenticator | None,
         clock: Clock,
+        *,
         login_failures: LoginFailures | None = None,
     ) -> None:
         self._authenticator = authenticator

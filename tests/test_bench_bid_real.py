@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+from certificates import authority
 
 import tickstorm
 
@@ -42,13 +43,13 @@ def free_ports(count):
 
 
 @contextmanager
-def serving(**environment):
+def serving(make_port="tcp:{port}:interface=127.0.0.1".format, **environment):
     """A server process that takes bids: its process, the address of that, and of its page."""
     stream, auction, page = free_ports(3)
     loopback = "interface=127.0.0.1"
     command = [
         *(*TWISTD, "tickstorm", "--port", f"tcp:{stream}:{loopback}", "--log-level", "error"),
-        *("--auction", f"tcp:{auction}:{loopback}", "--http", f"tcp:{page}:{loopback}"),
+        *("--auction", make_port(port=auction), "--http", f"tcp:{page}:{loopback}"),
         *("--source", "walk:symbols=1:rate=1"),
     ]
     with subprocess.Popen(
@@ -162,6 +163,23 @@ def test_where_anybody_may_bid_rates_are_limited_all_the_same():
     assert code == 3
     assert report["bids"]["undecided"]["RATE_LIMITED"] > report["bids"]["confirmed"] > 0
     assert any("auction_rate_per_user" in line for line in report["warnings"])
+
+
+def test_tls(tmp_path):
+    root = authority()
+    (tmp_path / "ca.pem").write_bytes(root.pem())
+    certificate, key = root.issue("localhost").save(tmp_path, "server")
+    description = f"tls:{{port}}:interface=127.0.0.1:cert={certificate}:key={key}"
+    with serving(description.format) as (_, address, page):
+        port = address.partition(":")[2]
+        code, output, _ = run(
+            f"tls:localhost:{port}:trustRoots={tmp_path / 'ca.pem'}", "-n", "50",
+            "--seconds", "1", "--pipeline", "16", "--auctions", "1-5", "--http", page,
+            "--json", "-",
+        )  # fmt: skip
+    report = json.loads(output)
+    assert (code, report["connections"]["answered"]) == (0, 50)
+    assert report["bids"]["confirmed"] > 50
 
 
 def test_a_server_that_dies_in_the_middle_ends_it():

@@ -230,6 +230,8 @@ def _page(report: Report | BidReport) -> Page:
     Latencies are from sending a bid to its RESULT; and, with --rate, corrected likewise: from when
     the bid was due.
 
+    --auctions to --http are for --auction; --mode, --symbols and --heartbeat are for streams.
+
     The exit code is 0 if nothing was lost; 3 if connections were refused or closed, or there were
     errors, or batches were lost, missing, doubled or damaged, or heartbeats or bids stayed
     unanswered, or bids undecided; 130 after Ctrl-C, with the results so far; and 1 if it could not

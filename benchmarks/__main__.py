@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import (
+    auction,
     brokers,
     crowd,
     fanout,
@@ -34,6 +35,7 @@ ROWS = (
     slow.ROW,
     startup.ROW,
     brokers.ROW,
+    auction.ROW,
 )
 
 

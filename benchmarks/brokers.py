@@ -39,7 +39,8 @@ class Broker(NamedTuple):
     limited_by: str
 
 
-def _redis(port: int, folder: Path) -> Sequence[str]:
+def redis_arguments(port: int, folder: Path) -> Sequence[str]:
+    """Return what a Redis without persistence is started with."""
     bound = ("--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder))
     # Protected mode lets no other address of loopback in than 127.0.0.1.
     return (*bound, "--protected-mode", "no", "--save", "", "--maxclients", "18000")
@@ -61,7 +62,7 @@ BROKERS = (
         "Redis",
         "redis-server",
         REDIS,
-        _redis,
+        redis_arguments,
         "Redis spends 79 % of its CPU in the kernel, and in it on sending.",
     ),
     Broker(

@@ -66,6 +66,22 @@ def figures_table(
     )
 
 
+def own_table(figures: Iterable[Figure], judged: bool = True) -> str:
+    """Return a table of figures beside which nothing stands.
+
+    Args:
+        figures: a row each.
+        judged: as for `figures_table`.
+    """
+    header = ["", "median", "lowest to highest"]
+    if not judged:
+        return markdown(header, map(_alone, figures))
+    return markdown(
+        [*header, "asked", "aim", "reached"],
+        ([*_alone(figure), *_judged(figure)] for figure in figures),
+    )
+
+
 def number(values: Sequence[float], digits: int) -> str:
     """Return the median of some values, with separators; a dash if there are none."""
     return f"{median(values):,.{digits}f}" if values else "-"
@@ -102,6 +118,15 @@ def _measured(figure: Figure) -> list[str]:
         number(figure.yardstick, figure.digits),
         number(figure.ours, figure.digits),
         "-" if figure.ratio is None else str(figure.ratio),
+    ]
+
+
+def _alone(figure: Figure) -> list[str]:
+    lowest, highest = min(figure.ours), max(figure.ours)
+    return [
+        f"{figure.name}, {figure.unit}",
+        number(figure.ours, figure.digits),
+        f"{lowest:,.{figure.digits}f} to {highest:,.{figure.digits}f}",
     ]
 
 

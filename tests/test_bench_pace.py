@@ -1,12 +1,13 @@
 """pace: when connections begin, and that heartbeats are an even flow."""
 
+from itertools import islice, pairwise
 from math import inf
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickstorm.bench.pace import HeartbeatWheel, Ramp
+from tickstorm.bench.pace import EvenPace, HeartbeatWheel, Ramp
 
 
 def test_without_a_limit_as_many_as_may_be_under_way():
@@ -99,3 +100,35 @@ def test_an_interval_shorter_than_a_slot():
     assert wheel.slot_seconds == 0.001
     assert list(wheel.due(0.0005)) == [7]
     assert list(wheel.due(0.0015)) == [7]
+
+
+@given(
+    st.floats(0.1, 1e6),
+    st.floats(0, 0.999),
+    st.integers(0, 10**9),
+    st.lists(st.integers(0, 10**7), max_size=10),
+)
+def test_an_even_pace_has_no_hole_however_it_is_looked_at(per_second, phase, lead_ns, steps):
+    start_ns = 10**18
+    now_ns = start_ns - lead_ns
+    pace = EvenPace(per_second, phase, start_ns, now_ns)
+    due = []
+    for step in steps:
+        now_ns += step
+        due += islice(pace.due(now_ns), 10_000)
+    interval_ns = 1e9 / per_second
+    assert pace.next_ns >= start_ns - lead_ns
+    assert all(before <= after for before, after in pairwise(due))
+    for place, each in enumerate(due):
+        assert abs(each - due[0] - place * interval_ns) <= 256  # as far as a double of 10^18 tells
+
+
+def test_the_start_is_in_phase():
+    assert list(EvenPace(4.0, 0.5, 10**9, 10**9 - 500_000_000).due(2 * 10**9)) == [
+        625_000_000,
+        875_000_000,
+        1_125_000_000,
+        1_375_000_000,
+        1_625_000_000,
+        1_875_000_000,
+    ]

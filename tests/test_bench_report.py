@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console
 
 from tickstorm.bench.outcome import MachineUse, Outcome, ServerUse
+from tickstorm.bench.page import latency_rows, picture, print_page
 from tickstorm.bench.report import Asked, Report
-from tickstorm.bench.table import fact_rows, latency_rows, picture, print_report
+from tickstorm.bench.table import stream_page
 from tickstorm.bench.tally import Tally
 
 ASKED = Asked("127.0.0.1:8080", "SECOND", 1.0, None, 10, 2, local=True, ahead_ms=0.0, cores=2)
@@ -152,7 +153,7 @@ def test_an_interrupt_has_a_code_of_its_own():
 def test_a_process_that_died_is_a_loss():
     died = report(endings=("process 1 of the load was ended by SIGKILL",))
     assert died.exit_code == 3
-    assert dict(fact_rows(died))["lost"] == "1 processes of the load, with what they saw"
+    assert dict(stream_page(died).facts)["lost"] == "1 processes of the load, with what they saw"
     assert died.warnings == ("process 1 of the load was ended by SIGKILL",)
 
 
@@ -226,13 +227,15 @@ def test_nothing_to_warn_of(made):
 
 
 def test_rows():
-    assert latency_rows(report({})) == [
+    assert latency_rows(stream_page(report({}))) == [
         ("publishing to receipt", *["1.00"] * 3, "2.00", *["2.00"] * 3),
         ("due to receipt, corrected", *["1.10"] * 7),
         ("heartbeat to PONG", *["0.30"] * 7),
         ("connection to subscription", *["0.50"] * 7),
     ]
-    assert fact_rows(report({"refusals": {"b": 2, "a": 1}, "errors": {"X": 1}, "closed": 4})) == [
+    assert stream_page(
+        report({"refusals": {"b": 2, "a": 1}, "errors": {"X": 1}, "closed": 4})
+    ).facts == [
         ("connections", "5 of 10 subscribed, 2 a second"),
         ("batches", "50 in 10.0 s, 5 a second"),
         ("ticks", "100, 10 a second"),
@@ -249,14 +252,16 @@ def test_rows():
 
 def test_cpu_time_too_short_to_be_seen():
     made = report(server=SERVER._replace(cpu=0.0))
-    assert dict(fact_rows(made))["server"] == "2 processes, 0 % of a core, - µs a batch, 50 MB"
+    assert (
+        dict(stream_page(made).facts)["server"] == "2 processes, 0 % of a core, - µs a batch, 50 MB"
+    )
     assert made.as_json()["server"]["cpu_us_per_batch"] is None
 
 
 def test_rows_of_nothing():
     nothing = Report(ASKED, Outcome((), (), 0.0, 0, None, None, interrupted=False))
-    assert latency_rows(nothing) == []
-    assert fact_rows(nothing) == [
+    assert latency_rows(stream_page(nothing)) == []
+    assert stream_page(nothing).facts == [
         ("connections", "0 of 10 subscribed"),
         ("batches", "0 in 0.0 s"),
         ("ticks", "0"),
@@ -268,7 +273,7 @@ def test_rows_of_nothing():
 
 def test_the_whole_is_printed():
     console = Console(file=io.StringIO(), width=80)
-    print_report(report({"early": 5}), console)
+    print_page(stream_page(report({"early": 5})), console)
     lines = console.file.getvalue().splitlines()
     assert lines[0] == "127.0.0.1:8080: 5 connections, SECOND, all symbols"
     assert lines[2].split() == ["ms", "p50", "p90", "p95", "p99", "p99.9", "p99.99", "max"]
@@ -278,12 +283,13 @@ def test_the_whole_is_printed():
 def test_strange_words_command_no_terminal():
     made = report({"refusals": {"\x1b[2J": 1}}, asked=ASKED._replace(address="a\x1b[2Jb"))
     console = Console(file=io.StringIO(), width=80)
-    print_report(made, console)
+    print_page(stream_page(made), console)
     assert "\x1b" not in console.file.getvalue()
 
 
 def test_the_picture_has_both_latencies():
-    drawn = picture(report())
+    drawn = picture(stream_page(report()))
     assert drawn.count("<polyline") == 2
     assert "due to receipt, corrected" in drawn
-    assert picture(report({"corrected": {}})).count("<polyline") == 1
+    assert picture(stream_page(report({"corrected": {}}))).count("<polyline") == 1
+    assert picture(stream_page(report({"corrected": {}, "latencies": {}}))) is None

@@ -9,7 +9,7 @@ from statistics import median
 import pytest
 from conversation import SECOND, Server, heartbeat
 
-from benchmarks import brokers, latency, memory, operators_page, soak
+from benchmarks import auction, brokers, latency, memory, operators_page, soak
 from benchmarks.__main__ import ROWS
 from benchmarks.__main__ import main as suite
 from benchmarks.brokers import brokers_table
@@ -40,8 +40,12 @@ from benchmarks.storm import (
     unread,
     wait_until_start,
 )
-from benchmarks.table import Section, counted, figures_table, markdown, number
+from benchmarks.table import Section, counted, figures_table, markdown, number, own_table
 from benchmarks.yardsticks import Tools, compiled
+from tickstorm.bench.bid_report import BidReport, BidsAsked
+from tickstorm.bench.outcome import MachineUse, ServerUse
+from tickstorm.bench.outcome import Outcome as Put
+from tickstorm.bench.tally import Tally
 from tickstorm.frames import MAX_PAYLOAD_BYTES, OVERHEAD_BYTES, FrameType, encode_frame
 from tickstorm.sources.walk import makeSource
 
@@ -602,3 +606,89 @@ def test_the_report_of_a_soak():
         "latency: median 1.00 ms, 99th percentile 3.00 ms, longest 20.0 ms",
         "batches: 9,990 of 10,000, +10 lost or under way at the ends",
     ]
+
+
+# Auctions.
+
+
+def bids(per_s=1.0, share=100.0):
+    return auction.Bids(per_s, 2.5, share, 4.0, 1.5)
+
+
+def test_figures_of_auctions():
+    rounds = [[bids(90_000.0), bids(50_000.0), bids(), bids(share=99.9)], [bids(110_000.0)] * 4]
+    found = auction.figures(auction.KINDS, rounds)
+    assert [(figure.name, figure.verdict) for figure in found[:5]] == [
+        ("confirmed: 16 outstanding each, in memory", Verdict.LEAST_MET),
+        ("confirmed: 16 outstanding each, Redis", Verdict.LEAST_MET),
+        ("confirmed: one outstanding each, Redis", Verdict.AIM_MET),
+        ("99th percentile: 10,836 bids a second, Redis", Verdict.AIM_MET),
+        ("began in the same instant, and got a RESULT", Verdict.NOT_MET),
+    ]
+    assert (found[0].ours, found[4].ours) == ([90_000.0, 110_000.0], [99.9, 100.0])
+    assert [figure.name.partition(":")[0] for figure in found[5:]] == (
+        ["CPU of the server for a bid"] * 4 + ["CPU of Redis for a bid"] * 3
+    )
+
+
+def test_figures_without_redis():
+    found = auction.figures(auction.KINDS[:1], [[bids(90_000.0)]])
+    assert [figure.name for figure in found] == [
+        "confirmed: 16 outstanding each, in memory",
+        "began in the same instant, and got a RESULT",
+        "CPU of the server for a bid: 16 outstanding each, in memory",
+    ]
+
+
+def bid_report(**fields):
+    tally = Tally(
+        **{"subscribed": 9, "outcomes": {1: 100}, "latencies": {2000: 100}, "handshakes": {1: 9}}
+        | fields
+    )
+    server = ServerUse((7,), 0, 2.0, None)
+    outcome = Put((tally,), (), 10.0, 0, MachineUse(1.0, 10.0), server, interrupted=False)
+    return BidReport(BidsAsked("here", 1, 1, None, False, 10, 1, local=True, cores=2), outcome)
+
+
+def test_what_came_of_bids():
+    assert auction.came_of(bid_report(), 1.0) == auction.Bids(10.0, 2.0, 90.0, 20_000.0, 10_000.0)
+    # Who was refused is in the share, and at a rate it counts when a bid was due.
+    report = bid_report(refusals={"Connection refused": 1}, corrected={1500: 100})
+    assert auction.came_of(report, 0.0) == auction.Bids(10.0, 1.5, 90.0, 20_000.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"unconfirmed": 1},
+        {"closed": 1},
+        {"outcomes": {1: 100, 10: 1}},
+        {"outcomes": {}},
+        {"latencies": {}},
+    ],
+)
+def test_bids_that_were_lost_make_no_figure(fields):
+    with pytest.raises(Unusable):
+        auction.came_of(bid_report(**fields), 1.0)
+
+
+def test_a_server_of_auctions_is_ready_when_it_takes_bids():
+    server = auction.auctions(TICKSTORM_REDIS="redis://127.0.0.1:1")
+    assert command_of(server, "--auction") == f"tcp:{server.port}:interface=127.0.0.1"
+    assert server.environment["TICKSTORM_REDIS"] == "redis://127.0.0.1:1"
+    assert server.environment["TICKSTORM_AUCTION_AUTH"] == "off"
+
+
+def test_a_table_of_figures_by_themselves():
+    figures = [
+        Figure("bids", "a second", (90_000.0, 110_000.0, 100_000.0), (), auction.ALL, 0),
+        Figure("CPU", "µs", (4.25,), digits=1),
+    ]
+    assert own_table(figures) == markdown(
+        ["", "median", "lowest to highest", "asked", "aim", "reached"],
+        [
+            ["bids, a second", "100,000", "90,000 to 110,000", "≥ 100 %", "≥ 100 %", "aim met"],
+            ["CPU, µs", "4.2", "4.2 to 4.2", "", "", ""],
+        ],
+    )
+    assert own_table(figures, judged=False).splitlines()[0] == "| | median | lowest to highest |"

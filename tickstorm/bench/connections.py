@@ -6,17 +6,14 @@ it lies in `receipts`. Those on the way to it are few, and have a `Login` each.
 
 from __future__ import annotations
 
-import errno
-import os
 import select
-import ssl
 import time
 from collections.abc import Callable
 
+from tickstorm.bench.arrivals import Arrivals, count, reason
 from tickstorm.bench.cutting import cut_frames
 from tickstorm.bench.heartbeats import Heartbeats
 from tickstorm.bench.jobs import Job
-from tickstorm.bench.latencies import add_latency
 from tickstorm.bench.login import Login
 from tickstorm.bench.pace import HeartbeatWheel
 from tickstorm.bench.receipts import Receipts
@@ -27,8 +24,6 @@ from tickstorm.errors import ChecksumFailed, ProtocolError
 from tickstorm.frames import Frame, FrameDecoder, FrameType
 
 READ_BYTES = 65536
-LOGIN_SECONDS = 30.0
-"""A login that takes longer has failed."""
 
 
 class Connections:
@@ -57,12 +52,11 @@ class Connections:
     ) -> None:
         self._job = job
         self._wire = wire
-        self._epoll = epoll
         self._tally = tally
         self._receipts = receipts
         self._wall_ns = wall_ns
         self._monotonic = monotonic
-        self._logins: dict[int, Login] = {}
+        self._logins = Arrivals(job, self._login, wire, epoll, tally, wall_ns=wall_ns)
         self._numbers: dict[int, int] = {}
         self._partial: dict[int, bytes] = {}
         self._heartbeats = Heartbeats(tally)
@@ -80,15 +74,15 @@ class Connections:
 
     def begin(self, count: int) -> None:
         """Begin to connect that many more."""
-        for _ in range(count):
-            self._begin()
+        self._logins.begin(count)
 
     def ready(self, connection: int, mask: int) -> None:
         """Take what epoll says of a connection, if that is more than that it can be read."""
-        if connection not in self._logins and connection not in self._numbers:
+        arriving = self._logins.get(connection) is not None
+        if not arriving and connection not in self._numbers:
             return  # lost while this was waiting
         if mask & select.EPOLLOUT:
-            self._connected(connection)
+            self._logins.connected(connection)
             return
         try:
             data = self._wire.read(connection, READ_BYTES)
@@ -131,41 +125,17 @@ class Connections:
 
     def give_up_late_logins(self) -> None:
         """End the logins that have been under way for too long."""
-        late_ns = self._wall_ns() - int(LOGIN_SECONDS * 1e9)
-        while self._logins:
-            oldest = next(iter(self._logins))
-            if self._logins[oldest].began_ns > late_ns:
-                return
-            self._lose(oldest, f"no answer within {LOGIN_SECONDS:g} s")
+        self._logins.give_up_late()
 
     def end(self, now_ns: int) -> None:
         """Count what is unanswered, and close them all without counting that."""
         self._heartbeats.end(now_ns)
-        for connection in (*self._logins, *self._numbers):
+        self._logins.close()
+        for connection in self._numbers:
             self._wire.close(connection)
 
-    def _begin(self) -> None:
-        job, tally = self._job, self._tally
-        index = tally.connections
-        source = job.sources[index % len(job.sources)] if job.sources else ""
-        now_ns = self._wall_ns()
-        tally.connections += 1
-        tally.first_begun_ns = tally.first_begun_ns or now_ns
-        try:
-            connection = self._wire.open(job.place, source)
-        except OSError as error:
-            self._refuse(reason(error))
-            return
-        self._logins[connection] = Login(job.requests, job.first + index, now_ns)
-        self._epoll.register(connection, select.EPOLLIN | select.EPOLLOUT)
-
-    def _connected(self, connection: int) -> None:
-        try:
-            self._wire.write(connection, self._job.requests.auth)
-        except OSError as error:
-            self.failed(connection, error)
-        else:
-            self._epoll.modify(connection, select.EPOLLIN)
+    def _login(self, number: int, now_ns: int) -> Login:
+        return Login(self._job.requests, number, now_ns)
 
     def _go_on(self, connection: int, login: Login, data: bytes, now_ns: int) -> None:
         try:
@@ -182,11 +152,7 @@ class Connections:
 
     def _subscribed(self, connection: int, login: Login, now_ns: int) -> None:
         assert login.subscribed is not None
-        del self._logins[connection]
-        tally = self._tally
-        tally.subscribed += 1
-        tally.last_subscribed_ns = now_ns
-        add_latency(tally.handshakes, (now_ns - login.began_ns) // 1000)
+        self._logins.come_in(connection, now_ns)
         self._numbers[connection] = login.number
         self._receipts.subscribe(connection, login.subscribed.next_sequence, now_ns)
         self._wheel_of(login.subscribed.heartbeat_interval).add(connection, login.number)
@@ -233,34 +199,17 @@ class Connections:
             count(self._tally.errors, decode_error(frame.payload).error.code.name)
 
     def _lose(self, connection: int, why: str) -> None:
-        if self._logins.pop(connection, None) is not None:
-            self._refuse(why)
-        else:
-            self._tally.closed += 1
-            self._receipts.leave(connection)
-            self._heartbeats.leave(connection, self._wall_ns())
-            self._partial.pop(connection, None)
-            number = self._numbers.pop(connection)
-            if self._wheel is not None:
-                self._wheel.discard(connection, number)
+        if self._logins.get(connection) is not None:
+            self._logins.refuse(connection, why)
+            return
+        self._tally.closed += 1
+        self._receipts.leave(connection)
+        self._heartbeats.leave(connection, self._wall_ns())
+        self._partial.pop(connection, None)
+        number = self._numbers.pop(connection)
+        if self._wheel is not None:
+            self._wheel.discard(connection, number)
         self._wire.close(connection)
-
-    def _refuse(self, why: str) -> None:
-        count(self._tally.refusals, why)
-
-
-def count(table: dict[str, int], name: str) -> None:
-    """Count one more of a name."""
-    table[name] = table.get(name, 0) + 1
-
-
-def reason(error: OSError) -> str:
-    """Return what went wrong, in few words that are the same each time."""
-    if isinstance(error, ssl.SSLError):
-        return f"TLS: {error.reason or error}"
-    if error.errno == errno.EADDRNOTAVAIL:
-        return "no free port at the source address"
-    return os.strerror(error.errno) if error.errno else type(error).__name__
 
 
 def _checked(raw: bytes) -> Frame:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tickstorm.bench.effort import Effort
+    from tickstorm.bench.latencies import Summary
     from tickstorm.bench.report import Report
 
 BUSY = 0.9
@@ -25,40 +27,53 @@ _BOUNDS = "latencies are upper bounds"
 def doubts(report: Report) -> tuple[str, ...]:
     """Return a line for each reason; none if there is no doubt."""
     return (
-        *report.outcome.endings,
-        *_of_the_server(report),
-        *_of_the_load(report),
-        *_of_the_machine(report),
+        *doubts_of_load(report.effort, report.latency, local=report.asked.local),
         *_of_the_clocks(report),
         *_of_the_stream(report),
     )
 
 
-def _of_the_server(report: Report) -> Iterator[str]:
-    use = report.outcome.server
+def doubts_of_load(effort: Effort, latency: Summary | None, *, local: bool) -> tuple[str, ...]:
+    """Return those that any load may raise.
+
+    Args:
+        effort: what it took.
+        latency: what it measured.
+        local: whether the server is on this machine.
+    """
+    return (
+        *effort.outcome.endings,
+        *_of_the_server(effort),
+        *_of_the_load(effort, latency),
+        *_of_the_machine(effort, local=local),
+    )
+
+
+def _of_the_server(effort: Effort) -> Iterator[str]:
+    use = effort.outcome.server
     if use is not None and use.ended:
         processes = "1 process" if use.ended == 1 else f"{use.ended:,} processes"
         yield f"{processes} of the server ended in the measured time"
 
 
-def _of_the_load(report: Report) -> Iterator[str]:
-    if report.busiest_connecting >= BUSY:
+def _of_the_load(effort: Effort, latency: Summary | None) -> Iterator[str]:
+    if effort.busiest_connecting >= BUSY:
         yield (
-            f"the load generator was busy {100 * report.busiest_connecting:.0f} % of the time "
+            f"the load generator was busy {100 * effort.busiest_connecting:.0f} % of the time "
             "while it connected: the server may be able to do more handshakes a second"
         )
-    if report.busiest >= BUSY:
-        yield f"the load generator was busy {100 * report.busiest:.0f} % of the time: {_BOUNDS}"
-    if report.lag is not None and report.latency is not None:
-        lag, latency = report.lag.percentiles[99.0], report.latency.percentiles[99.0]
-        if lag >= max(LAG_MS, LAG_SHARE * latency):
+    if effort.busiest >= BUSY:
+        yield f"the load generator was busy {100 * effort.busiest:.0f} % of the time: {_BOUNDS}"
+    if effort.lag is not None and latency is not None:
+        lag = effort.lag.percentiles[99.0]
+        if lag >= max(LAG_MS, LAG_SHARE * latency.percentiles[99.0]):
             yield f"the load generator read up to {lag:.0f} ms late (p99): {_BOUNDS}"
 
 
-def _of_the_machine(report: Report) -> Iterator[str]:
-    if report.machine_busy >= MACHINE_BUSY:
-        whose = ", which has the server and the load generator," if report.asked.local else ""
-        busy = f"{100 * report.machine_busy:.0f} %"
+def _of_the_machine(effort: Effort, *, local: bool) -> Iterator[str]:
+    if effort.machine_busy >= MACHINE_BUSY:
+        whose = ", which has the server and the load generator," if local else ""
+        busy = f"{100 * effort.machine_busy:.0f} %"
         yield f"this machine{whose} was busy {busy} of the time: {_BOUNDS}"
 
 

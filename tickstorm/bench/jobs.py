@@ -16,6 +16,26 @@ class Place(NamedTuple):
     address: tuple[str, int] | tuple[str, int, int, int]
 
 
+class Bidding(NamedTuple):
+    """What is bid, and how fast.
+
+    Attributes:
+        auctions: that are bid in, by their ids.
+        users: who bids, from the first to the last of these ids.
+        pipeline: bids of a connection without a RESULT, at most.
+        per_second: bids of each connection a second; infinity for as fast as RESULTs come.
+        level: the least that may lead anywhere, in cents; what is bid rises from there.
+        first_bid_id: of the bids of all processes together; 0 for bids without ids.
+    """
+
+    auctions: tuple[int, ...]
+    users: tuple[int, int]
+    pipeline: int
+    per_second: float
+    level: int
+    first_bid_id: int
+
+
 class Job(NamedTuple):
     """What a process is to do.
 
@@ -30,6 +50,7 @@ class Job(NamedTuple):
         per_second: connections to begin a second, at most; infinity for no limit.
         heartbeat: seconds between those of a connection; None for what the server says.
         ahead_ns: how far the server's clock is ahead of the one here.
+        bidding: what to bid; None follows a stream, which alone has a period and heartbeats.
     """
 
     place: Place
@@ -42,6 +63,7 @@ class Job(NamedTuple):
     per_second: float
     heartbeat: float | None
     ahead_ns: int = 0
+    bidding: Bidding | None = None
 
 
 class Begin(NamedTuple):
@@ -59,7 +81,7 @@ class Progress(NamedTuple):
     """How far a process is.
 
     Attributes:
-        subscribed: connections so far.
+        subscribed: connections that are in so far; of bidders, those that got a RESULT.
         refused: connections so far.
         ready: whether each of its connections is one or the other.
         deserted: whether it has no connection any more, and will have none.

@@ -1,4 +1,4 @@
-"""One process of the load: an epoll loop over its connections, from the first to the last.
+"""One process of the load: what it does with its connections, from the first to the last.
 
 What arrives on a connection is nearly always the frame that arrived on the one before. So the loop
 compares bytes and notes the time, and leaves all else to `Connections`.
@@ -15,25 +15,18 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
+from tickstorm.bench.bid_load import BidLoad
 from tickstorm.bench.connections import READ_BYTES, Connections
-from tickstorm.bench.jobs import Begin, Job, Progress
+from tickstorm.bench.jobs import Job, Progress
+from tickstorm.bench.loop import MAX_EVENTS, Loop
 from tickstorm.bench.meter import Meter
 from tickstorm.bench.pace import Ramp
-from tickstorm.bench.receipts import OVERDUE_NS, Receipts
+from tickstorm.bench.receipts import Receipts
 from tickstorm.bench.tally import Tally
 from tickstorm.bench.wire import Wire, make_wire
 
-MAX_EVENTS = 1024
-"""How many connections are read before anything else is looked at again."""
 MAX_OUTSTANDING = 100
 """Logins under way at once in a process."""
-PROGRESS_SECONDS = 0.25
-HOUSE_NS = 2_000_000
-"""How often is done what is not about the connections that are ready."""
-POLL_SECONDS = 0.002
-"""The same while none is."""
-_CONTROL = select.EPOLLIN | select.EPOLLRDNORM
-"""Both are reported then, which tells this from a connection, where one was asked for."""
 
 
 def run_job(job: Job, control: Connection) -> None:
@@ -49,11 +42,18 @@ def run_job(job: Job, control: Connection) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     gc.disable()  # the loop makes no cycles, and a collection would show in what it measures
     with select.epoll() as epoll, suppress(OSError):
-        control.send(Load(job, control, make_wire(job.tls), epoll, files).run())
+        control.send(_load(job, control, epoll, files).run())
+
+
+def _load(job: Job, control: Connection, epoll: select.epoll, files: int) -> Load | BidLoad:
+    wire = make_wire(job.tls)
+    if job.bidding is not None:
+        return BidLoad(job, job.bidding, control, wire, epoll)
+    return Load(job, control, wire, epoll, files)
 
 
 class Load:
-    """The loop of one process.
+    """The work of one process.
 
     Args:
         job: what to do.
@@ -64,6 +64,9 @@ class Load:
         wall_ns: nanoseconds since the Unix epoch.
         monotonic: seconds that never go back.
     """
+
+    settled = False
+    """What was published within the measured time may still be under way at its end."""
 
     def __init__(
         self,
@@ -76,9 +79,7 @@ class Load:
         wall_ns: Callable[[], int] = time.time_ns,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._control = control
         self._wire = wire
-        self._epoll = epoll
         self._tally = Tally()
         self._receipts = Receipts(self._tally, job.period_ns, files, job.ahead_ns)
         self._connections = Connections(
@@ -87,45 +88,35 @@ class Load:
         self._wall_ns = wall_ns
         self._monotonic = monotonic
         self._ramp = Ramp(job.connections, job.per_second, MAX_OUTSTANDING, monotonic())
-        self._meter = Meter(self._tally, time.process_time_ns, MAX_EVENTS)
-        self._window: Begin | None = None
-        self._stopped = False
-        self._tell_at = 0.0
-        self._told = Progress(0, 0, ready=False)
-        epoll.register(control.fileno(), _CONTROL)
+        meter = Meter(self._tally, time.process_time_ns, MAX_EVENTS)
+        self._loop = Loop(control, epoll, epoll.poll, meter, wall_ns=wall_ns, monotonic=monotonic)
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is."""
+        # Without a connection it goes on all the same: what others still get is missing here.
+        ready = self._ramp.done and not self._connections.logging_in
+        deserted = ready and not self._connections.subscribed
+        return Progress(self._tally.subscribed, self._tally.refused, ready, deserted)
 
     def run(self) -> Tally:
         """Return what was counted once the time is over, or somebody says stop."""
-        keep_house_ns = 0
-        while not self._stopped:
-            asked_ns = self._wall_ns()
-            events = self._epoll.poll(POLL_SECONDS, MAX_EVENTS)
-            woken_ns = self._wall_ns()
-            self._take(events)
-            self._meter.turned(asked_ns, woken_ns, self._wall_ns(), len(events))
-            # With many connections a turn is about a few of them: what is not about them can wait.
-            if not keep_house_ns - HOUSE_NS <= woken_ns < keep_house_ns:
-                keep_house_ns = woken_ns + HOUSE_NS
-                self._keep_house(woken_ns)
-        return self._end()
+        self._loop.run(self)
+        return self._tally
 
-    def _keep_house(self, now_ns: int) -> None:
-        """Do what is to be done now and then."""
+    def keep_house(self) -> None:
+        """Begin connections, send heartbeats, and give up what takes too long."""
         under_way = self._connections.logging_in
         self._connections.begin(self._ramp.take(self._monotonic(), under_way))
         self._connections.send_heartbeats()
         self._connections.give_up_late_logins()
-        self._tell()
-        self._stopped = self._stopped or self._over(now_ns)
 
-    def _end(self) -> Tally:
-        now_ns = self._wall_ns()
-        self._meter.end(now_ns)
+    def end(self, now_ns: int) -> None:
+        """Count what is missing."""
         self._receipts.end(now_ns)
         self._connections.end(now_ns)
-        return self._tally
 
-    def _take(self, events: Iterable[tuple[int, int]]) -> None:
+    def take(self, events: Iterable[tuple[int, int]]) -> None:
         """Read every connection that has something: all the cost of a load is here."""
         read, clock, readable = self._wire.read, self._wall_ns, select.EPOLLIN
         receipts, last = self._receipts, self._receipts.last
@@ -148,41 +139,9 @@ class Load:
                 frame, seen, append = receipts.current
 
     def _unusual(self, descriptor: int, mask: int) -> None:
-        if descriptor == self._control.fileno():
-            self._hear()
-        else:
+        if descriptor != self._loop.control:
             self._connections.ready(descriptor, mask)
-
-    def _hear(self) -> None:
-        try:
-            told = self._control.recv()
-        except (EOFError, OSError):
-            told = None
-        if isinstance(told, Begin):
-            self._window = told
-            self._receipts.measure(told.start_ns, told.end_ns)
-            self._meter.measure(told)
-        else:
-            self._stopped = True
-
-    def _over(self, now_ns: int) -> bool:
-        return self._window is not None and now_ns >= self._window.end_ns + OVERDUE_NS
-
-    def _tell(self) -> None:
-        """Tell how far this is, if that has changed and was not told just before."""
-        now = self._monotonic()
-        progress = self._progress()
-        if progress == self._told or now < self._tell_at:
             return
-        self._tell_at = now + PROGRESS_SECONDS
-        self._told = progress
-        try:
-            self._control.send(progress)
-        except OSError:
-            self._stopped = True
-
-    def _progress(self) -> Progress:
-        # Without a connection it goes on all the same: what others still get is missing here.
-        ready = self._ramp.done and not self._connections.logging_in
-        deserted = ready and not self._connections.subscribed
-        return Progress(self._tally.subscribed, self._tally.refused, ready, deserted)
+        window = self._loop.hear()
+        if window is not None:
+            self._receipts.measure(window.start_ns, window.end_ns)

@@ -31,8 +31,8 @@ class Requests:
     """What every connection of a run sends.
 
     Args:
-        auth: a whole AUTH frame.
-        subscribe: a whole SUBSCRIBE frame.
+        auth: a whole AUTH frame; of bidders that need not log in, nothing.
+        subscribe: a whole SUBSCRIBE frame; of bidders nothing.
     """
 
     __slots__ = ("auth", "subscribe")
@@ -46,7 +46,7 @@ class Requests:
 
 
 class Login:
-    """The way of one connection to its subscription. Its AUTH frame is sent by who made it.
+    """The way of one connection to its subscription. Its hello is sent by who made it.
 
     Args:
         requests: what it sends.
@@ -66,6 +66,11 @@ class Login:
         self._requests = requests
         self._stage = Stage.AUTHENTICATING
         self._decoder = FrameDecoder(MAX_PAYLOAD_BYTES)
+
+    @property
+    def hello(self) -> bytes:
+        """What it sends first."""
+        return self._requests.auth
 
     def received(self, data: bytes) -> bytes:
         """Take what arrived, and return what is to be sent; nothing more once subscribed.

@@ -4,7 +4,7 @@ The heartbeats of all connections together are an even flow, however fast the co
 """
 
 from collections.abc import Iterator
-from math import inf
+from math import ceil, inf
 
 SLOT_SECONDS = 0.02
 """How far a heartbeat may be from its moment."""
@@ -43,6 +43,33 @@ class Ramp:
         count = max(0, min(int(due) - self.begun, room))
         self.begun += count
         return count
+
+
+class EvenPace:
+    """When each of something is due: one after the other, at an even pace.
+
+    Args:
+        per_second: how many a second, above 0.
+        phase: 0 to below 1, how far behind `start_ns` one is, in parts of what lies between two.
+        start_ns: a moment, in nanoseconds.
+        now_ns: the first is due from here on, in nanoseconds.
+    """
+
+    def __init__(self, per_second: float, phase: float, start_ns: int, now_ns: int) -> None:
+        self._start_ns = start_ns
+        self._interval_ns = 1e9 / per_second
+        self._place = ceil((now_ns - start_ns) / self._interval_ns - phase) + phase
+
+    @property
+    def next_ns(self) -> int:
+        """When the next is due, in nanoseconds."""
+        return self._start_ns + ceil(self._place * self._interval_ns)
+
+    def due(self, until_ns: int) -> Iterator[int]:
+        """Yield when each was due that is, up to a moment, and was not yielded before."""
+        while (due_ns := self.next_ns) <= until_ns:
+            self._place += 1
+            yield due_ns
 
 
 class HeartbeatWheel:

@@ -11,6 +11,7 @@ from tickstorm.bench.crew import Crew
 from tickstorm.bench.jobs import Job
 from tickstorm.bench.login import Requests
 from tickstorm.bench.measurement import Measurement, Watcher
+from tickstorm.bench.outcome import Outcome
 from tickstorm.bench.plan import Machine, Wish, make_plan
 from tickstorm.bench.report import Asked, Report
 from tickstorm.bench.server_process import (
@@ -53,6 +54,13 @@ class Size(NamedTuple):
     pid: int | None = None
 
 
+class Loaded(NamedTuple):
+    """What came of a load, and how many processes it had."""
+
+    outcome: Outcome
+    processes: int
+
+
 def run_bench(target: Target, size: Size, watcher: Watcher) -> Report:
     """Measure a server.
 
@@ -66,30 +74,65 @@ def run_bench(target: Target, size: Size, watcher: Watcher) -> Report:
         TickstormError: the server refuses even one login.
         OSError: it cannot be reached.
     """
-    address = _tcp(target.address)
+    address = tcp_address(target.address)
     requests = _requests(target)
-    trial = try_login(address, requests, size.sources[0] if size.sources else "")
-    server = _server(trial, size.pid)
-    shares = make_plan(_wish(size, trial), _machine())
-    job = Job(
-        trial.place,
-        address if isinstance(address, TLSAddress) else None,
-        requests,
+    trial = try_login(address, requests, source_of(size))
+    job = blank_job(address, trial, requests)._replace(
         period_ns=PERIOD_MS[target.mode] * 1_000_000,
-        first=0,
-        connections=0,
-        sources=(),
-        per_second=inf if size.ramp is None else size.ramp / len(shares),
         heartbeat=size.heartbeat,
         ahead_ns=trial.ahead_ns,
     )
-    jobs = [job._replace(**share._asdict()) for share in shares]
+    loaded = put(job, trial, size, watcher)
+    return Report(_asked(target, size, loaded.processes, trial), loaded.outcome)
+
+
+def put(job: Job, trial: Trial, size: Size, watcher: Watcher) -> Loaded:
+    """Put a load on a server, and measure.
+
+    Args:
+        job: what each process is to do, but for its share of the connections.
+        trial: where the server is.
+        size: how much of it.
+        watcher: is shown how it goes.
+
+    Raises:
+        ConfigError: this machine does not allow what is asked for.
+    """
+    server = _server(trial, size.pid)
+    shares = make_plan(_wish(size, trial), _machine())
+    per_second = inf if size.ramp is None else size.ramp / len(shares)
+    jobs = [job._replace(per_second=per_second, **share._asdict()) for share in shares]
     with Crew(jobs) as crew:
         outcome = Measurement(crew, size.seconds, machine_busy, server, watcher).run()
-    return Report(_asked(target, size, len(jobs), trial), outcome)
+    return Loaded(outcome, len(jobs))
 
 
-def _tcp(text: str) -> TCPAddress | TLSAddress:
+def blank_job(address: TCPAddress | TLSAddress, trial: Trial, requests: Requests) -> Job:
+    """Return a job without connections, and without anything that is of one kind of load alone."""
+    return Job(
+        trial.place,
+        address if isinstance(address, TLSAddress) else None,
+        requests,
+        period_ns=0,
+        first=0,
+        connections=0,
+        sources=(),
+        per_second=inf,
+        heartbeat=None,
+    )
+
+
+def source_of(size: Size) -> str:
+    """Return where the trial is made from; empty for wherever."""
+    return size.sources[0] if size.sources else ""
+
+
+def tcp_address(text: str) -> TCPAddress | TLSAddress:
+    """Read where a server is.
+
+    Raises:
+        ConfigError: it is no address, or that of a Unix socket.
+    """
     address = parse_address(text)
     if isinstance(address, UnixAddress):
         raise ConfigError(f"address {text!r}: a load is put on tcp: and tls: only")

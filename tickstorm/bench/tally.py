@@ -1,5 +1,6 @@
 """What one process counted, and the sum of several. Pure."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -13,11 +14,13 @@ class Tally:
     """All that a process counts. Times are nanoseconds since the Unix epoch.
 
     What counts the batches of the stream (`batches` to `latencies` and `corrected`) is about those
-    that were due within the measured time; all else is about the whole run.
+    that were due within the measured time; all else is about the whole run. A load of bids counts
+    no batches: its `outcomes` are of the RESULTs that came within the measured time, and its
+    latencies of the bids that were due within it.
 
     Attributes:
         connections: how many were begun.
-        subscribed: how many of them got so far.
+        subscribed: how many of them got so far; bidders, to their first RESULT.
         refusals: why the others did not, by reason.
         closed: how many subscriptions ended before the end.
         errors: ERROR frames, by the name of the code.
@@ -36,8 +39,12 @@ class Tally:
         tails: how many connections of TICK had which number last.
         unanswered: heartbeats without a PONG.
         early: batches that came before their time, as far as the clocks agree.
-        latencies: from publishing to receipt.
-        corrected: from when a batch was due to its receipt, missing ones included.
+        outcomes: RESULTs by what they say.
+        unconfirmed: bids without a RESULT.
+        unsent: bids that were due, and not sent for want of RESULTs to others.
+        latencies: from publishing to receipt; of a bid, from sending it to its RESULT.
+        corrected: from when a batch was due to its receipt, missing ones included; of a bid at a
+            rate, from when it was due to its RESULT.
         handshakes: from the beginning to connect until subscribed.
         round_trips: from a heartbeat to its PONG.
         lags: how long after a connection had something it was read, at most.
@@ -69,6 +76,9 @@ class Tally:
     tails: dict[int, int] = field(default_factory=dict)
     unanswered: int = 0
     early: int = 0
+    outcomes: Counter[int] = field(default_factory=Counter)
+    unconfirmed: int = 0
+    unsent: int = 0
     latencies: Counts = field(default_factory=dict)
     corrected: Counts = field(default_factory=dict)
     handshakes: Counts = field(default_factory=dict)

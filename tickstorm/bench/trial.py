@@ -6,7 +6,7 @@ import errno
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from tickstorm.bench.clock_offset import Exchange, clock_ahead_ns
@@ -54,10 +54,29 @@ def try_login(address: TCPAddress | TLSAddress, requests: Requests, source: str)
         ConfigError: the certificates of the address, or `source`, cannot be used.
         TickstormError: it refuses, or is none.
     """
-    with _connect(address, source) as connection:
-        here, there = connection.getsockname(), connection.getpeername()
+    with visiting(address, source) as (connection, trial):
+        return trial._replace(ahead_ns=_clock_ahead_ns(connection, _log_in(connection, requests)))
+
+
+@contextmanager
+def visiting(
+    address: TCPAddress | TLSAddress, source: str
+) -> Iterator[tuple[socket.socket, Trial]]:
+    """Have a connection as long as the block lasts, and what it shows without a word.
+
+    Raises:
+        OSError: the server cannot be reached.
+        ConfigError: the certificates of the address, or `source`, cannot be used.
+    """
+    with _connect(address, source) as plain:
+        here, there = plain.getsockname(), plain.getpeername()
         local = here[0] == there[0] or _loopback(there[0])
-        return Trial(Place(connection.family, there), local, _try(address, connection, requests))
+        trial = Trial(Place(plain.family, there), local, 0)
+        if not isinstance(address, TLSAddress):
+            yield plain, trial
+            return
+        with tls_context(address).wrap_socket(plain, server_hostname=address.host) as connection:
+            yield connection, trial
 
 
 def _connect(address: TCPAddress | TLSAddress, source: str) -> socket.socket:
@@ -68,14 +87,6 @@ def _connect(address: TCPAddress | TLSAddress, source: str) -> socket.socket:
         if not source or error.errno not in _WRONG_SOURCE:
             raise
         raise ConfigError(f"--source-address {source}: {error.strerror or error}") from error
-
-
-def _try(address: TCPAddress | TLSAddress, connection: socket.socket, requests: Requests) -> int:
-    """Log in, and return how far the server's clock is ahead."""
-    if not isinstance(address, TLSAddress):
-        return _clock_ahead_ns(connection, _log_in(connection, requests))
-    with tls_context(address).wrap_socket(connection, server_hostname=address.host) as tls:
-        return _clock_ahead_ns(tls, _log_in(tls, requests))
 
 
 def _log_in(connection: socket.socket, requests: Requests) -> bytes:

@@ -24,22 +24,29 @@ class LineWatcher:
         connections: how many there are to be.
         seconds: how long the measurement is.
         monotonic: seconds that never go back.
+        done: what is said of a connection that is there.
     """
 
     def __init__(
-        self, output: IO[str], connections: int, seconds: float, monotonic: Callable[[], float]
+        self,
+        output: IO[str],
+        connections: int,
+        seconds: float,
+        monotonic: Callable[[], float],
+        done: str,
     ) -> None:
         self._output = output
         self._connections = connections
         self._seconds = seconds
         self._monotonic = monotonic
+        self._done = done
         self._next = monotonic() + SECONDS_BETWEEN_LINES
 
     def connecting(self, progress: Progress) -> None:
         """Say so when the time for it has come, and when all are there."""
         if progress.ready or self._due():
             refused = f", {progress.refused:,} refused" if progress.refused else ""
-            self._say(f"{progress.subscribed:,} of {self._connections:,} subscribed{refused}")
+            self._say(f"{progress.subscribed:,} of {self._connections:,} {self._done}{refused}")
 
     def measuring(self, seconds: float) -> None:
         """Say so when the time for it has come."""
@@ -80,11 +87,18 @@ class BarWatcher:
 
 @contextmanager
 def watching(
-    console: Console, connections: int, seconds: float, monotonic: Callable[[], float]
+    console: Console,
+    connections: int,
+    seconds: float,
+    monotonic: Callable[[], float],
+    done: str = "subscribed",
 ) -> Iterator[Watcher]:
-    """Show a measurement as long as the block lasts, in the way that suits the console."""
+    """Show a measurement as long as the block lasts, in the way that suits the console.
+
+    `done` is what is said of a connection that is there.
+    """
     if not console.is_terminal or console.is_dumb_terminal:
-        yield LineWatcher(console.file, connections, seconds, monotonic)
+        yield LineWatcher(console.file, connections, seconds, monotonic, done)
         return
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as Bars

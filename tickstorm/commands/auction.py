@@ -93,7 +93,7 @@ def create(
     }
     if opens_in:
         times["opens_ms"] = opens_ms
-    click.echo(_line(_ask(http, "/auctions", "POST", {**given, **times})))
+    click.echo(_line(ask(http, "/auctions", "POST", {**given, **times})))
 
 
 @auction.command("list", short_help="List auctions.")
@@ -104,7 +104,7 @@ def create(
 @_at_page
 def list_auctions(*, http: str, after: int, limit: int) -> None:
     """List auctions by their id."""
-    for each in _ask(http, "/auctions", "GET", {"after": after, "limit": limit})["auctions"]:
+    for each in ask(http, "/auctions", "GET", {"after": after, "limit": limit})["auctions"]:
         click.echo(_line(each))
 
 
@@ -113,7 +113,7 @@ def list_auctions(*, http: str, after: int, limit: int) -> None:
 @_at_page
 def show(*, http: str, id: int) -> None:
     """Show the auction with this ID."""
-    click.echo(_line(_ask(http, "/auctions/show", "GET", {"id": id})))
+    click.echo(_line(ask(http, "/auctions/show", "GET", {"id": id})))
 
 
 @auction.command(short_help="Close an auction, for good.")
@@ -121,10 +121,15 @@ def show(*, http: str, id: int) -> None:
 @_at_page
 def close(*, http: str, id: int) -> None:
     """Close the auction with this ID now, for good; whoever leads has won."""
-    click.echo(_line(_ask(http, "/auctions/close", "POST", {"id": id})))
+    click.echo(_line(ask(http, "/auctions/close", "POST", {"id": id})))
 
 
-def _ask(http: str, path: str, method: str, query: Mapping[str, object]) -> dict[str, Any]:
+def ask(http: str, path: str, method: str, query: Mapping[str, object]) -> dict[str, Any]:
+    """Ask the operators' page for something of its auctions.
+
+    Raises:
+        click.ClickException: there is no page, or it refuses.
+    """
     import json
     from http.client import HTTPException
 

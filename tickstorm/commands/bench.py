@@ -1,25 +1,40 @@
-"""`tickstorm bench`: many subscriptions at once, and what arrives on them."""
+"""`tickstorm bench`: many connections at once, and what arrives on them."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
+from collections.abc import Callable, Collection
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
+from click.core import ParameterSource
 
+from tickstorm.commands.bid_options import (
+    DEFAULT_BID_ADDRESS,
+    BidOptions,
+    BidTarget,
+    bid_options,
+    create_auctions,
+    make_bid_target,
+)
 from tickstorm.commands.finite_range import FiniteRange
 from tickstorm.commands.stream_options import (
     ADDRESS_HELP,
     DEFAULT_ADDRESS,
+    ask_login,
     make_target,
     stream_options,
 )
 
 if TYPE_CHECKING:
+    from tickstorm.bench.bid_report import BidReport
+    from tickstorm.bench.measurement import Watcher
+    from tickstorm.bench.page import Page
     from tickstorm.bench.report import Report
     from tickstorm.bench.run import Size
     from tickstorm.commands.stream_options import Target
@@ -28,6 +43,8 @@ MAX_CONNECTIONS = 10_000_000
 DEFAULT_CONNECTIONS, DEFAULT_SECONDS = 1000, 10.0
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as shells have it."""
+_OF_STREAMS = frozenset({"mode", "symbols", "heartbeat"})
+_OF_AUCTIONS = frozenset(BidOptions._fields)
 
 
 def _adapted(command: click.Command) -> click.Command:
@@ -66,22 +83,76 @@ def _require_histograms() -> None:
         )
 
 
-def _measured(target: Target, size: Size) -> Report:
+def _check_kind(auction: bool) -> None:
+    """Refuse what was given of the other kind of load.
+
+    Raises:
+        click.UsageError: something was.
+    """
+    foreign = _given(_OF_STREAMS if auction else _OF_AUCTIONS)
+    if foreign:
+        kind = "not with" if auction else "only with"
+        raise click.UsageError(f"--{foreign[0].replace('_', '-')} is {kind} --auction.")
+
+
+def _given(names: Collection[str]) -> list[str]:
+    context = click.get_current_context()
+    return sorted(
+        name for name in names if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    )
+
+
+class Load(NamedTuple):
+    """What is to be measured.
+
+    Attributes:
+        address: of the server.
+        done: what is said of a connection that is there.
+        measure: measures that much, and shows how it goes.
+    """
+
+    address: str
+    done: str
+    measure: Callable[[Size, Watcher], Report | BidReport]
+
+
+def _measure_stream(target: Target, size: Size, watcher: Watcher) -> Report:
+    from tickstorm.bench.run import run_bench
+
+    return run_bench(target, size, watcher)
+
+
+def _bids(address: str, user: str | None, password: str | None, options: BidOptions) -> Load:
+    login = "" if options.no_login else ":".join(ask_login(user, password))
+    target = make_bid_target(address, login, options)
+    return Load(address, "answered", partial(_measure_bids, target, options.http))
+
+
+def _measure_bids(target: BidTarget, http: str | None, size: Size, watcher: Watcher) -> BidReport:
+    from tickstorm.bench.bid_run import run_bid_bench
+
+    if http is not None:
+        create_auctions(http, target, size.seconds)
+    return run_bid_bench(target, size, watcher)
+
+
+def _measured(load: Load, size: Size) -> Report | BidReport:
     from rich.console import Console
 
-    from tickstorm.bench.run import run_bench
     from tickstorm.bench.watching import watching
     from tickstorm.commands.event_text import error_line
     from tickstorm.errors import TickstormError
 
     console = Console(stderr=True, highlight=False)
     try:
-        with watching(console, size.connections, size.seconds, time.monotonic) as watcher:
-            return run_bench(target, size, watcher)
+        with watching(
+            console, size.connections, size.seconds, time.monotonic, load.done
+        ) as watcher:
+            return load.measure(size, watcher)
     except TickstormError as error:
         _give_up(error_line(error))
     except OSError as error:
-        _give_up(f"{target.address}: {error.strerror or error}")
+        _give_up(f"{load.address}: {error.strerror or error}")
 
 
 def _give_up(why: str) -> NoReturn:
@@ -109,24 +180,34 @@ def _save(path: str, text: str) -> None:
         raise click.ClickException(f"{path}: {error.strerror}") from None
 
 
-def _publish(report: Report, json_path: str | None, picture_path: str | None) -> None:
+def _publish(report: Report | BidReport, json_path: str | None, picture_path: str | None) -> None:
     from rich.console import Console
 
-    from tickstorm.bench.table import picture, print_report
+    from tickstorm.bench.page import picture, print_page
 
+    page = _page(report)
     as_json = json.dumps(report.as_json(), indent=2) + "\n"
     if json_path == "-":
         click.echo(as_json, nl=False)
     else:
-        print_report(report, Console(highlight=False))
+        print_page(page, Console(highlight=False))
     if json_path not in (None, "-"):
         _save(json_path, as_json)
     if picture_path is None:
         return
-    if report.latency is None:
+    drawn = picture(page)
+    if drawn is None:
         click.echo(f"tickstorm: no latencies: no picture in {picture_path}", err=True)
     else:
-        _save(picture_path, picture(report))
+        _save(picture_path, drawn)
+
+
+def _page(report: Report | BidReport) -> Page:
+    from tickstorm.bench.bid_report import BidReport
+    from tickstorm.bench.bid_table import bid_page
+    from tickstorm.bench.table import stream_page
+
+    return bid_page(report) if isinstance(report, BidReport) else stream_page(report)
 
 
 @_adapted
@@ -134,7 +215,10 @@ def _publish(report: Report, json_path: str | None, picture_path: str | None) ->
     short_help="Put a load on a server, and measure it.",
     help=f"""Open many subscriptions to a server, and measure what arrives on them.
 
-    {ADDRESS_HELP} A Unix socket cannot be measured.
+    With --auction, bid in auctions instead, and measure the RESULTs.
+
+    {ADDRESS_HELP} With --auction it is {DEFAULT_BID_ADDRESS} unless given. A Unix socket cannot be
+    measured.
 
     The measured time, --seconds or {DEFAULT_SECONDS:g} s, begins when all are subscribed. Latencies
     are from the server's publishing to the receipt, by the clocks of the two machines; and, in
@@ -142,12 +226,19 @@ def _publish(report: Report, json_path: str | None, picture_path: str | None) ->
     never came included. If the server is on this machine, its CPU time and memory are measured,
     too.
 
+    Of bids, those are counted as confirmed of which a RESULT says how an auction has decided.
+    Latencies are from sending a bid to its RESULT; and, with --rate, corrected likewise: from when
+    the bid was due.
+
+    --auctions to --http are for --auction; --mode, --symbols and --heartbeat are for streams.
+
     The exit code is 0 if nothing was lost; 3 if connections were refused or closed, or there were
-    errors, or batches were lost, missing, doubled or damaged, or heartbeats stayed unanswered; 130
-    after Ctrl-C, with the results so far; and 1 if it could not run.
+    errors, or batches were lost, missing, doubled or damaged, or heartbeats or bids stayed
+    unanswered, or bids undecided; 130 after Ctrl-C, with the results so far; and 1 if it could not
+    run.
     """,
 )
-@click.argument("address", default=DEFAULT_ADDRESS)
+@click.argument("address", required=False)
 @click.option(
     "--connections",
     "-n",
@@ -157,12 +248,15 @@ def _publish(report: Report, json_path: str | None, picture_path: str | None) ->
     show_default=True,
     help="How many.",
 )
+@click.option("--auction", is_flag=True, help="Bid in auctions, instead of subscribing.")
+@bid_options
 @stream_options("second")
 @click.option(
     "--ramp",
     type=FiniteRange(0, 10**6, min_open=True),
     metavar="N",
-    help="Connections to begin a second, at most; as fast as the server answers unless given.",
+    help="Connections to begin a second, at most; as fast as the server answers unless given, and "
+    "with --auction all at once.",
 )
 @click.option(
     "--heartbeat",
@@ -199,7 +293,8 @@ def _publish(report: Report, json_path: str | None, picture_path: str | None) ->
 )
 def bench(
     *,
-    address: str,
+    address: str | None,
+    auction: bool,
     user: str | None,
     password: str | None,
     mode: str,
@@ -213,10 +308,16 @@ def bench(
     pid: int | None,
     json_path: str | None,
     picture: str | None,
+    **bids: Any,
 ) -> None:
     """Put a load on a server, and measure it."""
     _require_histograms()
-    target = make_target(address, user, password, mode, symbols)
+    _check_kind(auction)
+    if auction:
+        load = _bids(address or DEFAULT_BID_ADDRESS, user, password, BidOptions(**bids))
+    else:
+        target = make_target(address or DEFAULT_ADDRESS, user, password, mode, symbols)
+        load = Load(target.address, "subscribed", partial(_measure_stream, target))
     seconds = DEFAULT_SECONDS if seconds is None else seconds
     try:
         for path in (json_path, picture):
@@ -225,7 +326,7 @@ def bench(
         from tickstorm.bench.run import Size
 
         size = Size(connections, seconds, ramp, heartbeat, processes, sources, pid)
-        report = _measured(target, size)
+        report = _measured(load, size)
         _publish(report, json_path, picture)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

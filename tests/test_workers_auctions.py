@@ -144,6 +144,8 @@ def test_it_tells_of_each_kind_of_connections(parent):
     bidding(one)
     one.link.heard()
     bidder.vanish()
+    one.reactor.advance(LOAD_DELAY)
+    assert one.link.heard(Load) == [Load(1, 1), Load(2, 1, BIDDERS)]
     subscriber.vanish()
     one.reactor.advance(LOAD_DELAY)
     assert one.link.heard(Load) == [Load(1, 0), Load(2, 1, BIDDERS)]

@@ -3,7 +3,7 @@
 import pytest
 from test_config import CA, CERT, LOGIN, from_environment, wrong
 
-from tickstorm.agreement import check_users, check_together
+from tickstorm.agreement import check_together, check_users
 from tickstorm.frames import FrameType, encode_frame
 from tickstorm.history import History, HistoryLimits
 from tickstorm.ring import ENTRY_BYTES, Ring

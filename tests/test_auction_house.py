@@ -1,16 +1,18 @@
 """The house: auctions as a part of a whole server, and what its settings make of them."""
 
+import json
 from dataclasses import fields
 from ipaddress import ip_network
 
 import pytest
 from bidding import HOUR, LOGIN, NOW_MS, Bidder, bid, read, watch
 from conversation import PASSWORD, USER, Client, auth, subscribe
-from test_service import PAGE, PORT, Reactor, ask, serve, started
+from test_service import PAGE, PORT, Reactor, ask, reasons, serve, started
 from twisted.internet.testing import StringTransport
 from twisted.logger import formatEvent, globalLogPublisher
 
 from tickstorm.admission import AdmissionLimits
+from tickstorm.auction.breaker import BreakerState
 from tickstorm.auction.dispatcher import DispatchLimits
 from tickstorm.auction.house import AuctionHouse
 from tickstorm.auction.pacing import PaceLimits
@@ -172,6 +174,7 @@ def test_their_numbers_are_in_the_metrics():
             "tickstorm_auction_connections",
             "tickstorm_auction_watchers",
             "tickstorm_auction_in_flight",
+            "tickstorm_auction_store_state",
             "tickstorm_auction_decision_seconds_count",
             "tickstorm_auction_batch_bids_sum",
         )
@@ -182,9 +185,21 @@ def test_their_numbers_are_in_the_metrics():
         "tickstorm_auction_connections": "1.0",
         "tickstorm_auction_watchers": "1.0",
         "tickstorm_auction_in_flight": "0.0",
+        "tickstorm_auction_store_state": "0.0",
         "tickstorm_auction_decision_seconds_count": "2.0",
         "tickstorm_auction_batch_bids_sum": "2.0",
     }
+
+
+def test_a_store_that_is_away_is_told_and_no_reason_to_go_elsewhere():
+    house = House()
+    before = reasons(house.reactor)
+    house.store.state = BreakerState.OPEN
+    health = json.loads(ask(house.reactor, "/health")[1])
+    assert health["status"] == "degraded"
+    assert health["reasons"] == [*before, "the store of the auctions is away"]
+    assert reasons(house.reactor) == before
+    assert "tickstorm_auction_store_state 2.0" in ask(house.reactor, "/metrics")[1].splitlines()
 
 
 # What is set.

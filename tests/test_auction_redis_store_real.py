@@ -8,9 +8,9 @@ from redis_servers import redis_server
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
+from tickstorm.auction.redis_limits import RedisLimits
 from tickstorm.auction.redis_opening import redis_store
 from tickstorm.auction.redis_packing import keys_of
-from tickstorm.auction.redis_limits import RedisLimits
 from tickstorm.auction.redis_url import parse_redis_url
 from tickstorm.auction.rule import Bid, Outcome, Terms
 from tickstorm.clock import system_clock

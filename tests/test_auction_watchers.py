@@ -3,11 +3,12 @@
 import pytest
 from bidding import NOW_MS, SlowStore, WireBidder, bid, watch
 from bidding import Server as AuctionServer
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail
 from zope.interface.verify import verifyObject
 
 from tickstorm.auction.book import Book
 from tickstorm.auction.interfaces import IFollower, StoreUnavailable
+from tickstorm.auction.life import NoSuchAuction
 from tickstorm.auction.memory_store import MemoryStore
 from tickstorm.auction.rule import Bid, Terms
 from tickstorm.auction.session import SessionLimits
@@ -208,7 +209,7 @@ def test_after_a_lost_subscription_everything_is_read_again():
     server.connect().ask(bid(100))
     assert watcher.ask() == []
     server.factory.watchers.resumed()
-    assert watcher.ask() == [("UPDATE", 1, 100, 1)]
+    assert watcher.ask() == [("UPDATE", 1, 100, 1), ("UPDATE", 2, 0, 0)]
 
 
 def test_what_a_store_has_lost_is_not_believed_any_more():
@@ -316,11 +317,11 @@ def test_an_end_that_the_store_cannot_tell_is_told_later():
     closing(server, 10)
     watcher = server.connect()
     watcher.ask(watch(2))
-    read = server.store.read
-    server.store.read = lambda _: fail(StoreUnavailable("away"))
+    settle = server.store.settle
+    server.store.settle = lambda _: fail(StoreUnavailable("away"))
     server.advance(11)
     assert watcher.ask() == []
-    server.store.read = read
+    server.store.settle = settle
     server.advance(1)
     assert watcher.ask() == [("UNSOLD", 0)]
 
@@ -360,7 +361,7 @@ def test_an_auction_that_is_no_more_is_looked_for_no_more():
     closing(server, 10)
     watcher = server.connect()
     watcher.ask(watch(2))
-    server.store.read = lambda _: succeed(None)
+    server.store.settle = lambda _: fail(NoSuchAuction("gone"))
     server.advance(11)
     server.turn()
     assert watcher.read() == ["INVALID_SUBSCRIPTION"]

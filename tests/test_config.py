@@ -14,6 +14,7 @@ from tickstorm.auction.book import BookLimits
 from tickstorm.auction.dispatcher import DispatchLimits
 from tickstorm.auction.pacing import PaceLimits
 from tickstorm.auction.permits import read_bid_right
+from tickstorm.auction.redis_limits import RedisLimits
 from tickstorm.auction.session import SessionLimits as BidSessionLimits
 from tickstorm.config import (
     SETTINGS,
@@ -129,6 +130,10 @@ def test_defaults():
         "auction_watched": 100,
         "auction_max": 10_000,
         "auction_bid_memory": 300.0,
+        "redis": "",
+        "redis_timeout": 1.0,
+        "redis_replicas": 0,
+        "redis_record": 0,
     }
 
 
@@ -174,6 +179,12 @@ def test_the_defaults_are_those_of_the_parts():
     assert PaceLimits() == (s.auction_rate_per_user, s.auction_rate_per_address)
     assert BookLimits().auctions == s.auction_max
     assert BidIdLimits().keep_ms == s.auction_bid_memory * 1000
+    assert RedisLimits() == (
+        s.redis_timeout,
+        s.auction_bid_memory * 1000,
+        s.redis_record,
+        s.redis_replicas,
+    )
     assert HistoryLimits() == (s.history, s.history_stream_bytes, s.history_bytes, 1000)
 
 

@@ -28,6 +28,7 @@ OTHERS = {
     "tls_min_version": "1.2",
     "auction": ("tcp:2",),
     "auction_users": (read_bid_right("alice:*"),),
+    "redis": "redis://other",
 }
 """Other values than the defaults, where that is not a number or a text."""
 

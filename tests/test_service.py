@@ -494,7 +494,7 @@ ELSEWHERE = {
     "max_intervals", "drain_delay",
     "auction", "auction_auth", "auction_users", "auction_rate_per_user", "auction_in_flight",
     "auction_rate_per_address", "auction_pipeline", "auction_batch", "auction_watched",
-    "auction_max", "auction_bid_memory",
+    "auction_max", "auction_bid_memory", "redis", "redis_timeout", "redis_replicas", "redis_record",
 }  # fmt: skip
 """Those that the tests of this file, of the settings, the log and the auctions look at."""
 

@@ -129,7 +129,7 @@ class Congestion(Generic[_Connection]):
             self._warn(connection)
         self._keep_budget()
 
-    def has_room_for(self, connection: Connection) -> bool:
+    def has_room_for(self, connection: _Connection) -> bool:
         """Whether its transport may be handed all that is queued for a connection.
 
         What a history keeps, or others wait for too, counts once it is there.

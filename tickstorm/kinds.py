@@ -206,8 +206,8 @@ CLIENT_AUTH = word("none", "optional", "require", also=_GO_CLIENT_AUTH)
 PATH = matching(rf"(?!.*{PEM})[^\0\n]*", "the path of a file")
 REDIS_URL = matching(
     r"|rediss?(\+sentinel|\+cluster)?://[^\0\s]+",
-    "redis://HOST, redis+sentinel://HOST,HOST/MASTER or redis+cluster://HOST,HOST, each also with "
-    "rediss for TLS",
+    "a URL: redis://HOST, redis+sentinel://HOST,HOST/MASTER or redis+cluster://HOST,HOST, each "
+    "also with rediss for TLS",
 )
 PORTS = list_of(
     _check_description, 'a list of endpoints such as "tcp:8080:interface=127.0.0.1"', r"\s;", 1

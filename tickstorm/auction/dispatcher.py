@@ -175,12 +175,14 @@ class Dispatcher:
         return answers
 
     def _without_answer(self, batch: Batch, reason: Failure) -> Sequence[Answer]:
-        expected = reason.check(StoreUnavailable, AnswerLost)
-        self._metrics.store_errors[expected.__name__ if expected else "other"] += 1
-        if expected is None:
+        error = reason.value
+        if isinstance(error, StoreUnavailable | AnswerLost):
+            kind, retry_ms = type(error).__name__, error.retry_after_ms or RETRY_AFTER_MS
+        else:
+            kind, retry_ms = "other", RETRY_AFTER_MS
             self._log.failure("a store failed", reason)
-        outcome = Outcome.UNAVAILABLE if expected is StoreUnavailable else Outcome.UNDECIDED
-        retry_ms = (expected and reason.value.retry_after_ms) or RETRY_AFTER_MS
+        self._metrics.store_errors[kind] += 1
+        outcome = Outcome.UNAVAILABLE if isinstance(error, StoreUnavailable) else Outcome.UNDECIDED
         return [Answer(outcome, bid.cents, retry_after_ms=retry_ms) for bid in batch.bids]
 
     def _answered(self, batch: Batch, answers: Sequence[Answer]) -> None:

@@ -6,8 +6,8 @@ from tickstorm.auction.bid_ids import BidIdLimits
 from tickstorm.auction.book import Book, BookLimits
 from tickstorm.auction.interfaces import IAuctionStore
 from tickstorm.auction.memory_store import MemoryStore
-from tickstorm.auction.redis_opening import redis_store
 from tickstorm.auction.redis_limits import RedisLimits
+from tickstorm.auction.redis_opening import redis_store
 from tickstorm.auction.redis_url import parse_redis_url
 from tickstorm.clock import Clock
 from tickstorm.errors import ConfigError

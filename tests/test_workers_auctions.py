@@ -249,6 +249,14 @@ def test_it_serves_once_its_own_store_has_been_looked_for(parent):
     assert one.worker.house.read().complaints
 
 
+def test_one_that_ends_before_that_does_not_say_so(parent):
+    one = parent(redis="redis://127.0.0.1:1", redis_timeout=1.0)
+    one.client(port=STREAM)
+    one.link.say(Drain(30.0, 0.0))
+    one.reactor.pump([0.1] * 40)
+    assert one.link.heard(Ready) == []
+
+
 # Its end.
 
 

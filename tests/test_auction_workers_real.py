@@ -5,6 +5,7 @@ import signal
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import count, islice, pairwise
 from pathlib import Path
 from random import Random
@@ -62,6 +63,10 @@ def number(server, name):
     return None
 
 
+def is_up(server, worker):
+    return number(server, f'tickstorm_worker_up{{worker="{worker}"}}') == 1
+
+
 class Persistent:
     """A bidder that sends again, on another connection, whatever it has no answer to."""
 
@@ -107,7 +112,7 @@ def test_a_worker_that_is_killed_costs_no_bid_and_no_order():
         ThreadPoolExecutor(BIDDERS) as threads,
     ):
         server.create(1, increment="0.03")
-        until(lambda: number(server, 'tickstorm_worker_up{worker="3"}') == 1, "all serve")
+        until(lambda: all(map(partial(is_up, server), range(1, WORKERS + 1))), "all serve")
         bidders = [Persistent(server, 1000 + n) for n in range(BIDDERS)]
         racing = [threads.submit(each.race, halfway, killed) for each in bidders]
         for _ in bidders:
@@ -120,9 +125,11 @@ def test_a_worker_that_is_killed_costs_no_bid_and_no_order():
         until(lambda: len(workers(server)) == WORKERS, "another is in its place")
         assert set(others) < set(workers(server))
         standing = server.ask("/auctions/show?id=1")
+        for each in bidders:
+            each.caller.socket.close()
 
-    # Exactly those of one worker were cut, and each of all bids has an answer.
-    assert sum(each.lost for each in bidders) == BIDDERS // WORKERS
+    # Exactly those of one worker were cut (who came back before that was known maybe once more).
+    assert sum(each.lost > 0 for each in bidders) == BIDDERS // WORKERS
     accepted = sorted(
         (answer.standing.sequence, each.user, answer.cents)
         for each in bidders

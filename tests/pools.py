@@ -141,7 +141,7 @@ class Hired:
 class Pool:
     """A pool on simulated time with a port, nurseries and workers in memory."""
 
-    def __init__(self, *shares, authenticator=None, slots=1, **settings):
+    def __init__(self, *shares, authenticator=None, slots=1, store=None, **settings):
         self.reactor = Reactor()
         self.clock = simulated_clock(self.reactor)
         self.hub = Hub("epoch-1", self.clock.wall_ns, slots=slots)
@@ -157,7 +157,7 @@ class Pool:
         self.hired = []
         self.processes = []
         self.ended = []
-        self.port = Port()
+        self.port, self.auction_port = Port(), Port()
         self.pool = WorkerPool(
             self.settings,
             shares,
@@ -166,9 +166,11 @@ class Pool:
             {},
             clock=self.clock,
             reactor=self.reactor,
+            store=store(self.clock) if store is not None else None,
             make_nursery=self._make_nursery,
         )
-        self.pool.accept_from([self.port])
+        auction_ports = [self.auction_port] if store is not None else []
+        self.pool.accept_from([self.port], auction_ports)
 
     def _make_nursery(self, reactor, take, lost):
         self.nurseries.append(Nursery(self, reactor, take, lost))
@@ -213,6 +215,7 @@ class Pool:
         for hired in self.hired:
             hired.die()
         self.port.close()
+        self.auction_port.close()
         assert [process.pid for process in self.processes if process.held] == []
 
 

@@ -20,6 +20,7 @@ PURE = [
     "pacing",
     "permits",
     "redis_limits",
+    "reading",
     "redis_packing",
     "redis_replies",
     "redis_time",

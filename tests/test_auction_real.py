@@ -78,7 +78,7 @@ class Running:
 
 
 @contextmanager
-def serving(*options):
+def serving(*options, **environ):
     stream, auction, page = free_ports(3)
     loopback = "interface=127.0.0.1"
     process = subprocess.Popen(
@@ -87,7 +87,7 @@ def serving(*options):
             *("--port", f"tcp:{stream}:{loopback}", "--http", f"tcp:{page}:{loopback}"),
             *("--auction", f"tcp:{auction}:{loopback}"),
         ],
-        env=ENVIRONMENT,
+        env={**ENVIRONMENT, **environ},
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -161,9 +161,11 @@ def race(server, number, everybody_done):
     return amounts, caller
 
 
-def test_fifty_bidders_and_one_winner():
+@pytest.mark.parametrize("workers", [0, 3])
+def test_fifty_bidders_and_one_winner(workers):
     everybody_done = Event()
-    with serving() as server, ThreadPoolExecutor(BIDDERS) as threads:
+    options = ("--workers", str(workers))
+    with serving(*options) as server, ThreadPoolExecutor(BIDDERS) as threads:
         server.create(1, start="5.00", increment="0.03", reserve="100")
         running = [threads.submit(race, server, n, everybody_done) for n in range(BIDDERS)]
         metric = 'tickstorm_auction_bids_total{outcome="([A-Z_]+)"} ([0-9.]+)'
@@ -216,17 +218,9 @@ def test_fifty_bidders_and_one_winner():
     assert (closed["outcome"], closed["sequence"], closed["bidder"]) == ("SOLD", sequence, winner)
 
 
-def test_with_workers_the_first_process_serves_the_auctions():
-    with serving("--workers", "1") as server:
-        server.create(7)
-        caller = server.connect()
-        caller.send(auth_frame("alice:secret"), bid_frame(7, 1, 5.0))
-        caller.hear(lambda: caller.results)
-        assert [answer.outcome for _, answer in caller.results] == [Outcome.ACCEPTED]
-
-
-def test_a_server_that_stops_answers_first_and_says_so():
-    with serving() as server:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_server_that_stops_answers_first_and_says_so(workers):
+    with serving("--workers", str(workers)) as server:
         server.create(1)
         caller = server.connect()
         caller.send(auth_frame("alice:secret"), bid_frame(1, 1, 5.0))

@@ -52,6 +52,7 @@ PURE = [
     "workers.shares",
     "workers.silence",
     "workers.spec",
+    "workers.bids",
     "workers.handover",
     "workers.link",
     "workers.nursery",

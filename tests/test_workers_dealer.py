@@ -10,18 +10,21 @@ from places import Filled, Port, is_closed, turn
 from twisted.internet.testing import MemoryReactorClock
 
 from tickstorm.workers.dealer import RETRY, Dealer
-from tickstorm.workers.handover import MAX_BATCH
+from tickstorm.workers.handover import MAX_BATCH, PortKind
+
+SUBSCRIBERS, BIDDERS = PortKind
 
 
 class Table:
     """A dealer with places, and ports where clients come."""
 
-    def __init__(self, *shares, ports=1):
+    def __init__(self, *shares, ports=1, kinds=None):
         self.reactor = MemoryReactorClock()
         self.filled = [Filled(number, share) for number, share in enumerate(shares, 1)]
-        self.ports = [Port() for _ in range(ports)]
+        kinds = kinds or [SUBSCRIBERS] * ports
+        self.ports = [Port() for _ in kinds]
         self.dealer = Dealer(self.reactor, [each.place for each in self.filled])
-        self.dealer.accept_from(self.ports)
+        self.dealer.accept_from(list(zip(self.ports, kinds, strict=True)))
 
     def connect(self, count=1, port=0):
         """Clients that came, one batch after the other was dealt."""
@@ -29,6 +32,10 @@ class Table:
         for _ in range(count // MAX_BATCH + 1):
             turn(self.reactor)
         return clients
+
+    @property
+    def places(self):
+        return [each.place for each in self.filled]
 
     def dealt(self):
         """How many each worker was handed since the last time."""
@@ -319,3 +326,39 @@ def test_the_port_itself_is_left_to_whoever_stops_it(table):
     one = table(100)
     one.dealer.stop()
     assert one.ports[0].fileno() >= 0
+
+
+# Ports of two kinds.
+
+
+def test_each_kind_has_room_of_its_own(table):
+    one = table(2, 2, kinds=[SUBSCRIBERS, BIDDERS])
+    one.connect(3, port=0)
+    one.connect(3, port=1)
+    assert one.dealt() == [4, 2]
+    one.connect(1, port=0)
+    one.connect(1, port=1)
+    assert one.dealt() == [0, 2]
+    assert [[place.room(kind) for kind in PortKind] for place in one.places] == [[0, 0]] * 2
+
+
+def test_they_alternate_and_are_spread_equally_each(table):
+    one = table(10, 10, kinds=[SUBSCRIBERS, BIDDERS])
+    for _ in range(4):
+        one.connect(1, port=0)
+        one.connect(1, port=1)
+    assert [[place.room(kind) for kind in PortKind] for place in one.places] == [[8, 8]] * 2
+
+
+def test_while_one_is_on_its_way_only_the_full_kind_waits(table):
+    one = table(1, 1, kinds=[SUBSCRIBERS, BIDDERS])
+    one.filled[1].fill(up=False)
+    one.connect(1, port=0)
+    waiting = one.connect(1, port=0)
+    one.connect(1, port=1)
+    assert [port for port, _, _ in one.filled[0].take()] == [0, 1]
+    assert len(one.reactor.readers) == 0
+    one.filled[1].place.up = True
+    one.dealer.offer()
+    turn(one.reactor)
+    assert len(one.filled[1].take_ids()) == len(waiting)

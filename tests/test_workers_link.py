@@ -29,10 +29,12 @@ from tickstorm.records import batch_frame, tick_record
 from tickstorm.settings import Settings
 from tickstorm.subscriptions import Mode, Subscription
 from tickstorm.ticks import Tick
+from tickstorm.workers.handover import PortKind
 from tickstorm.workers.link import (
     MAX_LINK_PAYLOAD,
     PART_BYTES,
     AtAddress,
+    AtAddresses,
     Drain,
     Drained,
     Emission,
@@ -88,7 +90,10 @@ MESSAGES = [
     PublishAsked(9, Publication(Publisher("alice", "desk"), 7, [Tick("A", 1.5), Tick("B", 2.0)])),
     LoginFailed("10.0.0.1"),
     AtAddress("2001:db8::/64", -1),
+    AtAddress("10.0.0.1", 1, PortKind.BIDDERS),
+    AtAddresses({"10.0.0.1": -3}, PortKind.BIDDERS),
     Load(10, 3),
+    Load(4, 2, PortKind.BIDDERS),
     Said("warn", "somewhere", "a text with \udcff in it", {"n": 1, "f": 0.5, "none": None}),
     Listed(5, Listing(1, [ROW], 1)),
     Leaving(),
@@ -152,7 +157,7 @@ def test_a_report_arrives_with_all_that_was_counted():
     metrics.publish_latency_ms.observe(0.2, 4)
     reading = Reading(1, 2, 3, {"TICK": 4}, metrics, 0.5, 9.0)
     (arrived,) = received(control(Report(reading, 1.25, 4096)))
-    assert arrived[1:] == (1.25, 4096)
+    assert arrived[1:] == (1.25, 4096, None)
     assert arrived.reading._replace(metrics=None) == reading._replace(metrics=None)
     assert arrived.reading.metrics.logins == {"accepted": 3}
     assert arrived.reading.metrics.publish_latency_ms.counts == metrics.publish_latency_ms.counts

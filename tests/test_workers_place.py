@@ -1,21 +1,23 @@
 """A place: what is known of its worker, and nothing of the one before it."""
 
 import socket
-from collections import Counter
 from contextlib import closing
 from itertools import count
 
 import pytest
 from places import Filled, Link
 
+from tickstorm.auction.reading import NOTHING as NO_BIDDERS
 from tickstorm.metrics import Metrics
 from tickstorm.reading import NOTHING, Reading
 from tickstorm.serving import WorkerReading
-from tickstorm.workers.handover import pair
-from tickstorm.workers.link import Load, Report
+from tickstorm.workers.handover import PortKind, pair
+from tickstorm.workers.link import AtAddress, Load, Report
 from tickstorm.workers.place import SOON, Place
 from tickstorm.workers.silence import Verdict
 from tickstorm.workers.worker_process import WorkerProcess
+
+SUBSCRIBERS, BIDDERS = PortKind
 
 
 @pytest.fixture(name="filled")
@@ -25,9 +27,9 @@ def make_filled():
         yield filled
 
 
-def hand(place, count=1, first_id=1):
+def hand(place, count=1, first_id=1, kind=SUBSCRIBERS):
     sockets = [socket.socket() for _ in range(count)]
-    taken = place.hand(2, socket.AF_INET, first_id, sockets)
+    taken = place.hand(2, socket.AF_INET, first_id, sockets, kind)
     still_open = [each.fileno() >= 0 for each in sockets]
     for each in sockets:
         each.close()
@@ -41,7 +43,12 @@ def report(**fields):
 
 def test_an_empty_place():
     place = Place(3, 10)
-    assert (place.link, place.placements, place.takes, place.room) == (None, None, False, 10)
+    assert (place.link, place.placements, place.takes, place.room(SUBSCRIBERS)) == (
+        None,
+        None,
+        False,
+        10,
+    )
     assert (place.reading, place.pid) == (NOTHING, 0)
     assert place.describe() == WorkerReading(3, 0, False, 0, 0, 0.0, 0)
     assert hand(place) == (False, True)
@@ -64,7 +71,7 @@ def test_a_worker_takes_once_it_serves():
 
 def test_what_is_handed_over_is_closed_here_and_takes_room(filled):
     assert hand(filled.place, 4, first_id=7) == (True, False)
-    assert filled.place.room == 6
+    assert filled.place.room(SUBSCRIBERS) == 6
     assert filled.take() == [(2, socket.AF_INET, [7, 8, 9, 10])]
 
 
@@ -72,28 +79,28 @@ def test_room_is_what_its_worker_says_less_what_is_on_its_way(filled):
     hand(filled.place, 4)
     hand(filled.place, 2)
     filled.place.take_load(Load(handed=4, open=3))  # one is closed, two have not arrived
-    assert filled.place.room == 10 - 3 - 2
+    assert filled.place.room(SUBSCRIBERS) == 10 - 3 - 2
     filled.place.take_load(Load(handed=6, open=5))
-    assert filled.place.room == 5
+    assert filled.place.room(SUBSCRIBERS) == 5
     filled.place.take_load(Load(handed=6, open=0))
-    assert filled.place.room == 10
+    assert filled.place.room(SUBSCRIBERS) == 10
 
 
 def test_a_worker_may_be_more_than_full(filled):
     hand(filled.place, 12)
-    assert filled.place.room == -2
+    assert filled.place.room(SUBSCRIBERS) == -2
 
 
 def test_what_is_not_taken_stays_open_and_takes_no_room(filled):
     filled.block()
     assert hand(filled.place, 3) == (False, True)
-    assert filled.place.room == 10
+    assert filled.place.room(SUBSCRIBERS) == 10
 
 
 def test_nor_when_its_worker_is_gone(filled):
     filled.taker.close()
     assert hand(filled.place, 3) == (False, True)
-    assert filled.place.room == 10
+    assert filled.place.room(SUBSCRIBERS) == 10
 
 
 def test_how_it_is(filled):
@@ -140,7 +147,7 @@ def test_one_whose_process_is_not_known_does_no_work(filled):
 def test_nothing_is_left_of_a_worker_that_is_gone(filled):
     place = filled.place
     place.process = WorkerProcess(1234, None)
-    place.count("10.0.0.1", 2)
+    place.count(AtAddress("10.0.0.1", 2))
     place.drained, place.fault, place.exit = True, "why", -9
     place.restarts, place.wait = 3, 0.8
     hand(place, 5)
@@ -149,8 +156,13 @@ def test_nothing_is_left_of_a_worker_that_is_gone(filled):
     be_silent(place)
     place.let_go()
     place.empty()
-    assert (place.link, place.placements, place.room, place.takes) == (None, None, 10, False)
-    assert (place.by_address, place.reading, place.leaving) == (Counter(), NOTHING, False)
+    assert (place.link, place.placements, place.room(SUBSCRIBERS), place.takes) == (
+        None,
+        None,
+        10,
+        False,
+    )
+    assert (place.by_address, place.reading, place.leaving) == ({}, NOTHING, False)
     assert (place.drained, place.fault, place.exit) == (False, "", None)
     assert (place.process, place.heard_in_time) == (None, True)
     assert place.describe() == WorkerReading(3, 0, False, 3, 0, 0.0, 0)
@@ -166,8 +178,8 @@ def test_the_way_to_a_worker_is_closed_with_it(filled):
 
 def test_an_address_that_has_no_connection_any_more_is_forgotten(filled):
     for key, change in (("a", 2), ("b", 1), ("a", -1), ("b", -1)):
-        filled.place.count(key, change)
-    assert dict(filled.place.by_address) == {"a": 1}
+        filled.place.count(AtAddress(key, change))
+    assert dict(filled.place.by_address) == {SUBSCRIBERS: {"a": 1}}
 
 
 @pytest.mark.parametrize(
@@ -187,3 +199,33 @@ def test_a_worker_is_awaited_that_is_to_come_within_moments(filled, state, await
     for name, value in state.items():
         setattr(filled.place, name, value)
     assert filled.place.awaited is awaited
+
+
+# Two kinds.
+
+
+def test_each_kind_of_connection_has_its_own_room(filled):
+    hand(filled.place, 4)
+    hand(filled.place, 3, kind=BIDDERS)
+    assert [filled.place.room(kind) for kind in (SUBSCRIBERS, BIDDERS)] == [6, 7]
+    filled.place.take_load(Load(3, 1, BIDDERS))
+    assert [filled.place.room(kind) for kind in (SUBSCRIBERS, BIDDERS)] == [6, 9]
+    filled.place.take_load(Load(4, 4))
+    assert filled.place.describe().connections == 5
+
+
+def test_each_kind_is_counted_by_address_by_itself(filled):
+    for at in (AtAddress("a", 1), AtAddress("a", 2, BIDDERS), AtAddress("b", 1, BIDDERS)):
+        filled.place.count(at)
+    assert filled.place.by_address == {SUBSCRIBERS: {"a": 1}, BIDDERS: {"a": 2, "b": 1}}
+
+
+def test_what_its_worker_said_of_its_bidders(filled):
+    assert filled.place.bidders == NO_BIDDERS
+    filled.place.take_report(report())
+    assert filled.place.bidders == NO_BIDDERS
+    said = NO_BIDDERS._replace(connections=3)
+    filled.place.take_report(report(bidders=said))
+    assert filled.place.bidders == said
+    filled.place.empty()
+    assert filled.place.bidders == NO_BIDDERS

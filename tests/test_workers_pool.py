@@ -14,6 +14,7 @@ from tickstorm.credentials import SharedCredentials
 from tickstorm.publishing import Accepted, Publication, Publisher, read_right
 from tickstorm.serving import WorkerReading
 from tickstorm.ticks import Tick
+from tickstorm.workers.handover import PortKind
 from tickstorm.workers.hiring import FIRST_WAIT, LONGEST_WAIT
 from tickstorm.workers.link import (
     AtAddress,
@@ -520,7 +521,7 @@ def test_every_worker_that_is_there_reads_its_certificates_anew(pool):
     files = {"server.crt": b"new"}
     one.pool.reload(one.settings, (30, 30, 30), files)
     third = one.settings.max_backlog_bytes // 3
-    own = replace(one.settings, max_connections=30, max_backlog_bytes=third)
+    own = replace(one.settings, max_connections=30, max_backlog_bytes=third, auction_in_flight=1667)
     assert [worker.heard() for worker in (first, second)] == [[Reload(own, files)]] * 2
     one.reactor.advance(FIRST_WAIT)
     assert (one.at(3).heard(), one.at(3).spec.files) == ([], files)
@@ -537,7 +538,8 @@ def test_every_worker_is_told_its_settings_and_those_that_come_have_them(pool):
     one.pool.reload(settings, (3, 2, 2), {})
     third = settings.max_backlog_bytes // 3
     owns = [
-        replace(settings, max_connections=share, max_backlog_bytes=third) for share in (3, 2, 2)
+        replace(settings, max_connections=share, max_backlog_bytes=third, auction_in_flight=1667)
+        for share in (3, 2, 2)
     ]
     assert [each.heard() for each in (first, second)] == [[Reload(own, {})] for own in owns[:2]]
     one.reactor.advance(FIRST_WAIT)
@@ -549,7 +551,10 @@ def test_from_then_on_a_worker_is_handed_its_new_share(pool):
     (worker,) = one.begin_all()
     one.pool.reload(one.settings, (3,), {})
     one.connect(3)
-    assert (worker.take(), [place.room for place in one.pool._places]) == (3, [0])
+    assert (worker.take(), [place.room(PortKind.SUBSCRIBERS) for place in one.pool._places]) == (
+        3,
+        [0],
+    )
 
 
 def test_publishers_are_held_to_the_new_settings(pool):

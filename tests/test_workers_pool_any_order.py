@@ -9,6 +9,7 @@ from places import is_closed
 from pools import Pool, still_alive
 from relaying import wants
 
+from tickstorm.workers.handover import PortKind
 from tickstorm.workers.hiring import LONGEST_WAIT
 from tickstorm.workers.link import AtAddress, AtAddresses, Join, Leaving, Load, Placed
 
@@ -173,7 +174,8 @@ class AnyOrder(RuleBasedStateMachine):
         """Take what the workers were told."""
         for hired in self.living:
             if hired not in self.known:
-                self.known[hired] = {"elsewhere": Counter(hired.spec.elsewhere), "joined": False}
+                elsewhere = hired.spec.elsewhere.get(PortKind.SUBSCRIBERS, {})
+                self.known[hired] = {"elsewhere": Counter(elsewhere), "joined": False}
                 self.addresses[hired] = Counter()
             known = self.known[hired]
             for message in hired.heard():

@@ -10,6 +10,7 @@ from relaying import wants
 from twisted.logger import formatEvent, globalLogPublisher
 
 from tickstorm.heartbeat import SWEEP_INTERVAL
+from tickstorm.workers.handover import PortKind
 from tickstorm.workers.hiring import FIRST_WAIT, LONGEST_WAIT, next_wait
 from tickstorm.workers.link import (
     AtAddress,
@@ -413,7 +414,7 @@ def test_an_address_that_nobody_comes_from_any_more_is_forgotten(pool):
     first.say(AtAddress("a", 1), AtAddress("b", 1), AtAddress("a", -1))
     second.die()
     one.reactor.advance(FIRST_WAIT)
-    assert one.at(2).spec.elsewhere == {"b": 1}
+    assert one.at(2).spec.elsewhere == {PortKind.SUBSCRIBERS: {"b": 1}}
 
 
 def test_a_place_that_is_lost_again_before_the_first_loss_is_explained_holds_no_process(pool):

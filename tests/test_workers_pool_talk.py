@@ -31,6 +31,7 @@ from tickstorm.publishing import Accepted, Publication, Publisher, read_right
 from tickstorm.reading import Reading
 from tickstorm.subscriptions import Mode
 from tickstorm.ticks import Tick
+from tickstorm.workers.handover import PortKind
 from tickstorm.workers.hiring import FIRST_WAIT, LONGEST_WAIT
 from tickstorm.workers.link import (
     AtAddress,
@@ -301,7 +302,7 @@ def test_with_a_worker_its_connections_are_gone_and_the_next_knows_the_others(po
     first.die()
     assert [worker.heard() for worker in (second, third)] == [[AtAddresses({"a": -3})]] * 2
     one.reactor.advance(FIRST_WAIT)
-    assert one.at(1).spec.elsewhere == {"a": 3, "b": 4}
+    assert one.at(1).spec.elsewhere == {PortKind.SUBSCRIBERS: {"a": 3, "b": 4}}
 
 
 def test_addresses_that_are_gone_are_forgotten(pool):

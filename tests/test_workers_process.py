@@ -21,7 +21,7 @@ from tickstorm.messages import Login
 from tickstorm.settings import Settings
 from tickstorm.subscriptions import Mode, Subscription
 from tickstorm.ticks import Tick
-from tickstorm.workers.handover import Handed, hand_over, pair
+from tickstorm.workers.handover import Handed, PortKind, hand_over, pair
 from tickstorm.workers.link import (
     AtAddress,
     Drain,
@@ -51,7 +51,9 @@ from tickstorm.workers.spec import WorkerSpec
 class Parent:
     """A parent in memory, with its worker."""
 
-    def __init__(self, *, slots=(0,), asks_for_logins=False, elsewhere=None, **settings):
+    def __init__(
+        self, *, slots=(0,), asks_for_logins=False, elsewhere=None, bidders=None, **settings
+    ):
         settings = {
             "username": USER,
             "password": PASSWORD,
@@ -59,9 +61,9 @@ class Parent:
             **settings,
         }
         self.settings = Settings(**settings)
-        spec = WorkerSpec(
-            2, self.settings, "epoch-1", slots, 1, asks_for_logins, elsewhere or {}, {}
-        )
+        elsewhere = {PortKind.SUBSCRIBERS: elsewhere or {}, PortKind.BIDDERS: bidders or {}}
+        elsewhere = {kind: counts for kind, counts in elsewhere.items() if counts}
+        spec = WorkerSpec(2, self.settings, "epoch-1", slots, 1, asks_for_logins, elsewhere, {})
         self.reactor = Reactor()
         self.clock = simulated_clock(self.reactor)
         self.worker = Worker(spec, self.reactor, self.clock)

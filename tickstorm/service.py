@@ -29,6 +29,8 @@ from tickstorm.announcement import (
 )
 from tickstorm.assembly import authenticator_for, make_factory, make_hub, make_intake
 from tickstorm.auction.house import AuctionHouse
+from tickstorm.auction.interfaces import IAuctionStore
+from tickstorm.auction.serving import AuctionServing
 from tickstorm.auction.stores import make_store
 from tickstorm.auction.token_file import open_tokens
 from tickstorm.clock import Clock, system_clock
@@ -57,6 +59,7 @@ from tickstorm.web.health import Health, HealthLimits
 from tickstorm.web.observation import Observation
 from tickstorm.web.site import site
 from tickstorm.workers.pool import WorkerPool
+from tickstorm.workers.pooled_house import PooledHouse
 from tickstorm.workers.shares import shares, slots_of_period, worker_count
 
 if TYPE_CHECKING:
@@ -111,10 +114,10 @@ class TickstormService(MultiService):
         self.on_reload: Callable[[Settings], object] = lambda _: None
         self._authenticator = authenticator
         self._reactor = reactor
-        limit = open_files.limit()
+        self._parts_of_files = 2 if settings.auction else 1
+        limit = self._file_limit()
         workers = worker_count(settings.workers, settings.max_connections, _processors(), limit)
-        self._parts_of_files = 2 if settings.auction and not workers else 1
-        self._shares = shares(settings.max_connections, workers or 1, self._file_limit())
+        self._shares = shares(settings.max_connections, workers or 1, limit)
         slots = slots_of_period(settings.delivery, workers)
         self.hub = make_hub(settings, uuid4().hex[:12], clock, slots)
         self.factory: TickstormFactory | None = None
@@ -131,8 +134,12 @@ class TickstormService(MultiService):
         described = (*self._endpoints, *self._page_endpoints, *self._auction_endpoints)
         self._certificates = _certificates(description for description, _ in described)
         self._expiry = _expiry(self._certificates, kept.read)
-        self._serving = self._make_serving(settings, workers, authenticator, kept, clock)
-        self.auctions = self._make_auctions(settings, authenticator, clock)
+        store = make_store(settings, reactor, clock) if settings.auction else None
+        tokens = open_tokens(settings, kept.read)
+        self._serving = self._make_serving(
+            settings, workers, authenticator, kept, clock, store=store
+        )
+        self.auctions = self._make_auctions(settings, store, authenticator, clock, tokens)
         self._site = site(
             Observation(self.hub, self._serving, self._health, clock, self._complaints),
             lambda: self._expiry,
@@ -153,6 +160,8 @@ class TickstormService(MultiService):
         authenticator: IAuthenticator | None,
         kept: KeptFiles,
         clock: Clock,
+        *,
+        store: IAuctionStore | None,
     ) -> Serving:
         if workers:
             return WorkerPool(
@@ -163,6 +172,7 @@ class TickstormService(MultiService):
                 kept.contents,
                 clock=clock,
                 reactor=self._reactor,
+                store=None if settings.redis else store,
             )
         intake = make_intake(settings, self.hub)
         feed = FanOut(self.hub, clock, settings.batch_window, intake=intake)
@@ -172,23 +182,34 @@ class TickstormService(MultiService):
         return InProcess(self.factory, intake, authenticator)
 
     def _make_auctions(
-        self, settings: Settings, authenticator: IAuthenticator | None, clock: Clock
-    ) -> AuctionHouse | None:
-        if not settings.auction:
+        self,
+        settings: Settings,
+        store: IAuctionStore | None,
+        authenticator: IAuthenticator | None,
+        clock: Clock,
+        tokens: Tokens | None,
+    ) -> AuctionServing | None:
+        if store is None:
             return None
+        if isinstance(self._serving, WorkerPool):
+            return PooledHouse(store, self.hub.publish, self._serving.read_bidders)
         failures = self.factory.login_failures if self.factory is not None else None
         own = self._of_bidders(settings)
-        store = make_store(settings, self._reactor, clock)
         return AuctionHouse(
-            store, own, self.hub.publish, authenticator, clock, login_failures=failures
+            store,
+            own,
+            self.hub.publish,
+            authenticator,
+            clock,
+            tokens=tokens,
+            login_failures=failures,
         )
 
     def _of_bidders(self, settings: Settings) -> Settings:
-        (most,) = shares(settings.max_connections, 1, self._file_limit())
-        return replace(settings, max_connections=most)
+        return replace(settings, max_connections=self._shares[0])
 
     def _file_limit(self) -> int:
-        # Subscribers and bidders in one process have half of its open files each.
+        # Subscribers and bidders have half of the open files of a process each.
         return open_files.limit() // self._parts_of_files
 
     def privilegedStartService(self) -> None:
@@ -205,7 +226,7 @@ class TickstormService(MultiService):
         self._listen()
         try:
             super().startService()
-            self._serving.accept_from(self.ports)
+            self._serving.accept_from(self.ports, self.auction_ports)
             if self.auctions is not None:
                 self.auctions.start()
         except Exception:
@@ -247,7 +268,7 @@ class TickstormService(MultiService):
             _check_logins(change.settings)
         kept = KeptFiles()
         expiry = _expiry(self._certificates, kept.read)
-        tokens = open_tokens(change.settings)
+        tokens = open_tokens(change.settings, kept.read)
         replace_contexts(self._encrypted(), kept.read)
         self._take(change.settings, kept, tokens)
         self._expiry = expiry
@@ -341,10 +362,10 @@ class TickstormService(MultiService):
         await gatherResults(draining)
 
     def _complaints(self) -> Sequence[str]:
-        return self.auctions.complaints if self.auctions is not None else ()
+        return self.auctions.read().complaints if self.auctions is not None else ()
 
     def _connections(self) -> int:
-        bidders = self.auctions.connections if self.auctions is not None else 0
+        bidders = self.auctions.read().connections if self.auctions is not None else 0
         return self._serving.read().connections + bidders
 
     async def _stop_sources(self, patience: Patience) -> None:

@@ -49,8 +49,15 @@ class Serving(Protocol):
     def protocol_factory(self) -> IProtocolFactory:
         """What each port is to listen with."""
 
-    def accept_from(self, ports: Sequence[IListeningPort]) -> None:
-        """Serve what comes to ports that listen with `protocol_factory` now."""
+    def accept_from(
+        self, ports: Sequence[IListeningPort], auction_ports: Sequence[IListeningPort] = ()
+    ) -> None:
+        """Serve what comes to ports that listen now.
+
+        Args:
+            ports: for subscribers, which listen with `protocol_factory`.
+            auction_ports: for bidders, as their own factory serves them, or workers do.
+        """
 
     def stop_accepting(self) -> None:
         """Serve nobody new: the ports are about to stop."""
@@ -99,7 +106,11 @@ class InProcess:
         self._intake = intake
         self._authenticator = authenticator
 
-    def accept_from(self, ports: Sequence[IListeningPort]) -> None:
+    def accept_from(
+        self,
+        ports: Sequence[IListeningPort],
+        auction_ports: Sequence[IListeningPort] = (),
+    ) -> None:
         """Nothing is to be done: the ports call the factory."""
 
     def stop_accepting(self) -> None:

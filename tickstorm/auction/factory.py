@@ -6,7 +6,7 @@ that stops.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from math import inf
 from random import Random
@@ -90,6 +90,8 @@ class AuctionFactory(Factory):
         edge: counts connections, logins and errors.
         connections: the open ones, by id.
         with_login: as given; it holds for connections to come.
+        on_login_failed: called with the address of each login that was wrong.
+        on_closed: called after each connection that is gone.
     """
 
     noisy = False
@@ -126,6 +128,8 @@ class AuctionFactory(Factory):
         self.pauses = Pauses()
         self.with_login = with_login
         self.desk = Desk(authenticator, permits, login_failures, self.pauses, clock, tokens=tokens)
+        self.on_login_failed: Callable[[str], object] = lambda _: None
+        self.on_closed: Callable[[], object] = lambda: None
         self.dispatcher = Dispatcher(store, clock, self.metrics, dispatch_limits, pace)
         self.watchers = Watchers(store, clock, self.metrics)
         self.connections: dict[int, BidderConnection] = {}
@@ -215,6 +219,7 @@ class AuctionFactory(Factory):
             self.edge.logins[error.code.name] += 1
         if logging_in and isinstance(error, InvalidAuth):  # a token that expires is no failure
             self.login_failures.record(connection.address, self.clock.monotonic())
+            self.on_login_failed(connection.address)
         if self.verbose or (connection.inside and not isinstance(error, ShuttingDown)):
             self._log.warn(
                 "bidder {connection} from {peer} ended: {code}, {reason}",
@@ -243,6 +248,7 @@ class AuctionFactory(Factory):
                 peer=connection.address,
                 reason=reason.getErrorMessage(),
             )
+        self.on_closed()
         self._note_emptied()
 
     def _cut_after(self, seconds: float) -> None:

@@ -5,7 +5,7 @@ What a running server takes of other settings is put into the same parts, and no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
@@ -18,15 +18,14 @@ from tickstorm.assembly import (
     is_verbose,
     socket_options,
 )
-from tickstorm.auction.breaker import BreakerState
 from tickstorm.auction.dispatcher import DispatchLimits
 from tickstorm.auction.factory import AuctionFactory, EdgeLimits
 from tickstorm.auction.interfaces import IAuctionStore
 from tickstorm.auction.pacing import PaceLimits
 from tickstorm.auction.permits import permits_by_name
+from tickstorm.auction.reading import AuctionReading
 from tickstorm.auction.session import SessionLimits
 from tickstorm.auction.ticks import Ticks
-from tickstorm.auction.token_file import open_tokens
 from tickstorm.clock import Clock
 from tickstorm.credentials import IAuthenticator
 from tickstorm.settings import Settings
@@ -42,28 +41,29 @@ class AuctionHouse:
     Args:
         store: keeps the auctions; it is started and stopped with the house.
         settings: the server's; `max_connections` is for bidders alone.
-        publish: the hub's.
+        publish: the hub's; None if another process publishes who leads.
         authenticator: decides who a login is; None leaves it to the settings.
         clock: the times.
+        tokens: verifies those of bidders; None if they have none.
         login_failures: those of the stream, to be shared; None if they are elsewhere.
+        ids: names the connections; None stands for 1, 2, 3 and so on.
 
     Attributes:
         store: as given.
         factory: makes the connections.
-
-    Raises:
-        ConfigError: the key of tokens cannot be used.
     """
 
     def __init__(
         self,
         store: IAuctionStore,
         settings: Settings,
-        publish: Callable[[Iterable[Tick]], object],
+        publish: Callable[[Iterable[Tick]], object] | None,
         authenticator: IAuthenticator | None,
         clock: Clock,
         *,
+        tokens: Tokens | None = None,
         login_failures: LoginFailures | None = None,
+        ids: Iterator[int] | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._owns_failures = login_failures is None
@@ -74,31 +74,37 @@ class AuctionHouse:
             clock,
             with_login=settings.auction_auth,
             permits=permits_by_name(settings.auction_users),
-            tokens=open_tokens(settings),
+            tokens=tokens,
             session_limits=_session_limits(settings),
             dispatch_limits=DispatchLimits(settings.auction_in_flight, settings.auction_batch),
             pace=_pace_limits(settings),
             edge_limits=_edge_limits(settings),
+            ids=ids,
             login_failures=login_failures,
             verbose=is_verbose(settings),
         )
-        self.store.follow(Ticks(publish, self.factory.metrics))
+        if publish is not None:
+            self.store.follow(Ticks(publish, self.factory.metrics))
 
-    @property
-    def connections(self) -> int:
-        """How many are open."""
-        return len(self.factory.connections)
+    def read(self) -> AuctionReading:
+        """Return the numbers of this moment."""
+        factory = self.factory
+        return AuctionReading(
+            len(factory.connections),
+            len(factory.watchers),
+            factory.dispatcher.in_flight,
+            factory.dispatcher.waiting,
+            factory.metrics,
+            factory.edge,
+            self.store.state,
+        )
 
-    @property
-    def complaints(self) -> Sequence[str]:
-        """What is wrong for every server that has this store: one sentence for each thing."""
-        if self.store.state is BreakerState.CLOSED:
-            return ()
-        return ("the store of the auctions is away",)
+    def start(self) -> Deferred[None]:
+        """Have the store look for its auctions; until they are found it refuses.
 
-    def start(self) -> None:
-        """Have the store look for its auctions; until they are found it refuses."""
-        self.store.start()
+        The Deferred has its result after the first try, whatever came of it.
+        """
+        return self.store.start()
 
     def stop(self) -> None:
         """Let go of the store, behind the last of the connections."""

@@ -28,3 +28,12 @@ class AuctionMetrics:
         self.store_errors: Counter[str] = Counter()
         self.updates: Counter[str] = Counter()
         self.ticks_withheld = 0
+
+    def add(self, other: "AuctionMetrics") -> None:
+        """Count what another process has counted."""
+        self.outcomes.update(other.outcomes)
+        self.decision_seconds.add(other.decision_seconds)
+        self.batch_bids.add(other.batch_bids)
+        self.store_errors.update(other.store_errors)
+        self.updates.update(other.updates)
+        self.ticks_withheld += other.ticks_withheld

@@ -15,7 +15,7 @@ from twisted.web.iweb import IRequest
 from twisted.web.server import Request, Site
 
 from tickstorm import __version__
-from tickstorm.auction.house import AuctionHouse
+from tickstorm.auction.serving import AuctionServing
 from tickstorm.web.auction_metrics import AuctionCollector
 from tickstorm.web.auctions import auctions_page
 from tickstorm.web.connections import connections_reply
@@ -84,7 +84,7 @@ class _BoundedFactory(WrappingFactory):
 def site(
     observation: Observation,
     certificate_expiry: CertificateExpiry = dict,
-    auctions: AuctionHouse | None = None,
+    auctions: AuctionServing | None = None,
 ) -> WrappingFactory:
     """Return what a port of the operators listens with.
 
@@ -107,13 +107,13 @@ def site(
 def pages(
     observation: Observation,
     certificate_expiry: CertificateExpiry,
-    auctions: AuctionHouse | None = None,
+    auctions: AuctionServing | None = None,
 ) -> Page:
     """Return the root of all pages; further ones can be put below it."""
     registry = make_registry(observation, certificate_expiry)
     more = {}
     if auctions is not None:
-        registry.register(AuctionCollector(auctions))
+        registry.register(AuctionCollector(auctions.read))
         more[b"auctions"] = auctions_page(auctions.store)
     health = {
         b"live": Page(_live_reply(observation)),

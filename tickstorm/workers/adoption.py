@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,7 +43,7 @@ class Adoption:
         ids: are told which id is next.
 
     Attributes:
-        handed: how many were handed over so far.
+        handed: how many were handed over so far, by port.
     """
 
     _log = Logger()
@@ -54,7 +55,7 @@ class Adoption:
         factories: Sequence[IProtocolFactory],
         ids: ConnectionIds,
     ) -> None:
-        self.handed = 0
+        self.handed: Counter[int] = Counter()
         self._reactor = reactor
         self._end = end
         self._factories = factories
@@ -99,7 +100,7 @@ class Adoption:
         return handed is not None
 
     def _adopt_all(self, handed: Handed) -> None:
-        self.handed += len(handed.descriptors) + handed.dropped
+        self.handed[handed.port] += len(handed.descriptors) + handed.dropped
         if handed.dropped:
             self._tell_no_room(handed.dropped, os.strerror(errno.EMFILE))
         self._ids.next = handed.first_id

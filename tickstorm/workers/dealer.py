@@ -1,8 +1,8 @@
 """Deals accepted connections out to the workers, each to the one that has the most room.
 
-So the workers stay equally full, also after one of them was replaced. While nobody can take a
-connection it is not accepted: it waits in the kernel's queue. When all are full, and no other is to
-come within moments, the emptiest gets it all the same, and turns it away politely.
+So the workers stay equally full of each kind, also after one of them was replaced. While nobody can
+take a connection it is not accepted: it waits in the kernel's queue. When all are full, and no
+other is to come within moments, the emptiest gets it all the same, and turns it away politely.
 """
 
 import socket
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from twisted.internet.interfaces import IDelayedCall
 
 from tickstorm.workers.acceptor import Acceptor
+from tickstorm.workers.handover import PortKind
 from tickstorm.workers.place import Place
 
 RETRY = 0.01
@@ -38,16 +39,18 @@ class Dealer:
     def __init__(self, reactor: Any, places: Sequence[Place]) -> None:
         self._reactor = reactor
         self._places = places
+        self._kinds: list[PortKind] = []
         self._acceptors: list[Acceptor] = []
         self._held: list[_Held] = []
         self._offering: IDelayedCall | None = None
         self._next_id = 1
 
-    def accept_from(self, ports: Sequence[Any]) -> None:
+    def accept_from(self, ports: Sequence[tuple[Any, PortKind]]) -> None:
         """Take over ports that listen, and accept as soon as there is a worker."""
+        self._kinds = [kind for _, kind in ports]
         self._acceptors = [
             Acceptor(self._reactor, port, partial(self._accepted, number))
-            for number, port in enumerate(ports)
+            for number, (port, _) in enumerate(ports)
         ]
         self.offer()
 
@@ -58,7 +61,7 @@ class Dealer:
         for held in self._held:
             for each in held.sockets:
                 each.close()
-        self._acceptors, self._held = [], []
+        self._kinds, self._acceptors, self._held = [], [], []
         self.offer()
 
     def offer(self) -> None:
@@ -69,11 +72,12 @@ class Dealer:
         held, self._held = self._held, []
         for packet in held:
             self._deal(packet)
-        if self._held and self._has_taker():
+        takers = {kind for kind in self._kinds if self._has_taker(kind)}
+        waiting = {self._kinds[packet.port] for packet in self._held}
+        if waiting & takers:
             self._offering = self._reactor.callLater(RETRY, self._offer_again)
-        accepts = not self._held and self._has_taker()
-        for acceptor in self._acceptors:
-            if accepts:
+        for kind, acceptor in zip(self._kinds, self._acceptors, strict=True):
+            if kind in takers - waiting:
                 acceptor.start()
             else:
                 acceptor.pause()
@@ -86,21 +90,22 @@ class Dealer:
         self._held.append(_Held(port, sockets))
         self.offer()
 
-    def _has_taker(self) -> bool:
-        rooms = [place.room for place in self._places if place.takes]
+    def _has_taker(self, kind: PortKind) -> bool:
+        rooms = [place.room(kind) for place in self._places if place.takes]
         if not rooms:
             return False
         # While a worker is on its way, nobody is turned away for want of room.
         return max(rooms) > 0 or not any(place.awaited for place in self._places)
 
     def _deal(self, packet: _Held) -> None:
-        if not self._has_taker():
+        kind = self._kinds[packet.port]
+        if not self._has_taker(kind):
             self._held.append(packet)
             return
         left: list[socket.socket] = []
-        for place, sockets in _shared_out(self._places, packet.sockets):
+        for place, sockets in _shared_out(self._places, kind, packet.sockets):
             family = int(sockets[0].family)
-            if place.hand(packet.port, family, self._next_id, sockets):
+            if place.hand(packet.port, family, self._next_id, sockets, kind):
                 self._next_id += len(sockets)
             else:
                 left += sockets
@@ -109,10 +114,10 @@ class Dealer:
 
 
 def _shared_out(
-    places: Sequence[Place], sockets: Sequence[socket.socket]
+    places: Sequence[Place], kind: PortKind, sockets: Sequence[socket.socket]
 ) -> list[tuple[Place, list[socket.socket]]]:
     """Return which place gets which sockets: each the one that has the most room by then."""
-    rooms = [(-place.room, place.number) for place in places if place.takes]
+    rooms = [(-place.room(kind), place.number) for place in places if place.takes]
     heapify(rooms)
     shares: dict[int, list[socket.socket]] = {}
     for each in sockets:

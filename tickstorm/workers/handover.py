@@ -6,6 +6,7 @@ they are on the way, and are closed with the socket if nobody takes them.
 
 import socket
 from collections.abc import Sequence
+from enum import IntEnum, unique
 from struct import Struct
 from typing import NamedTuple
 
@@ -13,6 +14,14 @@ MAX_BATCH = 64
 """Connections in a packet; the kernel takes up to 253 (SCM_MAX_FD)."""
 
 _HEAD = Struct(">HHHQ")
+
+
+@unique
+class PortKind(IntEnum):
+    """Whom a port is for."""
+
+    SUBSCRIBERS = 0
+    BIDDERS = 1
 
 
 class Handed(NamedTuple):

@@ -11,6 +11,7 @@ from enum import IntEnum, unique
 from struct import Struct
 from typing import Any, NamedTuple
 
+from tickstorm.auction.reading import AuctionReading
 from tickstorm.credentials import Peer, User
 from tickstorm.errors import InvalidMessage, ProtocolError
 from tickstorm.frames import HEADER_BYTES, OVERHEAD_BYTES, FrameDecoder, encode_frame
@@ -20,6 +21,7 @@ from tickstorm.publishing import Accepted, Publication
 from tickstorm.reading import Reading
 from tickstorm.settings import Settings
 from tickstorm.subscriptions import Subscription
+from tickstorm.workers.handover import PortKind
 
 MAX_LINK_PAYLOAD = 2**26
 """Bytes of one message: room for 10,000 rows of connections, or any one frame."""
@@ -107,21 +109,28 @@ class AtAddress(NamedTuple):
 
     address: str
     change: int
+    kind: PortKind = PortKind.SUBSCRIBERS
 
 
 class Load(NamedTuple):
-    """How many connections it was handed so far, and how many of them are open."""
+    """How many connections of a kind it was handed so far, and how many of them are open."""
 
     handed: int
     open: int
+    kind: PortKind = PortKind.SUBSCRIBERS
 
 
 class Report(NamedTuple):
-    """How it is, once a second."""
+    """How it is, once a second.
+
+    Attributes:
+        bidders: None if it serves none.
+    """
 
     reading: Reading
     cpu_seconds: float
     resident_bytes: int
+    bidders: AuctionReading | None = None
 
 
 class Said(NamedTuple):
@@ -208,6 +217,7 @@ class AtAddresses(NamedTuple):
     """So many more (or fewer) are connected elsewhere, by address: another worker is gone."""
 
     changes: dict[str, int]
+    kind: PortKind = PortKind.SUBSCRIBERS
 
 
 class Drain(NamedTuple):

@@ -1,13 +1,15 @@
 """One worker's place in the pool, whoever fills it: its process, its link, and how full it is."""
 
 import socket
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+from tickstorm.auction.reading import NOTHING as NO_BIDDERS
+from tickstorm.auction.reading import AuctionReading
 from tickstorm.reading import NOTHING, Reading
 from tickstorm.serving import WorkerReading
-from tickstorm.workers.handover import Handed, hand_over
-from tickstorm.workers.link import Load, Report
+from tickstorm.workers.handover import Handed, PortKind, hand_over
+from tickstorm.workers.link import AtAddress, Load, Report
 from tickstorm.workers.link_end import LinkEnd
 from tickstorm.workers.relay import Placements
 from tickstorm.workers.silence import Silence, Verdict
@@ -22,7 +24,7 @@ class Place:
 
     Args:
         number: from 1.
-        share: how many connections its worker may have.
+        share: how many connections of each kind its worker may have.
 
     Attributes:
         link: to the worker; None while there is none.
@@ -31,7 +33,7 @@ class Place:
         up: whether it serves.
         leaving: whether it is to be handed nothing more.
         restarts: how often it had to be replaced.
-        by_address: its connections by address, if that is limited; no address has none.
+        by_address: its connections of each kind by address, if that is limited; none has none.
         silence: since it was heard of last.
         born_at: when it was asked for, on the monotonic clock.
         drained: whether it has ended in good order.
@@ -53,10 +55,9 @@ class Place:
         self._connections: socket.socket | None = None
         self._clear()
 
-    @property
-    def room(self) -> int:
-        """How many connections more its worker may have, as far as is known here."""
-        return self.share - self._open - (self._handed - self._arrived)
+    def room(self, kind: PortKind) -> int:
+        """Return how many more of a kind its worker may have, as far as is known here."""
+        return self.share - self._open[kind] - (self._handed[kind] - self._arrived[kind])
 
     @property
     def pid(self) -> int:
@@ -86,6 +87,12 @@ class Place:
         """What its worker said of itself last."""
         return self._report.reading if self._report is not None else NOTHING
 
+    @property
+    def bidders(self) -> AuctionReading:
+        """What its worker said of its bidders last."""
+        bidders = self._report.bidders if self._report is not None else None
+        return bidders if bidders is not None else NO_BIDDERS
+
     def fill(self, link: LinkEnd, connections: socket.socket, now: float) -> None:
         """Put a worker here, which has been asked for."""
         self._clear()
@@ -94,7 +101,14 @@ class Place:
         self._connections = connections
         self.born_at = now
 
-    def hand(self, port: int, family: int, first_id: int, sockets: Sequence[socket.socket]) -> bool:
+    def hand(
+        self,
+        port: int,
+        family: int,
+        first_id: int,
+        sockets: Sequence[socket.socket],
+        kind: PortKind = PortKind.SUBSCRIBERS,
+    ) -> bool:
         """Hand connections over; whether they were taken. They are closed here then."""
         if self._connections is None:
             return False
@@ -104,14 +118,15 @@ class Place:
                 return False
         except OSError:  # it is gone, or too many are on the way
             return False
-        self._handed += len(sockets)
+        self._handed[kind] += len(sockets)
         for each in sockets:
             each.close()
         return True
 
     def take_load(self, load: Load) -> None:
         """Note how many connections its worker has."""
-        self._arrived, self._open = load
+        handed, open, kind = load
+        self._arrived[kind], self._open[kind] = handed, open
 
     def take_report(self, report: Report) -> None:
         """Note how its worker is."""
@@ -122,11 +137,12 @@ class Place:
         """Note that its worker was not heard of for so many seconds more; what to make of it."""
         return self.silence.last(seconds, self._cpu_seconds)
 
-    def count(self, key: str, change: int) -> None:
+    def count(self, at: AtAddress) -> None:
         """Note that its worker has as many more (or fewer) connections from an address."""
-        self.by_address[key] += change
-        if not self.by_address[key]:
-            del self.by_address[key]
+        by_address = self.by_address[at.kind]
+        by_address[at.address] += at.change
+        if not by_address[at.address]:
+            del by_address[at.address]
 
     def let_go(self) -> None:
         """Hand its worker nothing more."""
@@ -148,7 +164,7 @@ class Place:
             self.pid,
             self.up,
             self.restarts,
-            self._open,
+            self._open.total(),
             report.cpu_seconds if report is not None else 0.0,
             report.resident_bytes if report is not None else 0,
         )
@@ -162,11 +178,13 @@ class Place:
         self.placements = None
         self.up = False
         self.leaving = False
-        self.by_address: Counter[str] = Counter()
+        self.by_address: dict[PortKind, Counter[str]] = defaultdict(Counter)
         self.born_at = 0.0
         self.silence = Silence()
         self.drained = False
         self.fault = ""
         self.exit: int | None = None
         self._report = None
-        self._handed = self._arrived = self._open = 0
+        self._handed: Counter[PortKind] = Counter()
+        self._arrived: Counter[PortKind] = Counter()
+        self._open: Counter[PortKind] = Counter()

@@ -4,10 +4,11 @@ No worker waits for another: what one does not read is queued for it alone, and 
 replaced.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from math import ceil
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -15,6 +16,8 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.logger import Logger
 
 from tickstorm.assembly import change_intake, make_intake
+from tickstorm.auction import reading as bidders
+from tickstorm.auction.interfaces import IAuctionStore
 from tickstorm.clock import Clock
 from tickstorm.credentials import IAuthenticator
 from tickstorm.errors import ProtocolError, PublicationFailed
@@ -28,8 +31,11 @@ from tickstorm.reading import NOTHING, Reading, together
 from tickstorm.serving import WorkerReading
 from tickstorm.settings import Settings
 from tickstorm.workers.acceptor import Unserved
+from tickstorm.workers.auctioneer import Auctioneer
+from tickstorm.workers.bids import AuctionAsked, BidsAsked
 from tickstorm.workers.dealer import Dealer
 from tickstorm.workers.ending import Ending
+from tickstorm.workers.handover import PortKind
 from tickstorm.workers.hiring import Hiring
 from tickstorm.workers.link import (
     AtAddress,
@@ -49,6 +55,7 @@ from tickstorm.workers.link import (
     Reload,
     Report,
     Said,
+    control,
 )
 from tickstorm.workers.link_end import STALL, LinkEnd
 from tickstorm.workers.logins import WorkerLogins
@@ -73,6 +80,7 @@ class WorkerPool:
         files: the contents of the ports' PEM files, by path.
         clock: the times.
         reactor: runs it.
+        store: the auctions in this process; None if workers ask for none there.
         make_nursery: starts what forks the workers, and is given what `NurseryProcess` is.
     """
 
@@ -88,6 +96,7 @@ class WorkerPool:
         *,
         clock: Clock,
         reactor: Any,
+        store: IAuctionStore | None = None,
         make_nursery: Callable[..., NurseryProcess] = NurseryProcess,
     ) -> None:
         self.protocol_factory: IProtocolFactory = Unserved()
@@ -109,6 +118,9 @@ class WorkerPool:
         self._dealer = Dealer(reactor, self._places)
         self._questions = Questions(clock.scheduler)
         self._logins = WorkerLogins(authenticator)
+        self._auctioneer = (
+            Auctioneer(store, clock.scheduler, self._tell_all) if store is not None else None
+        )
         self._hiring = Hiring(
             self._places,
             self._link,
@@ -119,16 +131,21 @@ class WorkerPool:
             make_nursery=make_nursery,
         )
         self._retired = NOTHING
+        self._retired_bidders = bidders.NOTHING
         self._ending = Ending(self._places, self._hiring.end, self._close, clock.scheduler)
         self._sweeper = Sweeper(clock, DeadlineWheel(), self._fanout.metrics, self._look_after)
 
     # What the service asks.
 
-    def accept_from(self, ports: Sequence[IListeningPort]) -> None:
-        """Begin to serve what comes to ports that listen with `protocol_factory`."""
+    def accept_from(
+        self, ports: Sequence[IListeningPort], auction_ports: Sequence[IListeningPort] = ()
+    ) -> None:
+        """Begin to serve what comes to ports that listen, in the order of their descriptions."""
         self._fanout.start()
         self._sweeper.start()
-        self._dealer.accept_from(ports)
+        of_subscribers = [(port, PortKind.SUBSCRIBERS) for port in ports]
+        of_bidders = [(port, PortKind.BIDDERS) for port in auction_ports]
+        self._dealer.accept_from([*of_subscribers, *of_bidders])
         self._hiring.start()
 
     def stop_accepting(self) -> None:
@@ -165,6 +182,10 @@ class WorkerPool:
         own = Reading(0, 0, 0, {}, self._fanout.metrics, sweeper.lag, sweeper.last_at)
         return together([own, self._retired, *(place.reading for place in self._places)])
 
+    def read_bidders(self) -> bidders.AuctionReading:
+        """Return the same of the bidders."""
+        return bidders.together([self._retired_bidders, *(place.bidders for place in self._places)])
+
     def workers(self) -> Sequence[WorkerReading]:
         """Return how each worker is."""
         return [place.describe() for place in self._places]
@@ -179,9 +200,10 @@ class WorkerPool:
         return LinkEnd(self._clock, partial(self._take, place), partial(self._lost, place))
 
     def _spec(self, place: Place) -> WorkerSpec:
-        elsewhere: Counter[str] = Counter()
+        elsewhere: defaultdict[PortKind, Counter[str]] = defaultdict(Counter)
         for other in self._places:
-            elsewhere.update(other.by_address)
+            for kind, by_address in other.by_address.items():
+                elsewhere[kind].update(by_address)
         return WorkerSpec(
             place.number,
             self._settings_of(place),
@@ -189,7 +211,7 @@ class WorkerPool:
             slots_of_worker(place.number, len(self._places), self._hub.slots),
             self._hub.slots,
             self._authenticator is not None,
-            dict(elsewhere),
+            {kind: dict(by_address) for kind, by_address in elsewhere.items() if by_address},
             self._files,
         )
 
@@ -198,6 +220,7 @@ class WorkerPool:
             self._settings,
             max_connections=place.share,
             max_backlog_bytes=self._settings.max_backlog_bytes // len(self._places),
+            auction_in_flight=ceil(self._settings.auction_in_flight / len(self._places)),
         )
 
     def _lost(self, place: Place, reason: str) -> None:
@@ -216,9 +239,10 @@ class WorkerPool:
             self._relay.leave_all(self._fanout, place.placements)
 
     def _uncount(self, place: Place) -> None:
-        if place.by_address:
-            gone = {key: -connections for key, connections in place.by_address.items()}
-            self._tell_others(place, AtAddresses(gone))
+        for kind, by_address in place.by_address.items():
+            if by_address:
+                gone = {key: -connections for key, connections in by_address.items()}
+                self._tell_others(place, AtAddresses(gone, kind))
 
     def _ask_no_more(self, place: Place) -> None:
         self._questions.forget(place.number)
@@ -226,6 +250,8 @@ class WorkerPool:
 
     def _retire(self, place: Place) -> None:
         self._retired = together([self._retired, place.reading.retired()])
+        gone = place.bidders.retired()
+        self._retired_bidders = bidders.together([self._retired_bidders, gone])
 
     def _look_after(self, now: float) -> None:
         for place in self._places:
@@ -275,10 +301,8 @@ class WorkerPool:
                 self._dealer.offer()
             case Said():
                 say(message, place.number)
-            case LoginAsked() | LoginDropped():
-                self._logins.take(place.number, message, link.send)
-            case PublishAsked(request, publication):
-                link.send(PublishAnswered(request, self._publish(publication)))
+            case LoginAsked() | LoginDropped() | PublishAsked() | BidsAsked() | AuctionAsked():
+                self._answer(place, message, link.send)
             case LoginFailed():
                 self._tell_others(place, message)
             case AtAddress():
@@ -290,9 +314,18 @@ class WorkerPool:
                 place.drained = isinstance(message, Drained)
                 self._dealer.offer()
 
+    def _answer(self, place: Place, message: Any, send: Callable[[Any], object]) -> None:
+        match message:
+            case LoginAsked() | LoginDropped():
+                self._logins.take(place.number, message, send)
+            case PublishAsked(request, publication):
+                send(PublishAnswered(request, self._publish(publication)))
+            case _ if self._auctioneer is not None:
+                self._auctioneer.take(message, send)
+
     def _count(self, place: Place, at: AtAddress) -> None:
         if self._settings.max_connections_per_address:  # else it is late news
-            place.count(at.address, at.change)
+            place.count(at)
             self._tell_others(place, at)
 
     def _publish(self, publication: Publication) -> Accepted | ProtocolError:
@@ -303,6 +336,12 @@ class WorkerPool:
         except Exception:
             self._log.failure("a publication failed")
             return PublicationFailed("it could not be published")
+
+    def _tell_all(self, message: tuple[Any, ...]) -> None:
+        frame = control(message)  # once for them all
+        for place in self._places:
+            if place.link is not None:
+                place.link.outlet.deliver(frame)
 
     def _tell_others(self, place: Place, message: tuple[Any, ...]) -> None:
         for other in self._places:

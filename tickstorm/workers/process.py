@@ -6,22 +6,32 @@ It ends when its parent does: its link is lost then, and so is what its clients 
 import os
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from resource import getpagesize
 from typing import Any
 
+from twisted.internet.defer import gatherResults, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger, globalLogBeginner
 
 from tickstorm.assembly import authenticator_for, change_factory, make_factory
+from tickstorm.auction.factory import AuctionFactory
+from tickstorm.auction.house import AuctionHouse
+from tickstorm.auction.interfaces import IAuctionStore
+from tickstorm.auction.stores import make_store
+from tickstorm.auction.token_file import open_tokens
 from tickstorm.clock import Clock, system_clock
 from tickstorm.departures import window_of
+from tickstorm.factory import TickstormFactory
 from tickstorm.listing import listing
 from tickstorm.log import Threshold
 from tickstorm.settings import Settings
 from tickstorm.tls import KeptFiles, TLSServerEndpoint, replace_contexts
 from tickstorm.workers.adoption import Adoption, ConnectionIds
+from tickstorm.workers.bids import AuctionAnswered, BidsAnswered, Moved
+from tickstorm.workers.handover import PortKind
 from tickstorm.workers.link import (
     AtAddress,
     AtAddresses,
@@ -46,6 +56,7 @@ from tickstorm.workers.link import (
 from tickstorm.workers.link_end import STALL, LinkEnd, Once
 from tickstorm.workers.port_factories import port_factory
 from tickstorm.workers.remote import RemoteAuthenticator, RemoteFeed
+from tickstorm.workers.remote_store import RemoteStore
 from tickstorm.workers.said import said_observer
 from tickstorm.workers.spec import WorkerSpec
 
@@ -66,7 +77,8 @@ class Worker:
         clock: the times.
 
     Attributes:
-        factory: makes its connections.
+        factory: makes the connections of its subscribers.
+        house: serves its bidders; None if there are none.
         link: to the parent.
         threshold: of what it tells the parent's log.
     """
@@ -97,10 +109,18 @@ class Worker:
             clock,
             ids=self._ids,
         )
+        self._remote_store = RemoteStore(self.link.send, clock)
+        self.house = self._make_house(spec) if spec.settings.auction else None
+        self._factories: dict[PortKind, TickstormFactory | AuctionFactory] = {
+            PortKind.SUBSCRIBERS: self.factory
+        }
+        if self.house is not None:
+            self._factories[PortKind.BIDDERS] = self.house.factory
         self._ports = [
-            port_factory(reactor, description, self.factory, KeptFiles(spec.files).read)
-            for description in spec.settings.port_descriptions
+            port_factory(reactor, text, self._factories[kind], KeptFiles(spec.files).read)
+            for text, kind in _described(spec.settings)
         ]
+        self._kinds = [kind for _, kind in _described(spec.settings)]
         self._adoption: Adoption | None = None
         self._load_due = False
         self._draining = False
@@ -124,9 +144,16 @@ class Worker:
             factory.doStart()
         self._adoption = Adoption(self._reactor, connections, factories, self._ids)
         self._adoption.start()
-        self.link.send(Ready())
+        tried = self.house.start() if self.house is not None else succeed(None)
+        tried.addErrback(lambda failure: self._log.failure("the store failed", failure))
+        tried.addCallback(lambda _: self._serve())
         self._report_due = self._clock.monotonic()
         self._reports.start(REPORT_INTERVAL)
+
+    def _serve(self) -> None:
+        # With its store, so that the first who come are not told that it is away.
+        if not self._draining:
+            self.link.send(Ready())
 
     def stop(self) -> None:
         """See the clients off as the settings say, and end the process."""
@@ -141,20 +168,50 @@ class Worker:
         self.link.send(Leaving())
         if self._adoption is not None:
             self._adoption.take_all()  # who was handed over before this is to be told too
-        drained = self.factory.drain(seconds, window)
-        drained.addCallback(lambda _: self.link.send(Drained()))
-        drained.addCallback(lambda _: self._reactor.callLater(0, self._reactor.stop))
+        drained = gatherResults(
+            [factory.drain(seconds, window) for factory in self._factories.values()]
+        )
+        drained.addCallback(lambda _: self._end())
+
+    def _end(self) -> None:
+        if self.house is not None:
+            self.house.stop()
+        self.link.send(Drained())
+        self._reactor.callLater(0, self._reactor.stop)
+
+    def _make_house(self, spec: WorkerSpec) -> AuctionHouse:
+        settings = spec.settings
+        store: IAuctionStore = self._remote_store
+        if settings.redis:
+            store = make_store(settings, self._reactor, self._clock)
+        return AuctionHouse(
+            store,
+            settings,
+            None,
+            self._decides,
+            self._clock,
+            tokens=open_tokens(settings, KeptFiles(spec.files).read),
+            login_failures=self.factory.login_failures,
+            ids=self._ids,
+        )
 
     def _share_limits(self, spec: WorkerSpec) -> None:
-        self.factory.on_closed = self._closed
-        self.factory.on_login_failed = lambda address: self.link.send(LoginFailed(address))
-        door = self.factory.door
-        door.on_change = lambda key, change: self.link.send(AtAddress(key, change))
-        self._count_elsewhere(spec.elsewhere)
+        for kind, factory in self._factories.items():
+            factory.on_closed = self._closed
+            factory.on_login_failed = self._tell_of_failure
+            factory.door.on_change = partial(self._tell_of_address, kind)
+        for kind, changes in spec.elsewhere.items():
+            self._count_elsewhere(kind, changes)
 
-    def _count_elsewhere(self, changes: Mapping[str, int]) -> None:
+    def _tell_of_failure(self, address: str) -> None:
+        self.link.send(LoginFailed(address))
+
+    def _tell_of_address(self, kind: PortKind, key: str, change: int) -> None:
+        self.link.send(AtAddress(key, change, kind))
+
+    def _count_elsewhere(self, kind: PortKind, changes: Mapping[str, int]) -> None:
         for key, change in changes.items():
-            self.factory.door.count_elsewhere(key, change)
+            self._factories[kind].door.count_elsewhere(key, change)
 
     def _take(self, message: Any) -> None:
         match message:
@@ -162,22 +219,24 @@ class Worker:
                 self._feed.emitted(message)
             case Placed() | Unplaced():
                 self._feed.placed(message)
+            case BidsAnswered() | AuctionAnswered() | Moved():
+                self._remote_store.take(message)
             case LoginAnswered():
                 self._authenticator.answered(message)
             case PublishAnswered():
                 self._feed.published(message)
             case LoginFailed(address):
                 self.factory.login_failures.record(address, self._clock.monotonic())
-            case AtAddress(key, change):
-                self._count_elsewhere({key: change})
-            case AtAddresses(changes):
-                self._count_elsewhere(changes)
+            case AtAddress(key, change, kind):
+                self._count_elsewhere(kind, {key: change})
+            case AtAddresses(changes, kind):
+                self._count_elsewhere(kind, changes)
             case ListAsked(request, query):
                 self.link.send(Listed(request, listing(self.factory, query)))
             case Drain(seconds, window):
                 self.drain(seconds, window)
             case Hasten():
-                self.factory.hasten()
+                self._hasten()
             case Reload(settings, files):
                 self._reload(settings, files)
 
@@ -188,6 +247,12 @@ class Worker:
         self._settings = settings
         self.threshold.set(settings.log_level)
         change_factory(self.factory, settings, authenticator_for(settings, self._decides))
+        if self.house is not None:
+            self.house.reload(settings, open_tokens(settings, KeptFiles(files).read))
+
+    def _hasten(self) -> None:
+        for factory in self._factories.values():
+            factory.hasten()
 
     def _guarded_report(self) -> None:
         try:
@@ -201,9 +266,13 @@ class Worker:
         late, self._report_due = now - self._report_due, now + REPORT_INTERVAL
         if late < STALL:
             self.link.check(now)
-        times = os.times()
         self._send_load()
-        self.link.send(Report(self.factory.read(), times.user + times.system, _resident_bytes()))
+        self.link.send(self._how_it_is())
+
+    def _how_it_is(self) -> Report:
+        times = os.times()
+        bidders = self.house.read() if self.house is not None else None
+        return Report(self.factory.read(), times.user + times.system, _resident_bytes(), bidders)
 
     def _closed(self) -> None:
         if not self._load_due:
@@ -212,17 +281,30 @@ class Worker:
 
     def _send_load(self) -> None:
         self._load_due = False
-        handed = self._adoption.handed if self._adoption is not None else 0
-        self.link.send(Load(handed, len(self.factory.connections)))
+        for kind, factory in self._factories.items():
+            self.link.send(Load(self._handed(kind), len(factory.connections), kind))
+
+    def _handed(self, kind: PortKind) -> int:
+        if self._adoption is None:
+            return 0
+        by_port = enumerate(self._kinds)
+        return sum(self._adoption.handed[port] for port, its in by_port if its is kind)
 
     def _orphaned(self, reason: str = "") -> None:
         if self._reports.running:
             self._reports.stop()
+        self._remote_store.stop()
         if self._draining:
-            self.factory.hasten()  # nothing comes any more that is worth staying for
+            self._hasten()  # nothing comes any more that is worth staying for
             return
         self._log.error("the parent is gone: {reason}", reason=reason)
         self.drain(LAST_WORDS, 0.0)
+
+
+def _described(settings: Settings) -> Iterator[tuple[str, PortKind]]:
+    # As the parent numbers its ports: those of bidders behind the others.
+    yield from ((text, PortKind.SUBSCRIBERS) for text in settings.port_descriptions)
+    yield from ((text, PortKind.BIDDERS) for text in settings.auction_descriptions)
 
 
 def _resident_bytes() -> int:

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from tickstorm.settings import Settings
+from tickstorm.workers.handover import PortKind
 
 MAX_PACKET = 2**16
 """Bytes of any packet between them. What a worker is told, which has no bound, is in none."""
@@ -15,13 +16,14 @@ class WorkerSpec(NamedTuple):
 
     Attributes:
         number: its place, from 1.
-        settings: the instance's, but for `max_connections` and `max_backlog_bytes`, which are this
-            worker's share.
+        settings: the instance's, but for `max_connections`, `max_backlog_bytes` and
+            `auction_in_flight`, which are this worker's share.
         epoch: the hub's.
         slots: those of a period that its subscribers take in turn.
         slots_of_period: how many a period has.
         asks_for_logins: whether the parent decides who may log in; else the settings do.
-        elsewhere: how many connections the other workers have, by address, if that is limited.
+        elsewhere: how many connections of each kind the other workers have, by address, if that is
+            limited.
         files: the contents of the ports' PEM files, by path, as the parent has found them good.
     """
 
@@ -31,7 +33,7 @@ class WorkerSpec(NamedTuple):
     slots: tuple[int, ...]
     slots_of_period: int
     asks_for_logins: bool
-    elsewhere: dict[str, int]
+    elsewhere: dict[PortKind, dict[str, int]]
     files: dict[str, bytes]
 
 

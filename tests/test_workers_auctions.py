@@ -459,7 +459,7 @@ def test_its_ports_listen_with_a_factory_and_its_bidders_are_the_pool_s():
     assert IProtocolFactory.providedBy(one.factory)
     over = []
     one.start()
-    one.reload(None)
+    one.reload(None, None)
     one.stop_accepting()
     one.drain(1.0, 0.0).addCallback(over.append)
     one.hasten()

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 from tickstorm.auction.interfaces import AnswerLost, StoreUnavailable
 from tickstorm.cli import main
 from tickstorm.client.auction import Disconnected, Entered
-from tickstorm.commands.bid import Login, _login, _tell
+from tickstorm.commands.bid import Login, _login, _note, _tell
 from tickstorm.commands.bid_asking import Asking, BidLines, OneBid, Told
 from tickstorm.commands.bid_board import BidBoard
 from tickstorm.commands.bid_prompt import BidPrompt, Screen, keys_at_once, terminal_columns
@@ -340,7 +340,8 @@ def test_the_least_is_learned_by_the_first_try():
 
 def test_the_time_that_is_left_is_shown_again(terminal):
     terminal.type(b"5\n")
-    terminal.scene.server.advance(61.0)
+    for _ in range(61):
+        terminal.scene.go_on(1.0)
     assert terminal.lines[1].endswith("58:59 left > ")
 
 
@@ -509,3 +510,22 @@ def test_the_login(given, login):
 def test_a_connection_that_is_made_again_is_told(event, told, capsys):
     _tell(event)
     assert capsys.readouterr().err == ("" if told is None else f"tickstorm: {told}\n")
+
+
+@pytest.mark.parametrize(
+    ("event", "told", "line"),
+    [
+        (
+            Disconnected(OSError("gone"), 1.5),
+            "disconnected, again in 1.5 s: gone\n",
+            "disconnected",
+        ),
+        (Disconnected(OSError("gone"), None), "", "disconnected"),
+        (Entered("u"), "", "auction 1"),
+    ],
+)
+def test_on_a_terminal_it_is_told_above_the_line(event, told, line):
+    board, output = BidBoard(1, 7), io.StringIO()
+    _note(board, Screen(output, lambda: 80), event)
+    assert output.getvalue().removeprefix("\r\x1b[2K") == told
+    assert board.line(0, 80).startswith(line)

@@ -195,8 +195,10 @@ def test_a_server_that_owes_an_answer_and_is_silent_is_left():
 
 def test_the_time_for_an_answer_begins_with_the_bid():
     scene = Scene(Server(slow=True))
-    scene.watch()
+    scene.bid(5, auction=9)
     scene.connect()
+    scene.store.answer()
+    scene.go_on()
     scene.server.advance(100.0)
     scene.bid(5)
     scene.go_on()
@@ -204,6 +206,17 @@ def test_the_time_for_an_answer_begins_with_the_bid():
     assert scene.events == [Entered("")]
     scene.server.advance(0.5)
     assert Silent(10.0) in scene.events
+
+
+def test_who_watches_a_server_that_is_gone_connects_again(scene):
+    told = scene.watch()
+    scene.connect()
+    for _ in range(3):
+        scene.go_on(30.0)
+    assert (scene.events, len(told)) == ([Entered("")], 1)
+    scene.server.advance(41.0)
+    assert Silent(10.0) in scene.events
+    assert scene.dials()
 
 
 def test_who_owes_nothing_is_left_alone(scene):

@@ -58,7 +58,9 @@ class Desk:
     def __init__(self, auth="desk:secret", bids=None, watches=None, now=0.0):
         self.bids = bids or Bids(4, lambda: 0.5)
         self.watches = watches or Watches(lambda: 0.5)
-        self.session = BidderSession(auth, self.bids, self.watches, answer_timeout=10.0, now=now)
+        self.session = BidderSession(
+            auth, self.bids, self.watches, answer_timeout=10.0, probe_interval=30.0, now=now
+        )
 
     def bid(self, number, cents=1250, now=0.0, until=30.0):
         offer = Offer(Bid(1, 7, cents, number), until)
@@ -289,7 +291,31 @@ def test_a_watch_wants_an_answer_too():
     desk.session.at(50.0)
     assert (desk.sent(), desk.session.deadline) == (["WATCH 1"], 60.0)
     desk.hear(update(), now=51.0)
-    assert desk.session.deadline == inf
+    assert desk.session.deadline == 81.0
+
+
+def test_who_watches_asks_whether_the_server_is_there():
+    desk = entered()
+    desk.watches.want(1)
+    desk.watches.want(2)
+    desk.sent()
+    desk.hear(update(), now=1.0)
+    desk.sent()
+    desk.hear(update_frame(wire.Update(2, 0, 0, 0)), now=2.0)
+    assert (desk.session.deadline, desk.session.wake(31.9, 0), desk.sent()) == (32.0, None, [])
+    assert (desk.session.wake(32.0, 0), desk.sent()) == (None, ["WATCH 1"])
+    assert (desk.session.deadline, desk.hear(update(), now=33.0)) == (42.0, [])
+    assert desk.session.deadline == 63.0
+    assert (desk.session.wake(63.0, 0), desk.sent()) == (None, ["WATCH 1"])
+    assert desk.session.wake(73.0, 0) == Silent(10.0)
+
+
+def test_who_waits_for_an_answer_asks_nothing_more():
+    bids, watches = Bids(4, lambda: 0.5), Watches(lambda: 0.5)
+    session = BidderSession(None, bids, watches, answer_timeout=60.0, probe_interval=30.0, now=0.0)
+    watches.want(1)
+    session.take_output()
+    assert session.deadline == 60.0
 
 
 def test_a_bidder_is_never_full():

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from tickstorm.client.auction import BidderEvent
     from tickstorm.commands.bid_asking import Asking, BidLines, OneBid
-    from tickstorm.commands.bid_prompt import BidPrompt
+    from tickstorm.commands.bid_board import BidBoard
+    from tickstorm.commands.bid_prompt import BidPrompt, Screen
 
 FAILED = 2
 MAX_AUCTION_ID, MAX_USER_ID, MAX_BID_ID = 99_999_999, 2**32 - 1, 2**64 - 1
@@ -100,16 +101,26 @@ def _lines(reactor: Any, request: Request) -> BidLines:
     return BidLines(_asking(reactor, request, _tell), lines, _say)
 
 
+def _note(board: BidBoard, screen: Screen, event: BidderEvent) -> None:
+    from tickstorm.client.auction import Disconnected
+    from tickstorm.commands.event_text import event_line
+
+    board.note(event)
+    if isinstance(event, Disconnected) and event.retry_in is not None:
+        screen.say(event_line(event))
+
+
 def _prompt(reactor: Any, request: Request) -> BidPrompt:
     from tickstorm.commands.bid_board import BidBoard
     from tickstorm.commands.bid_prompt import BidPrompt, Screen, terminal_columns
     from tickstorm.commands.file_reader import FileReader
 
     board = BidBoard(request.auction_id, request.user_id)
+    screen = Screen(sys.stdout, lambda: terminal_columns(sys.stdout.fileno()))
     return BidPrompt(
-        _asking(reactor, request, board.note),
+        _asking(reactor, request, lambda event: _note(board, screen, event)),
         board,
-        Screen(sys.stdout, lambda: terminal_columns(sys.stdout.fileno())),
+        screen,
         scheduler=reactor,
         wall_ms=lambda: time.time_ns() // 1_000_000,
         read=lambda take, failed: FileReader(reactor, sys.stdin.fileno(), take, failed),

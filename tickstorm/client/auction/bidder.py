@@ -45,6 +45,8 @@ class BidderLimits(NamedTuple):
     Attributes:
         max_bids: sent and not yet answered; those behind them wait for their turn.
         answer_timeout: for the server to say anything while it owes an answer.
+        probe_interval: of silence, after which a bidder that watches asks whether the server is
+            still there.
         close_timeout: that `close` waits for the answers to what is under way.
         connect_timeout: until the server must be reached.
         backoff: the waits between connections.
@@ -52,6 +54,7 @@ class BidderLimits(NamedTuple):
 
     max_bids: int = 256
     answer_timeout: float = 10.0
+    probe_interval: float = 30.0
     close_timeout: float = 5.0
     connect_timeout: float = 10.0
     backoff: BackoffLimits = BackoffLimits(first=0.25, longest=10.0)
@@ -231,6 +234,7 @@ class Bidder:
             self._bids,
             self._watches,
             answer_timeout=self._limits.answer_timeout,
+            probe_interval=self._limits.probe_interval,
             now=now,
         )
         return self._session

@@ -108,16 +108,26 @@ class BidderSession:
         bids: what to bid; shared by all conversations of this bidder, one at a time.
         watches: what to watch, likewise.
         answer_timeout: seconds of silence that the server may take for any answer.
+        probe_interval: seconds of silence after which one that watches asks once more: this wire
+            has no heartbeats, and who leads is not to be believed of a server that is gone.
         now: the present, in seconds of any monotonic clock.
     """
 
     def __init__(
-        self, auth: str | None, bids: Bids, watches: Watches, *, answer_timeout: float, now: float
+        self,
+        auth: str | None,
+        bids: Bids,
+        watches: Watches,
+        *,
+        answer_timeout: float,
+        probe_interval: float,
+        now: float,
     ) -> None:
         self._auth = auth
         self._bids = bids
         self._watches = watches
         self._answer_timeout = answer_timeout
+        self._probe_interval = probe_interval
         self._now = self._quiet_since = now
         self._decoder = Decoder(FROM_SERVER)
         self._events: deque[SessionEvent] = deque()
@@ -140,7 +150,7 @@ class BidderSession:
     def deadline(self) -> float:
         """When to `wake` it; infinity for not at all."""
         if self.state is State.READY:
-            return min(self._overdue_at, self._bids.due, self._watches.due)
+            return min(self._overdue_at, self._probe_at, self._bids.due, self._watches.due)
         return self._overdue_at
 
     def take_output(self) -> bytes:
@@ -182,10 +192,12 @@ class BidderSession:
     def wake(self, now: float, wall_ms: int) -> Silent | None:  # noqa: ARG002 - as `feed`
         """Have what is due be sent, or end a conversation whose server is silent."""
         self._now = now
-        if now < self._overdue_at:
-            return None
-        self.close()
-        return Silent(self._answer_timeout)
+        if now >= self._overdue_at:
+            self.close()
+            return Silent(self._answer_timeout)
+        if now >= self._probe_at:
+            self._watches.ask_again()
+        return None
 
     def close(self) -> None:
         """End it: nothing is read any more, and what has no answer is left to the next one."""
@@ -213,6 +225,11 @@ class BidderSession:
     @property
     def _overdue_at(self) -> float:
         return self._quiet_since + self._answer_timeout if self._waits else inf
+
+    @property
+    def _probe_at(self) -> float:
+        watches = self.state is State.READY and not self._waits and not self._watches.idle
+        return self._quiet_since + self._probe_interval if watches else inf
 
     def _ask(self) -> None:
         waited = self._waits

@@ -41,6 +41,11 @@ class Watches:
         return self._asked is not None
 
     @property
+    def idle(self) -> bool:
+        """Whether nothing is watched."""
+        return not self._wanted
+
+    @property
     def due(self) -> float:
         """When there will be something to send although nothing comes; infinity for never."""
         return inf if self.unanswered else min(self._later.values(), default=inf)
@@ -58,6 +63,10 @@ class Watches:
         """Watch an auction no more. The server goes on telling, which is not heard."""
         self._wanted.pop(auction_id, None)
         self._later.pop(auction_id, None)
+
+    def ask_again(self) -> None:
+        """Ask for one once more, whose answer tells that the server is still there."""
+        self._queue.extend(list(self._wanted)[:1])
 
     # What becomes of it.
 

@@ -5,7 +5,7 @@ import sys
 from decimal import Decimal
 from os import environ
 
-from tickstorm.client.auction import asyncio_bidder
+from tickstorm.client.auction import Outcome, asyncio_bidder
 
 LIMIT = Decimal("20.00")
 
@@ -20,10 +20,13 @@ async def main(address: str = "localhost:8081", auction: str = "1", user: str = 
     ) as bidder:
         async for leader in bidder.watch(int(auction)):
             print(leader, flush=True)
-            price = leader.price or Decimal(0)
-            if leader.outcome is None and leader.bidder != int(user) and price < LIMIT:
-                result = await bidder.bid(int(auction), int(user), min(price + 1, LIMIT))
+            if leader.outcome is not None or leader.bidder == int(user):
+                continue
+            amount: Decimal | None = (leader.price or Decimal(0)) + 1
+            while amount is not None and amount <= LIMIT:
+                result = await bidder.bid(int(auction), int(user), amount)
                 print(result.outcome.name, result.minimum, flush=True)
+                amount = result.minimum if result.outcome is Outcome.TOO_LOW else None
 
 
 asyncio.run(main(*sys.argv[1:]))

@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.internet.task import react
 
-from tickstorm.client.auction import twisted_bidder
+from tickstorm.client.auction import Outcome, twisted_bidder
 
 LIMIT = Decimal("20.00")
 
@@ -25,10 +25,13 @@ async def main(
     ) as bidder:
         async for leader in bidder.watch(int(auction)):
             print(leader, flush=True)
-            price = leader.price or Decimal(0)
-            if leader.outcome is None and leader.bidder != int(user) and price < LIMIT:
-                result = await bidder.bid(int(auction), int(user), min(price + 1, LIMIT))
+            if leader.outcome is not None or leader.bidder == int(user):
+                continue
+            amount: Decimal | None = (leader.price or Decimal(0)) + 1
+            while amount is not None and amount <= LIMIT:
+                result = await bidder.bid(int(auction), int(user), amount)
                 print(result.outcome.name, result.minimum, flush=True)
+                amount = result.minimum if result.outcome is Outcome.TOO_LOW else None
 
 
 react(main, sys.argv[1:])

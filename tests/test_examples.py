@@ -128,11 +128,12 @@ def choose_bidding(request):
 
 def test_bidding(bidding):
     with serving() as server:
-        server.create(1)
+        server.create(1, start="5.00")
         login = {"STREAM_USER": "alice", "STREAM_PASS": "secret"}
         with Process(bidding, f"127.0.0.1:{server.auction}", "1", "42", **login) as bidder:
             bidder.wait_for(r"^Entered")
-            bidder.wait_for(r"^ACCEPTED 1\.01$")
+            bidder.wait_for(r"^TOO_LOW 5\.00$")
+            bidder.wait_for(r"^ACCEPTED 5\.01$")
             server.ask("/auctions/close?id=1", "POST")
             bidder.wait_for(r"^Leader\(.*SOLD")
             assert bidder.exit_code() == 0

@@ -126,7 +126,8 @@ class Bidder:
             retry_for: seconds from now on for which it is tried again while it has had no effect:
                 there is no connection, or the answer is RATE_LIMITED or UNAVAILABLE. Then that is
                 the result; UNAVAILABLE, too, if it was never sent. A bid that is in doubt, because
-                its answer was lost, is asked for again until what became of it is known.
+                its answer was lost, is sent again until what became of it is known: if the server
+                had not heard it, it is decided then.
             bid_id: names the bid, 1 to 2^64 - 1: the same one again is the same bid, which counts
                 once and has one answer, for as long as the server remembers (`auction_bid_memory`).
                 One is drawn at random unless given.

@@ -1,17 +1,13 @@
 """Confirmed bids: how many a second, in memory and in Redis, and how long one takes."""
 
-import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
-from urllib.error import URLError
-from urllib.parse import urlencode
-from urllib.request import Request, urlopen
+from typing import NamedTuple
 
 from benchmarks.brokers import SEARCHED, redis_arguments
 from benchmarks.figures import NOTHING_ASKED, Asked, Bound, Figure, Unusable
@@ -29,6 +25,7 @@ from tickstorm.bench.jobs import Progress
 from tickstorm.bench.run import Size as BenchSize
 from tickstorm.commands.bid_options import BidTarget
 from tickstorm.errors import TickstormError
+from tickstorm.web.blocking_auctions import AuctionRefused, AuctionsUnreachable, BlockingAuctions
 
 AUCTIONS = tuple(range(1, 101))
 USERS = (1, 1_000_000)
@@ -145,23 +142,23 @@ def redis() -> Iterator[tuple[int, Sequence[int]]]:
             yield port, pids
 
 
-def ask(page: int, path: str, method: str, query: Mapping[str, object]) -> Mapping[str, Any]:
-    """Ask the operators' page, until the server has come so far that it answers.
+def create(page: int) -> None:
+    """Create the auctions, as soon as the server has come so far that it can.
 
     Raises:
         Unusable: it never does.
     """
-    url = f"http://127.0.0.1:{page}{path}?{urlencode(query)}"
+    closes_ms = time.time_ns() // 1_000_000 + HOUR_MS
     give_up_at = time.monotonic() + START_SECONDS
     while True:
         try:
-            with urlopen(Request(url, method=method), timeout=START_SECONDS) as answer:
-                said: Mapping[str, Any] = json.load(answer)
-                return said
-        except URLError as error:
+            create_missing(AUCTIONS, closes_ms, BlockingAuctions(f"http://127.0.0.1:{page}"))
+        except (AuctionsUnreachable, AuctionRefused) as error:
             if time.monotonic() > give_up_at:
-                raise Unusable(f"the page of the server does not answer: {error}") from error
+                raise Unusable(f"the server creates no auctions: {error}") from error
             time.sleep(RETRY_SECONDS)
+        else:
+            return
 
 
 def bid(kind: Kind, size: Size) -> Bids:
@@ -178,7 +175,7 @@ def bid(kind: Kind, size: Size) -> Bids:
             environment["TICKSTORM_REDIS"] = f"redis://127.0.0.1:{port}"
         server = auctions(**environment)
         stack.enter_context(running(server))
-        create_missing(AUCTIONS, time.time_ns() // 1_000_000 + HOUR_MS, partial(ask, server.page))
+        create(server.page)
         usage = stack.enter_context(Usage(redis_pids))
         report = _measured(kind, server, size)
         outcome = report.outcome

@@ -37,6 +37,8 @@ def loaded_by(*arguments):
         ("watch", "--help"),
         ("record", "--help"),
         ("publish", "--help"),
+        ("bid", "--help"),
+        ("bid", "a:1", "1", "7", "nonsense"),
         ("decode", "--help"),
         ("config", "env"),
         ("health", "--http", "nonsense"),
@@ -55,11 +57,14 @@ def test_decode_loads_only_the_messages():
 @pytest.mark.parametrize(
     "module",
     [
+        "bid_board",
+        "bid_words",
         "board",
         "captures",
         "dissection",
         "event_text",
         "frame_text",
+        "line_editor",
         "recorder",
         "recording_text",
         "screen",
@@ -88,6 +93,7 @@ def test_help_names_the_commands():
     assert [line.split()[0] for line in commands.splitlines()] == [
         "auction",
         "bench",
+        "bid",
         "config",
         "decode",
         "health",

@@ -177,3 +177,9 @@ def test_closed_by_what_it_reports_it_makes_no_other(owner):
     owner.line.start()
     owner.endpoint.refuse()
     assert (owner.clock.getDelayedCalls(), owner.endpoint.dialed) == ([], [])
+
+
+def test_who_has_nothing_to_do_is_not_woken(owner):
+    owner.line.start()
+    owner.endpoint.accept()
+    assert owner.clock.getDelayedCalls() == []

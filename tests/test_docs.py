@@ -18,6 +18,7 @@ from urllib.request import urlopen
 import pytest
 from conversation import Client, Server, auth, encode_frame, heartbeat, read, subscribe
 from signing import PRIVATE_PEM, PUBLIC_PEM, SECRET
+from test_auction_real import serving
 from zope.interface.verify import verifyObject
 
 from tickstorm._pb import tickstorm_pb2 as pb
@@ -315,6 +316,7 @@ RUN_HERE = {
     "prices.tac",
     "certificate_names.py",
     "members.py",
+    "open_auction.py",
     "feedco/quotes.py",
     "twisted/plugins/feedco_plugin.py",
     "make_tokens.py",
@@ -441,6 +443,15 @@ def test_the_source_of_another_package(place):
 def test_the_test_of_the_source(place):
     with place.run("python", "-m", "pytest", "-q", "test_quotes.py") as testing:
         assert "1 passed" in testing.output()
+
+
+@pytest.mark.real
+def test_the_auctions_of_a_program(place):
+    with serving() as server:
+        program = place.folder / "open_auction.py"
+        program.write_text(program.read_text().replace("9090", str(server.page)))
+        with place.run("python", program) as running:
+            assert running.output() == "1 5.00\nUNSOLD\n"
 
 
 def test_the_authenticator_by_certificate(place):

@@ -1,4 +1,4 @@
-"""The examples, each as a process: some watch what one serves, and two publish."""
+"""The examples, each as a process: some watch what one serves, two publish, and two bid."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_auction_real import serving
 from workers_server import Launched
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -118,3 +119,21 @@ def test_publishing_what_the_user_may_not_is_the_end(publishing, open_port):
     with Process(publishing, f"127.0.0.1:{open_port}", "OTHER") as publisher:
         publisher.wait_for(r"MayNotPublish.*tick 0: this user may not publish OTHER; no tick was")
         assert publisher.exit_code() == 1
+
+
+@pytest.fixture(name="bidding", params=["bid_twisted.py", "bid_asyncio.py"])
+def choose_bidding(request):
+    return request.param
+
+
+def test_bidding(bidding):
+    with serving() as server:
+        server.create(1, start="5.00")
+        login = {"STREAM_USER": "alice", "STREAM_PASS": "secret"}
+        with Process(bidding, f"127.0.0.1:{server.auction}", "1", "42", **login) as bidder:
+            bidder.wait_for(r"^Entered")
+            bidder.wait_for(r"^TOO_LOW 5\.00$")
+            bidder.wait_for(r"^ACCEPTED 5\.01$")
+            server.ask("/auctions/close?id=1", "POST")
+            bidder.wait_for(r"^Leader\(.*SOLD")
+            assert bidder.exit_code() == 0

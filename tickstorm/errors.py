@@ -52,6 +52,10 @@ class PublisherClosed(TickstormError):
     """A publisher was closed before it had published this; the message says how much it had."""
 
 
+class BidderClosed(TickstormError):
+    """A bidder was closed before a bid was answered; the message says whether it may count."""
+
+
 class InvalidTick(TickstormError):
     """A tick outside the limits of the protocol: the message names the field and its range."""
 
@@ -231,3 +235,12 @@ PROTOCOL_ERRORS: dict[ErrorCode, type[ProtocolError]] = {
     error.code: error for error in ProtocolError.__subclasses__()
 }
 """The class of each code; a client raises the one whose code an ERROR frame carries."""
+
+
+def error_telling(error: Exception, more: str) -> TickstormError:
+    """Return an error of the same kind as one of ours, with more in its message."""
+    if isinstance(error, ProtocolError):
+        return type(error)(f"{error.message}; {more}", error.details, error.retry_after_ms)
+    if isinstance(error, TickstormError):
+        return type(error)(f"{error}; {more}")
+    return TickstormError(f"{error!r}; {more}")

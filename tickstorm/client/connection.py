@@ -10,7 +10,15 @@ from enum import Enum, auto, unique
 from math import inf
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from tickstorm.client.events import Admitted, Garbled, GoAway, ServerError, Silent, Subscribed
+from tickstorm.client.events import (
+    Admitted,
+    Entered,
+    Garbled,
+    GoAway,
+    ServerError,
+    Silent,
+    Subscribed,
+)
 from tickstorm.client.interfaces import Framework, Link, Timer
 from tickstorm.errors import ShuttingDown
 
@@ -238,7 +246,7 @@ class Connection(Generic[E]):
 
     def _act(self, event: E) -> None:
         self._owner.heard(event)
-        if isinstance(event, Subscribed | Admitted):
+        if isinstance(event, Subscribed | Admitted | Entered):
             if self._settled_at is None:  # another subscription makes it no younger
                 self._settled_at = self._framework.monotonic()
             self._arm()
@@ -260,8 +268,10 @@ class Connection(Generic[E]):
     def _arm(self) -> None:
         if self._phase in (Phase.OPEN, Phase.PAUSED):
             self._armed_for = self._open_session.deadline
-            wait = self._armed_for - self._framework.monotonic()
-            self._set_timer(max(0.0, wait), self._wake)
+            self._cancel_timer()
+            if self._armed_for < inf:
+                wait = self._armed_for - self._framework.monotonic()
+                self._set_timer(max(0.0, wait), self._wake)
 
     def _arm_earlier(self) -> None:
         if self._phase in (Phase.OPEN, Phase.PAUSED) and (

@@ -50,6 +50,16 @@ class Admitted(NamedTuple):
     heartbeat_timeout: float
 
 
+class Entered(NamedTuple):
+    """The server hears what this bidder bids.
+
+    Attributes:
+        name: who that is, as the server knows it; empty if it asks for no login.
+    """
+
+    name: str
+
+
 class Held(NamedTuple):
     """The server hears no more of this user for some time: it publishes more than its rate."""
 

@@ -9,7 +9,13 @@ from math import inf
 from typing import NamedTuple
 
 from tickstorm.client.messages import published_tick
-from tickstorm.errors import InvalidTick, ProtocolError, PublicationFailed, TickstormError
+from tickstorm.errors import (
+    InvalidTick,
+    ProtocolError,
+    PublicationFailed,
+    TickstormError,
+    error_telling,
+)
 from tickstorm.ticks import MAX_TICKS_PER_BATCH, Tick, validate
 
 ROOM_FOR_IDS = 22
@@ -147,7 +153,7 @@ class Call:
             Exception: what the ticks raised, with how many were published as a note.
         """
         if self._error is not None and (self.given_up or isinstance(self._error, TickstormError)):
-            raise _telling(self._error, self._progress()) from self._error
+            raise error_telling(self._error, self._progress()) from self._error
         if self._error is not None:
             self._error.add_note(self._progress())
             raise self._error
@@ -196,11 +202,3 @@ def _extent(ticks: int) -> str:
     if ticks == 1:
         return "the first tick was published"
     return f"the first {ticks:,} ticks were published"
-
-
-def _telling(error: Exception, progress: str) -> TickstormError:
-    if isinstance(error, ProtocolError):
-        return type(error)(f"{error.message}; {progress}", error.details, error.retry_after_ms)
-    if isinstance(error, TickstormError):
-        return type(error)(f"{error}; {progress}")
-    return TickstormError(f"{error!r}; {progress}")

@@ -6,21 +6,25 @@ It asks the operators' page, so it works where that can be reached.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
-from urllib.parse import urlencode
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from tickstorm.commands.health import DEFAULT_HTTP, fetch_within, health_page
+from tickstorm.commands.amount_type import AmountType
+from tickstorm.web.asking import DEFAULT_HTTP
 
-TIMEOUT = 10.0
-"""Seconds that a server has for its answer."""
-MAX_ANSWER_BYTES = 2**20
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from tickstorm.web.blocking_auctions import Auction, BlockingAuctions
+
 MAX_LISTED = 1_000
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 _MAX_SECONDS = 10 * 366 * 86_400
+_AMOUNT = AmountType(least_cents=0)
 
 
 class _Seconds(click.ParamType[float]):
@@ -66,9 +70,9 @@ def auction() -> None:
     "--opens-in", type=_Seconds(), default="0", help="When it opens, from now on. [at once]"
 )
 @click.option("--id", type=click.IntRange(1), help="Its number. [the next]")
-@click.option("--start", metavar="AMOUNT", help="The least that the first bid is. [0.01]")
-@click.option("--increment", metavar="AMOUNT", help="How much more each next one is. [0.01]")
-@click.option("--reserve", metavar="AMOUNT", help="Below it nothing is sold. [none]")
+@click.option("--start", type=_AMOUNT, help="The least that the first bid is. [0.01]")
+@click.option("--increment", type=_AMOUNT, help="How much more each next one is. [0.01]")
+@click.option("--reserve", type=_AMOUNT, help="Below it nothing is sold. [none]")
 @click.option(
     "--soft-close",
     type=_Seconds(),
@@ -82,18 +86,24 @@ def create(
     open_for: float,
     opens_in: float,
     soft_close: float,
-    **terms: str | int | None,
+    id: int | None,
+    start: Decimal | None,
+    increment: Decimal | None,
+    reserve: Decimal | None,
 ) -> None:
     """Create an auction; amounts are such as 12.50."""
     opens_ms = round((time.time() + opens_in) * 1000)
-    given = {name: terms[name] for name in sorted(terms) if terms[name] is not None}
-    times = {
-        "closes_ms": opens_ms + round(open_for * 1000),
-        "soft_close_ms": round(soft_close * 1000),
-    }
-    if opens_in:
-        times["opens_ms"] = opens_ms
-    click.echo(_line(ask(http, "/auctions", "POST", {**given, **times})))
+    with asking(http) as auctions:
+        created = auctions.create(
+            closes_ms=opens_ms + round(open_for * 1000),
+            opens_ms=opens_ms if opens_in else None,
+            id=id,
+            start=start,
+            increment=increment,
+            reserve=reserve,
+            soft_close_ms=round(soft_close * 1000),
+        )
+    click.echo(_line(created))
 
 
 @auction.command("list", short_help="List auctions.")
@@ -104,7 +114,9 @@ def create(
 @_at_page
 def list_auctions(*, http: str, after: int, limit: int) -> None:
     """List auctions by their id."""
-    for each in ask(http, "/auctions", "GET", {"after": after, "limit": limit})["auctions"]:
+    with asking(http) as auctions:
+        listed = auctions.list(after, limit)
+    for each in listed:
         click.echo(_line(each))
 
 
@@ -113,7 +125,9 @@ def list_auctions(*, http: str, after: int, limit: int) -> None:
 @_at_page
 def show(*, http: str, id: int) -> None:
     """Show the auction with this ID."""
-    click.echo(_line(ask(http, "/auctions/show", "GET", {"id": id})))
+    with asking(http) as auctions:
+        shown = auctions.show(id)
+    click.echo(_line(shown))
 
 
 @auction.command(short_help="Close an auction, for good.")
@@ -121,51 +135,30 @@ def show(*, http: str, id: int) -> None:
 @_at_page
 def close(*, http: str, id: int) -> None:
     """Close the auction with this ID now, for good; whoever leads has won."""
-    click.echo(_line(ask(http, "/auctions/close", "POST", {"id": id})))
+    with asking(http) as auctions:
+        closed = auctions.close(id)
+    click.echo(_line(closed))
 
 
-def ask(http: str, path: str, method: str, query: Mapping[str, object]) -> dict[str, Any]:
-    """Ask the operators' page for something of its auctions.
-
-    Raises:
-        click.ClickException: there is no page, or it refuses.
-    """
-    import json
-    from http.client import HTTPException
-
-    try:
-        page = health_page(http, f"{path}?{urlencode(query)}")
-    except ValueError:
-        raise click.ClickException(
-            f"{http!r} is neither http://HOST:PORT nor an endpoint of tcp:, tcp6: or unix:"
-        ) from None
-    try:
-        answer = fetch_within(page, TIMEOUT, method, MAX_ANSWER_BYTES)
-        said = json.loads(answer.body)
-    except TimeoutError:
-        raise click.ClickException(f"{http}: no answer within {TIMEOUT:g} s") from None
-    except OSError as error:
-        raise click.ClickException(f"{http}: {error.strerror or error}") from None
-    except (HTTPException, ValueError):
-        raise click.ClickException(f"{http}: there are no auctions") from None
-    if answer.status != 200 or not isinstance(said, dict):
-        raise click.ClickException(_complaint(said))
-    return said
-
-
-def _complaint(said: object) -> str:
+@contextmanager
+def asking(http: str) -> Iterator[BlockingAuctions]:
+    """Give the auctions of a server; what goes wrong with them is one line."""
     from tickstorm.commands.text import printable
+    from tickstorm.errors import TickstormError
+    from tickstorm.web.blocking_auctions import BlockingAuctions
 
-    error = said.get("error") if isinstance(said, dict) else None
-    return printable(str(error or "the server has refused it"))
+    try:
+        yield BlockingAuctions(http)
+    except TickstormError as error:
+        raise click.ClickException(printable(str(error))) from None
 
 
-def _line(auction: Mapping[str, Any]) -> str:
+def _line(auction: Auction) -> str:
     from tickstorm.commands.text import printable, wall_time
 
-    state = (auction["outcome"] or auction["phase"]).lower()
-    leads = f"{auction['price']} of user {auction['bidder']}" if auction["sequence"] else "no bid"
-    closed = auction["phase"] == "closed"
-    times = f"{'closed' if closed else 'closes'} {wall_time(auction['closes_ms'] * 1_000_000)}"
-    line = f"{auction['id']}  {state}  {leads}, {auction['sequence']} leading bids  {times}"
-    return printable(line if closed else f"{line}  next from {auction['minimum']}")
+    state = auction.phase if auction.outcome is None else auction.outcome.name
+    leads = "no bid" if not auction.sequence else f"{auction.price} of user {auction.bidder}"
+    verb = "closes" if auction.outcome is None else "closed"
+    times = f"{verb} {wall_time(auction.closes_ms * 1_000_000)}"
+    line = f"{auction.id}  {state.lower()}  {leads}, {auction.sequence} leading bids  {times}"
+    return printable(line if auction.outcome else f"{line}  next from {auction.minimum}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import click
@@ -166,7 +165,8 @@ def create_auctions(http: str, target: BidTarget, seconds: float) -> None:
         click.ClickException: there is no operators' page, or it refuses.
     """
     from tickstorm.bench.auction_setup import create_missing
-    from tickstorm.commands.auction import ask
+    from tickstorm.commands.auction import asking
 
     closes_ms = time.time_ns() // 1_000_000 + round(seconds * 1000) + CREATED_FOR_MS
-    create_missing(target.auctions, closes_ms, partial(ask, http))
+    with asking(http) as auctions:
+        create_missing(target.auctions, closes_ms, auctions)

@@ -130,19 +130,21 @@ def test_a_long_queue_is_decided_in_batches():
 
 
 @pytest.mark.parametrize(
-    ("error", "outcome", "kind"),
+    ("error", "outcome", "kind", "retry_ms"),
     [
-        (StoreUnavailable("away"), Outcome.UNAVAILABLE, "StoreUnavailable"),
-        (AnswerLost("lost"), Outcome.UNDECIDED, "AnswerLost"),
+        (StoreUnavailable("away"), Outcome.UNAVAILABLE, "StoreUnavailable", 500),
+        (StoreUnavailable("away", 80), Outcome.UNAVAILABLE, "StoreUnavailable", 80),
+        (AnswerLost("lost"), Outcome.UNDECIDED, "AnswerLost", 500),
+        (AnswerLost("lost", 90), Outcome.UNDECIDED, "AnswerLost", 90),
     ],
 )
-def test_what_the_store_does_not_answer_is_answered(error, outcome, kind):
+def test_what_the_store_does_not_answer_is_answered(error, outcome, kind, retry_ms):
     place = Place(slow=True)
     turn = place.bidder("alice").bid(5)
     place.turn()
     place.store.fail(error)
     assert place.turn() == ["tell alice"]
-    assert turn._answers == [Answer(outcome, 5, NOWHERE, 500)]
+    assert turn._answers == [Answer(outcome, 5, NOWHERE, retry_ms)]
     assert place.metrics.store_errors == {kind: 1}
     assert place.dispatcher.in_flight == 0
 

@@ -144,6 +144,29 @@ async def test_a_server_with_an_older_clock_opens_nothing_again(place, server):
     assert answer.outcome is Outcome.CLOSED
 
 
+@pytest_twisted.ensureDeferred
+async def test_the_time_of_an_auction_never_goes_back(place, server):
+    auction = await place.store.create(open_terms(place.store))
+    later = place.store.now_ms() + 1_000_000
+    key = keys_of(auction.id).auction
+    server.say("HSET", key, "at_ms", later)
+    await ask(place.store, Bid(auction.id, 7, 500))
+    (entry,) = await place.store.record(auction.id, 0, 10)
+    assert entry.at_ms == later
+    assert server.say("HGET", key, "at_ms").split()[1] == b"%d" % later
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_somebody_saw_closed_is_not_opened_by_an_older_clock(place, server):
+    auction = await place.store.create(open_terms(place.store))
+    closes_ms = place.store.now_ms()
+    key = keys_of(auction.id).auction
+    server.say("HSET", key, "ends_ms", closes_ms)
+    assert (await place.store.read(auction.id)).standing.closes_ms == closes_ms
+    # A server with a clock that is behind finds here that it has closed.
+    assert int(server.say("HGET", key, "at_ms").split()[1]) >= closes_ms
+
+
 @pytest.mark.parametrize("case", suite.CASES, ids=lambda case: case.__name__)
 @pytest_twisted.ensureDeferred
 async def test_what_every_store_promises(case, place):

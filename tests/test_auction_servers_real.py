@@ -27,6 +27,8 @@ RACE_BIDS = int(os.environ.get("RACE_BIDS", "50000"))
 AUCTIONS = range(1, 101)
 NO_AMOUNTS = [float("nan"), float("inf"), float("-inf"), -0.0, 0.0, 0.001, -5.0, 2.0**53 + 2]
 IN_MEMORY, IN_REDIS = "memory", "redis"
+WORKERS = ["0", "2"]
+"""In how many processes each server serves, beside the first; as it is in the environment."""
 
 
 # The race.
@@ -58,11 +60,12 @@ def dealt(random, offers, hands):
     return shares
 
 
-@pytest.mark.parametrize(("servers", "kills"), [(2, 0), (3, 5)])
+@pytest.mark.parametrize(("servers", "kills", "workers"), [(2, 0, "0"), (3, 5, "0"), (2, 5, "2")])
 @pytest_twisted.ensureDeferred
-async def test_the_race(servers, kills):
+async def test_the_race(servers, kills, workers):
     with redis_server() as redis:
-        async with serving(servers, redis.url) as running, opened(redis.url) as store:
+        serving_all = serving(servers, redis.url, TICKSTORM_WORKERS=workers)
+        async with serving_all as running, opened(redis.url) as store:
             await run_race(running, redis, store, kills)
 
 
@@ -119,13 +122,15 @@ async def check_watchers(servers, watchers, store, rising):
 # A crowd.
 
 
+@pytest.mark.parametrize("workers", WORKERS)
 @pytest.mark.parametrize("kind", [IN_MEMORY, IN_REDIS])
 @pytest_twisted.ensureDeferred
-async def test_a_thousand_come_in_the_same_instant(kind):
+async def test_a_thousand_come_in_the_same_instant(kind, workers):
     clients, cents = 1000, list(range(1, 1001))
     Random(3).shuffle(cents)
     with redis_server() as redis:
-        async with serving(1, redis.url if kind == IN_REDIS else "") as (server,):
+        url = redis.url if kind == IN_REDIS else ""
+        async with serving(1, url, TICKSTORM_WORKERS=workers) as (server,):
             await server.create(1)
             began = perf_counter()
             callers = await together(
@@ -197,12 +202,15 @@ class Closing:
             self.told += [(frame, ms, now_ms()) for frame, ms in zip(heard, sent, strict=False)]
 
 
+@pytest.mark.parametrize("workers", WORKERS)
 @pytest.mark.parametrize("kind", [IN_MEMORY, IN_REDIS])
 @pytest_twisted.ensureDeferred
-async def test_ten_thousand_bids_around_the_close(kind):
+async def test_ten_thousand_bids_around_the_close(kind, workers):
     with redis_server() as redis:
         url = redis.url if kind == IN_REDIS else ""
-        async with serving(2 if url else 1, url) as servers, opened(redis.url) as store:
+        how_many = 2 if url else 1
+        running = serving(how_many, url, TICKSTORM_WORKERS=workers)
+        async with running as servers, opened(redis.url) as store:
             closes_ms = now_ms() + 1500
             await servers[0].create(1, closes_ms=closes_ms)
             watchers = await together(watching(server, 1) for server in servers)
@@ -276,13 +284,15 @@ async def test_all_servers_restart_while_an_auction_closes():
 # The stop.
 
 
+@pytest.mark.parametrize("workers", WORKERS)
 @pytest.mark.parametrize("kind", [IN_MEMORY, IN_REDIS])
 @pytest_twisted.ensureDeferred
-async def test_a_server_that_stops_under_load(kind):
+async def test_a_server_that_stops_under_load(kind, workers):
     """What it has read has its RESULT before the ERROR, and what it has not had no effect."""
     with redis_server() as redis:
         url = redis.url if kind == IN_REDIS else ""
-        async with serving(1, url) as (server,), opened(redis.url) as store:
+        running = serving(1, url, TICKSTORM_WORKERS=workers)
+        async with running as (server,), opened(redis.url) as store:
             await server.create(1)
             callers = await together(call(server) for _ in range(20))
             numbers = count(1)

@@ -322,7 +322,7 @@ def test_a_reload_of_the_server_reaches_who_bids():
 
 def test_subscribers_and_bidders_share_the_open_files():
     alone, both = serve(max_connections=10**7), serve(max_connections=10**7, **SETTINGS)
-    (of_all,), (of_half,) = alone._shares, both._shares
+    (of_all,), (of_half,) = alone._staff.shares, both._staff.shares
     assert of_half < of_all * 0.6
     assert both.auctions.factory.door._limits.max_connections == of_half
 

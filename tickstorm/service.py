@@ -6,12 +6,9 @@ served until they go. What can change while it runs does so whole or not at all.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred
@@ -19,7 +16,6 @@ from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.plugin import getPlugins
 
-from tickstorm import open_files
 from tickstorm.agreement import check_users
 from tickstorm.announcement import (
     announce_ports,
@@ -27,11 +23,6 @@ from tickstorm.announcement import (
     warn_of_open_files,
     warn_of_open_pages,
 )
-from tickstorm.assembly import authenticator_for, make_factory, make_hub, make_intake
-from tickstorm.auction.house import AuctionHouse
-from tickstorm.auction.interfaces import IAuctionStore
-from tickstorm.auction.serving import AuctionServing
-from tickstorm.auction.stores import make_store
 from tickstorm.auction.token_file import open_tokens
 from tickstorm.clock import Clock, system_clock
 from tickstorm.config import Settings
@@ -40,14 +31,12 @@ from tickstorm.departures import window_of
 from tickstorm.descriptions import parse_description
 from tickstorm.endpoints import server_endpoint
 from tickstorm.errors import ConfigError
-from tickstorm.factory import TickstormFactory
-from tickstorm.fanout import FanOut
 from tickstorm.interfaces import ISourceMaker
 from tickstorm.patience import Patience
 from tickstorm.ports import Listener, listen_all, stop_listening
 from tickstorm.reloading import Change, compare
-from tickstorm.serving import InProcess, Serving
 from tickstorm.sources import make_source, with_chaos
+from tickstorm.staff import Staff
 from tickstorm.tls import (
     KeptFiles,
     Read,
@@ -58,9 +47,6 @@ from tickstorm.tls import (
 from tickstorm.web.health import Health, HealthLimits
 from tickstorm.web.observation import Observation
 from tickstorm.web.site import site
-from tickstorm.workers.pool import WorkerPool
-from tickstorm.workers.pooled_house import PooledHouse
-from tickstorm.workers.shares import shares, slots_of_period, worker_count
 
 if TYPE_CHECKING:
     from tickstorm.auction.tokens import Tokens
@@ -114,13 +100,6 @@ class TickstormService(MultiService):
         self.on_reload: Callable[[Settings], object] = lambda _: None
         self._authenticator = authenticator
         self._reactor = reactor
-        self._parts_of_files = 2 if settings.auction else 1
-        limit = self._file_limit()
-        workers = worker_count(settings.workers, settings.max_connections, _processors(), limit)
-        self._shares = shares(settings.max_connections, workers or 1, limit)
-        slots = slots_of_period(settings.delivery, workers)
-        self.hub = make_hub(settings, uuid4().hex[:12], clock, slots)
-        self.factory: TickstormFactory | None = None
         self.ports: list[IListeningPort] = []
         self.page_ports: list[IListeningPort] = []
         self.auction_ports: list[IListeningPort] = []
@@ -134,12 +113,9 @@ class TickstormService(MultiService):
         described = (*self._endpoints, *self._page_endpoints, *self._auction_endpoints)
         self._certificates = _certificates(description for description, _ in described)
         self._expiry = _expiry(self._certificates, kept.read)
-        store = make_store(settings, reactor, clock) if settings.auction else None
-        tokens = open_tokens(settings, kept.read)
-        self._serving = self._make_serving(
-            settings, workers, authenticator, kept, clock, store=store
-        )
-        self.auctions = self._make_auctions(settings, store, authenticator, clock, tokens)
+        self._staff = Staff(settings, authenticator, kept, reactor, clock)
+        self.hub, self.factory = self._staff.hub, self._staff.factory
+        self._serving, self.auctions = self._staff.serving, self._staff.auctions
         self._site = site(
             Observation(self.hub, self._serving, self._health, clock, self._complaints),
             lambda: self._expiry,
@@ -149,68 +125,11 @@ class TickstormService(MultiService):
         sources = [
             (spec, make_source(spec, self.hub.publish, clock, makers)) for spec in settings.source
         ]
-        self._listens_with = with_chaos(self._serving.protocol_factory, sources, workers)
+        self._listens_with = with_chaos(
+            self._serving.protocol_factory, sources, self._staff.workers
+        )
         for _, source in sources:
             source.setServiceParent(self)
-
-    def _make_serving(
-        self,
-        settings: Settings,
-        workers: int,
-        authenticator: IAuthenticator | None,
-        kept: KeptFiles,
-        clock: Clock,
-        *,
-        store: IAuctionStore | None,
-    ) -> Serving:
-        if workers:
-            return WorkerPool(
-                settings,
-                self._shares,
-                self.hub,
-                authenticator,
-                kept.contents,
-                clock=clock,
-                reactor=self._reactor,
-                store=None if settings.redis else store,
-            )
-        intake = make_intake(settings, self.hub)
-        feed = FanOut(self.hub, clock, settings.batch_window, intake=intake)
-        own = replace(settings, max_connections=self._shares[0])
-        decides = authenticator_for(settings, authenticator)
-        self.factory = make_factory(own, feed, decides, clock)
-        return InProcess(self.factory, intake, authenticator)
-
-    def _make_auctions(
-        self,
-        settings: Settings,
-        store: IAuctionStore | None,
-        authenticator: IAuthenticator | None,
-        clock: Clock,
-        tokens: Tokens | None,
-    ) -> AuctionServing | None:
-        if store is None:
-            return None
-        if isinstance(self._serving, WorkerPool):
-            return PooledHouse(store, self.hub.publish, self._serving.read_bidders)
-        failures = self.factory.login_failures if self.factory is not None else None
-        own = self._of_bidders(settings)
-        return AuctionHouse(
-            store,
-            own,
-            self.hub.publish,
-            authenticator,
-            clock,
-            tokens=tokens,
-            login_failures=failures,
-        )
-
-    def _of_bidders(self, settings: Settings) -> Settings:
-        return replace(settings, max_connections=self._shares[0])
-
-    def _file_limit(self) -> int:
-        # Subscribers and bidders have half of the open files of a process each.
-        return open_files.limit() // self._parts_of_files
 
     def privilegedStartService(self) -> None:
         """Listen, while ports below 1024 may still be bound.
@@ -282,11 +201,8 @@ class TickstormService(MultiService):
 
     def _take(self, settings: Settings, kept: KeptFiles, tokens: Tokens | None) -> None:
         self.settings = settings
-        self._shares = shares(settings.max_connections, len(self._shares), self._file_limit())
         self._health.limits = _health_limits(settings)
-        self._serving.reload(settings, self._shares, kept.contents)
-        if self.auctions is not None:
-            self.auctions.reload(self._of_bidders(settings), tokens)
+        self._staff.reload(settings, tokens, kept)
         self.on_reload(settings)
 
     def _tell(self, change: Change) -> None:
@@ -319,7 +235,7 @@ class TickstormService(MultiService):
         return [(*endpoint, self.auctions.factory) for endpoint in self._auction_endpoints]
 
     def _warn_of_open_files(self) -> None:
-        warn_of_open_files(self._log, self.settings.max_connections, sum(self._shares))
+        warn_of_open_files(self._log, self.settings.max_connections, sum(self._staff.shares))
 
     def _announce(self) -> None:
         self._warn_of_open_files()
@@ -395,10 +311,6 @@ def _health_limits(settings: Settings) -> HealthLimits:
 
 def _noun(connections: int) -> str:
     return "connection" if connections == 1 else "connections"
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _certificates(descriptions: Iterable[str]) -> set[str]:

@@ -52,7 +52,7 @@ def redis_store(
     """
     from tickstorm.auction.redis_connection import connected  # installs the reactor
 
-    connect = partial(connected, clock.monotonic)
+    connect = partial(connected, clock)
     return _Parts(
         Door(url, endpoints(reactor, url.tls), connect), url, clock, limits, random
     ).store()

@@ -109,6 +109,10 @@ class AuctionServer:
         lines = self._log.read_text().splitlines()
         return [line for line in lines if re.search(r'"level": ?"(error|critical)"', line)]
 
+    def has_said(self, words):
+        """Whether these are in its log."""
+        return words in self._log.read_text()
+
     # Its page.
 
     async def ask(self, path, method="GET"):

@@ -183,3 +183,24 @@ async def test_sentinel_takes_another_master():
             await suffered(servers, flow, fleet_.master.kill, 0.0, nothing)
             await until(lambda: store.state.value == 0, "the store of the test is back")
             await ended(flow, watchers, store)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_flood_meets_a_redis_that_is_stopped():
+    connections, bids = 20, 1000  # which is more than may be under way
+    with redis_server() as redis:
+        async with serving(1, redis.url) as (server,):
+            await server.create(1)
+            callers = await together(call(server) for _ in range(connections))
+            redis.stop()
+            for user, caller in enumerate(callers):
+                caller.send(*(bid_frame(1, user, 1.0, number) for number in range(1, bids + 1)))
+            for caller in callers:
+                await until(lambda c=caller: len(c.results) == bids, "all have RESULTs")
+            redis.go_on()
+            await server.well()
+            late = await call(server, bid_frame(1, 99, 2.0, 1))
+            await until(lambda: late.results, "a RESULT")
+    outcomes = {outcome for caller in callers for outcome in caller.outcomes}
+    assert outcomes == {Outcome.UNDECIDED, Outcome.UNAVAILABLE}
+    assert late.outcomes == [Outcome.ACCEPTED]

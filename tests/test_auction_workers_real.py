@@ -67,6 +67,27 @@ def is_up(server, worker):
     return number(server, f'tickstorm_worker_up{{worker="{worker}"}}') == 1
 
 
+@pytest.fixture(name="kept", params=["memory", "redis"])
+def keep_auctions(request, tmp_path):
+    """What a server has in its environment to keep auctions there."""
+    if request.param == "memory":
+        yield {}
+        return
+    redis = RedisServer(tmp_path)
+    try:
+        yield {"TICKSTORM_REDIS": redis.url}
+    finally:
+        redis.kill()
+
+
+def created(server, **terms):
+    """Auction 1, None if the store is away still."""
+    try:
+        return server.create(1, **terms)
+    except OSError:
+        return None
+
+
 class Persistent:
     """A bidder that sends again, on another connection, whatever it has no answer to."""
 
@@ -105,13 +126,13 @@ class Persistent:
             raise ConnectionError
 
 
-def test_a_worker_that_is_killed_costs_no_bid_and_no_order():
+def test_a_worker_that_is_killed_costs_no_bid_and_no_order(kept):
     halfway, killed = Semaphore(0), Event()
     with (
-        serving("--workers", str(WORKERS)) as server,
+        serving("--workers", str(WORKERS), **kept) as server,
         ThreadPoolExecutor(BIDDERS) as threads,
     ):
-        server.create(1, increment="0.03")
+        until(lambda: created(server, increment="0.03"), "the store is there")
         until(lambda: all(map(partial(is_up, server), range(1, WORKERS + 1))), "all serve")
         bidders = [Persistent(server, 1000 + n) for n in range(BIDDERS)]
         racing = [threads.submit(each.race, halfway, killed) for each in bidders]
@@ -147,19 +168,6 @@ def test_a_worker_that_is_killed_costs_no_bid_and_no_order():
     assert f'"bidder": {accepted[-1][1]},' in standing
 
 
-@pytest.fixture(name="kept", params=["memory", "redis"])
-def keep_auctions(request, tmp_path):
-    """What a server has in its environment to keep auctions there."""
-    if request.param == "memory":
-        yield {}
-        return
-    redis = RedisServer(tmp_path)
-    try:
-        yield {"TICKSTORM_REDIS": redis.url}
-    finally:
-        redis.kill()
-
-
 class Ticks:
     """A subscriber of one auction's ticks."""
 
@@ -181,7 +189,7 @@ class Ticks:
 
 def test_workers_share_auctions_and_a_leader_is_one_tick(kept):
     with serving("--workers", "2", **kept) as server:
-        until(lambda: _created(server), "the store is there")
+        until(lambda: created(server), "the store is there")
         ticks = Ticks(server)
         ticks.hear(lambda: ticks.acks == 2)
         callers = [server.connect() for _ in range(4)]
@@ -205,10 +213,3 @@ def test_workers_share_auctions_and_a_leader_is_one_tick(kept):
         assert number(server, "tickstorm_auction_connections") == 4
         for each in (ticks, *callers):
             each.socket.close()
-
-
-def _created(server):
-    try:
-        return server.create(1)
-    except OSError:  # it is away still
-        return None

@@ -9,6 +9,7 @@ from zope.interface.verify import verifyObject
 from tickstorm.auction.book import Book
 from tickstorm.auction.interfaces import IFollower, StoreUnavailable
 from tickstorm.auction.life import NoSuchAuction
+from tickstorm.auction.looks import AT_ONCE
 from tickstorm.auction.memory_store import MemoryStore
 from tickstorm.auction.rule import Bid, Terms
 from tickstorm.auction.session import SessionLimits
@@ -198,6 +199,19 @@ def test_who_does_not_read_hears_of_the_newest_when_it_does():
     bidder.ask(bid(60))
     assert slow.read() == [("UPDATE", 1, 60, 50)]
     assert server.factory.metrics.updates["conflated"] == 47 * 2
+
+
+def test_the_store_is_asked_for_some_at_a_time():
+    server = Server()
+    store = server.replace(SlowReads)
+    for id in range(2, 101):
+        server.open(id)
+    watcher = server.connect()
+    assert watcher.ask(*(watch(id) for id in range(1, 101))) == []
+    assert [id for id, _ in store.reads] == list(range(1, AT_ONCE + 1))
+    store.answer_read()
+    assert watcher.ask() == [("UPDATE", 1, 0, 0)]
+    assert [id for id, _ in store.reads] == list(range(2, AT_ONCE + 2))
 
 
 def test_after_a_lost_subscription_everything_is_read_again():

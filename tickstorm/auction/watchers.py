@@ -16,6 +16,7 @@ from zope.interface import implementer
 from tickstorm.auction.closings import Closings
 from tickstorm.auction.interfaces import AnswerLost, IAuctionStore, IFollower, StoreUnavailable
 from tickstorm.auction.life import Auction, NoSuchAuction, Phase
+from tickstorm.auction.looks import Looks
 from tickstorm.auction.metrics import AuctionMetrics
 from tickstorm.auction.rule import Answer, Bid
 from tickstorm.auction.watching import Watching
@@ -70,6 +71,7 @@ class Watchers:
         self._metrics = metrics
         self._watching: Watching[Watcher] = Watching()
         self._closings = Closings(clock.scheduler, store.now_ms, self._look)
+        self._looks = Looks()
         self._flush_call: IDelayedCall | None = None
         store.follow(self)
 
@@ -154,9 +156,11 @@ class Watchers:
                 self._log.failure("an auction cannot be read", reason, auction=auction_id)
             without()
 
-        asked = maybeDeferred(ask, auction_id)
-        asked.addCallbacks(take, fail)
-        asked.addErrback(lambda reason: self._log.failure("a watcher is not told", reason))
+        def look() -> Deferred[None]:
+            asked = maybeDeferred(ask, auction_id).addCallbacks(take, fail)
+            return asked.addErrback(partial(self._log.failure, "a watcher is not told"))
+
+        self._looks.take(look)
 
     def _begin(self, watcher: Watcher, auction_id: int, auction: Auction | None) -> None:
         if auction is None:

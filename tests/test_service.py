@@ -17,6 +17,7 @@ from twisted.protocols.policies import WrappingFactory
 from zope.interface import implementer
 
 from tickstorm.admission import AdmissionLimits
+from tickstorm.assembly import make_factory
 from tickstorm.clock import simulated_clock
 from tickstorm.credentials import SharedCredentials, User
 from tickstorm.errors import ConfigError, ListenError, SourceError
@@ -25,7 +26,7 @@ from tickstorm.fanout import FanOut
 from tickstorm.interfaces import IChaoticSource
 from tickstorm.overload import BacklogLimits
 from tickstorm.publishing import read_right
-from tickstorm.service import TickstormService, make_factory
+from tickstorm.service import TickstormService
 from tickstorm.session import SessionLimits
 from tickstorm.settings import Delivery, Settings
 from tickstorm.ticks import Tick

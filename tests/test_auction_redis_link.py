@@ -84,6 +84,20 @@ def test_a_process_that_stood_still_reads_before_it_judges():
     assert (ends, bench.link.state) == ([b"1"], CLOSED)
 
 
+def test_a_process_that_stood_still_sends_before_it_judges():
+    for replies in (True, False):
+        bench = Bench()
+        connection = bench.open()
+        bench.link.ask(b"GET")
+        bench.clock.advance(1.6)  # the turn in which it was asked: only now it is sent
+        bench.clock.advance(0.5)
+        assert (bench.link.state, connection.aborted) == (CLOSED, False)
+        if replies:
+            connection.reply(b"1")
+        bench.clock.advance(0.2)
+        assert connection.aborted is not replies
+
+
 def test_replies_in_time_cost_nothing():
     bench = Bench()
     connection = bench.open()

@@ -8,6 +8,7 @@ from tickstorm.auction.redis_replies import (
     Redirection,
     Refused,
     read_redirection,
+    read_time_ms,
 )
 
 ASKED = Address("here", 7000)
@@ -19,7 +20,7 @@ MEANINGS = {
     "TRYAGAIN Multiple keys request during rehashing of slot": Meaning.MOVING,
     "LOADING Redis is loading the dataset in memory": Meaning.LATER,
     "OOM command not allowed when used memory > 'maxmemory'.": Meaning.LATER,
-    "PASTDUE this was to begin earlier": Meaning.LATER,
+    "PASTDUE 1763788888123 this was to begin earlier": Meaning.PAST,
     "READONLY You can't write against a read only replica.": Meaning.ELSEWHERE,
     "NOAUTH Authentication required.": Meaning.ELSEWHERE,
     "ERR user_script:12: attempt to compare nil with number": Meaning.UNKNOWN,
@@ -32,6 +33,13 @@ MEANINGS = {
 def test_what_an_error_means(text):
     assert Refused(text).meaning is MEANINGS[text]
     assert str(Refused(text)) == text
+
+
+def test_what_came_too_late_is_told_the_time():
+    assert read_time_ms(Refused("PASTDUE 1763788888123 this was to begin earlier")) == 1763788888123
+    for text in ("PASTDUE", "PASTDUE this was"):
+        with pytest.raises(ValueError, match=r"."):
+            read_time_ms(Refused(text))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from tickstorm.auction.interfaces import AnswerLost, StoreUnavailable
 from tickstorm.auction.redis_packing import UPDATES, Reply, keys_of, read_reply
 from tickstorm.auction.redis_places import Node, Places
-from tickstorm.auction.redis_replies import Meaning, Refused
+from tickstorm.auction.redis_replies import Meaning, Refused, read_time_ms
 from tickstorm.auction.redis_time import RedisClock
 
 SCRIPT = (files("tickstorm.auction") / "redis_script.lua").read_bytes()
@@ -112,6 +112,9 @@ class Calls:
     def _other(self, refused: Refused, node: Node) -> Node | None:
         """Return whom to ask once more, if it can help."""
         if refused.meaning is Meaning.LOAD:
+            return node
+        if refused.meaning is Meaning.PAST:
+            node.clock.heard(read_time_ms(refused))
             return node
         if refused.meaning in (Meaning.MOVED, Meaning.ASK):
             return self._places.redirected(refused, node)

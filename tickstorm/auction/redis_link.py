@@ -106,6 +106,7 @@ class Link:
         self._connection: Connection | None = None
         self._dialing: Deferred[Any] | None = None
         self._timer: IDelayedCall | None = None
+        self._due_at = 0.0
         self._stopped = False
 
     @property
@@ -238,13 +239,21 @@ class Link:
         if self._connection is None:
             return
         if self._is_late():
-            # If it was this process that stood still, the reply is there, and only not read yet.
-            self._timer = self._clock.scheduler.callLater(0, self._watch_once_more)
+            # If it was this process that stood still, that time does not count.
+            stood_still = max(0.0, self._clock.monotonic() - self._due_at)
+            wait = min(stood_still, self._limits.reply)
+            self._timer = self._clock.scheduler.callLater(wait, self._read_first)
             return
         if self._connection.oldest is None:
             beat = self.ask(*self._beat.command).addCallback(self._beat.heard)
             beat.addErrback(lambda failure: self.drop(failure.getErrorMessage()))
-        self._timer = self._clock.scheduler.callLater(self._patience_left(), self._watch)
+        patience = self._patience_left()
+        self._due_at = self._clock.monotonic() + patience
+        self._timer = self._clock.scheduler.callLater(patience, self._watch)
+
+    def _read_first(self) -> None:
+        # The reactor does what is due before it reads what is there.
+        self._timer = self._clock.scheduler.callLater(0, self._watch_once_more)
 
     def _watch_once_more(self) -> None:
         self._timer = None

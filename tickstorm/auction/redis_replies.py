@@ -19,6 +19,8 @@ class Meaning(Enum):
     """Nothing was done: another node has the slot, for good."""
     ASK = auto()
     """Nothing was done: another node has the key already, and is to be asked this once."""
+    PAST = auto()
+    """Nothing was done: it came too late, which may be this side's fault; others are well."""
     MOVING = auto()
     """Nothing was done, nor will be while the slot is on its way; others are well."""
     LATER = auto()
@@ -40,7 +42,7 @@ _MEANINGS = {
     "OOM": Meaning.LATER,
     "MISCONF": Meaning.LATER,
     "NOREPLICAS": Meaning.LATER,
-    "PASTDUE": Meaning.LATER,
+    "PASTDUE": Meaning.PAST,
     "MASTERDOWN": Meaning.ELSEWHERE,
     "READONLY": Meaning.ELSEWHERE,
     "UNBLOCKED": Meaning.ELSEWHERE,
@@ -81,6 +83,16 @@ class Redirection(NamedTuple):
 
     slot: int
     address: Address
+
+
+def read_time_ms(refused: Refused) -> int:
+    """Return what a PASTDUE says that the time is there.
+
+    Raises:
+        ValueError: it says nothing.
+    """
+    _, now_ms = str(refused).split()[:2]
+    return int(now_ms)
 
 
 def read_redirection(refused: Refused, asked: Address) -> Redirection:

@@ -238,7 +238,7 @@ local missing = {create = create, add = create}
 
 local now_ms = server_ms()
 if now_ms > not_after then
-  return redis.error_reply('PASTDUE this was to begin earlier')
+  return redis.error_reply('PASTDUE ' .. digits(now_ms) .. ' this was to begin earlier')
 end
 local auction = load()
 if not auction then

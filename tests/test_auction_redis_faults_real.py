@@ -61,7 +61,7 @@ async def test_redis_is_restarted_empty():
             await until(lambda: flow.told[-1].end not in (LOST, REFUSED), "bids are answered")
             await flow.end()
             assert flow.told[-1].end.outcome is Outcome.UNKNOWN_AUCTION
-            assert store.state is BreakerState.CLOSED
+            await until(lambda: store.state is BreakerState.CLOSED, "the channel is there again")
             assert await store.read(auction.id) is None
             assert follower.resumptions >= 2  # of the channel, and of what is asked
             again = await store.create(auction.terms, auction.id)

@@ -253,7 +253,7 @@ def held(house):
         factory.socket_options,
         factory.door._limits,
         factory.login_failures._limits,
-        factory.verbose,
+        factory.register.verbose,
         factory.dispatcher._pacing._users._rate.per_second,
         factory.dispatcher._pacing._addresses._rate.per_second,
     )

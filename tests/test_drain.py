@@ -413,7 +413,7 @@ class Awkward:
 def test_one_that_breaks_down_keeps_nobody_from_its_close(failures):
     server = Server(random=Random(7))
     clients = [server.subscribed(TICK) for _ in range(3)]
-    server.factory._draining.begin([Awkward(), *server.factory.connections.values()], 0.0)
+    server.factory._emptying._draining.begin([Awkward(), *server.factory.connections.values()], 0.0)
     assert [client.closed for client in clients] == [True] * 3
     assert [type(failure) for failure in failures] == [ZeroDivisionError] * 2
     failures.clear()

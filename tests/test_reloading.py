@@ -10,7 +10,8 @@ from tickstorm.declarations import Origin
 from tickstorm.errors import ConfigError
 from tickstorm.publishing import read_right
 from tickstorm.reloading import HOLDS, Change, Holds, compare
-from tickstorm.settings import SETTINGS, Delivery, Settings
+from tickstorm.settings import SETTINGS, Settings
+from tickstorm.stream_settings import Delivery
 
 OTHERS = {
     "port": ("tcp:1",),

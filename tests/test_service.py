@@ -28,7 +28,8 @@ from tickstorm.overload import BacklogLimits
 from tickstorm.publishing import read_right
 from tickstorm.service import TickstormService
 from tickstorm.session import SessionLimits
-from tickstorm.settings import Delivery, Settings
+from tickstorm.settings import Settings
+from tickstorm.stream_settings import Delivery
 from tickstorm.ticks import Tick
 from tickstorm.transports import SocketOptions
 

@@ -519,7 +519,7 @@ def test_what_it_tells_the_log_changes_with_the_level(parent):
     assert one.worker.threshold({"log_level": LogLevel.debug}) is PredicateResult.no
     one.link.say(Reload(replace(one.settings, log_level="debug"), {}))
     assert one.worker.threshold({"log_level": LogLevel.debug}) is PredicateResult.maybe
-    assert one.worker.factory.verbose
+    assert one.worker.factory.register.verbose
 
 
 def test_when_addresses_begin_to_be_limited_it_tells_of_those_that_are_in(parent):

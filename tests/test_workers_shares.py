@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tickstorm.open_files import RESERVE
-from tickstorm.settings import Delivery
+from tickstorm.stream_settings import Delivery
 from tickstorm.workers.shares import (
     SLOTS,
     SLOTS_A_WORKER,

@@ -82,7 +82,7 @@ def change_factory(
     backlogs.budget.max_bytes = settings.max_backlog_bytes
     factory.socket_options = socket_options(settings)
     factory.publications.rights = rights_by_user(settings.publishers)
-    factory.verbose = is_verbose(settings)
+    factory.register.verbose = is_verbose(settings)
     limits = admission_limits(settings)
     factory.login_failures.change(limits)
     inside = (each.address for each in factory.connections.values() if each.inside)

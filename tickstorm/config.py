@@ -18,7 +18,8 @@ from tickstorm.declarations import PREFIX, Origin, Setting
 from tickstorm.descriptions import is_local, over_tls, parse_description
 from tickstorm.errors import ConfigError
 from tickstorm.kinds import ADDRESS, PEM, Kind, milliseconds, shortened, toml
-from tickstorm.settings import SETTINGS, Delivery, Settings
+from tickstorm.settings import SETTINGS, Settings
+from tickstorm.stream_settings import Delivery
 
 __all__ = [
     "SETTINGS",

@@ -10,11 +10,9 @@ from itertools import count
 from random import Random
 from types import MappingProxyType
 
-from OpenSSL.SSL import Error as TLSError
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from tickstorm.admission import AdmissionLimits, Door, LoginFailures
@@ -23,17 +21,9 @@ from tickstorm.clock import Clock
 from tickstorm.congestion import Congestion
 from tickstorm.credentials import IAuthenticator
 from tickstorm.draining import Draining
+from tickstorm.emptying import Emptying
 from tickstorm.entrance import Entrance
-from tickstorm.errors import (
-    InternalError,
-    InvalidAuth,
-    InvalidPublication,
-    MayNotPublish,
-    NotPermitted,
-    ProtocolError,
-    RateLimited,
-    ShuttingDown,
-)
+from tickstorm.errors import InvalidPublication, MayNotPublish, ProtocolError
 from tickstorm.feed import Feed
 from tickstorm.heartbeat import DeadlineWheel, Sweeper
 from tickstorm.joins import Joins
@@ -44,17 +34,13 @@ from tickstorm.pauses import Pauses
 from tickstorm.protocol import Connection
 from tickstorm.publications import Publications
 from tickstorm.reading import Reading
+from tickstorm.register import Register
 from tickstorm.session import SessionLimits
 from tickstorm.stream import StreamTable
 from tickstorm.subscriptions import mode_of
 from tickstorm.symbols import SymbolSet
 from tickstorm.transports import SocketOptions
 
-LOGIN_ERRORS = (InvalidAuth, RateLimited, NotPermitted, InternalError)
-"""What a login can end in."""
-
-HASTE = 1.0
-"""Seconds that clients have for their last words when a drain is hastened."""
 MAX_BACKLOG_BYTES = 256 * 2**20
 """What may be queued for all connections of a factory together, unless it is told."""
 
@@ -82,12 +68,11 @@ class TickstormFactory(Factory):
         metrics: the feed's, which count everything.
         connections: the open ones, by id.
         congestion: what is known of those that have something queued.
-        on_login_failed: called with the address of each login that was wrong.
+        register: notes what becomes of each.
         on_closed: called after each connection that is gone.
     """
 
     noisy = False
-    _log = Logger()
 
     def __init__(
         self,
@@ -116,21 +101,19 @@ class TickstormFactory(Factory):
         self.logins = LoginDesk(authenticator, self.login_failures, self.pauses, clock)
         self.joins = Joins(feed, self.pauses, clock.scheduler)
         self.publications = Publications(feed, publish_rights, self.pauses, clock)
-        self.on_login_failed: Callable[[str], object] = lambda _: None
+        self.register = Register("connection", self.metrics, self.login_failures, clock, verbose)
         self.on_closed: Callable[[], object] = lambda: None
         self.connections: dict[int, Connection] = {}
         self.entrance = Entrance(self.door, self.metrics, self.connections)
         backlogs = Backlogs(backlog_limits, max_backlog_bytes, losses=self.metrics.ticks_lost)
         self.congestion: Congestion[Connection] = Congestion(backlogs, self.metrics)
-        self.verbose = verbose
         self._ids = ids if ids is not None else count(1)
         self._wheel = DeadlineWheel()
         self._sweeper = Sweeper(clock, self._wheel, self.metrics, self.congestion.check)
         if random is None:
             random = Random()  # noqa: S311 - it guards nothing
-        self._draining = Draining(clock, random, feed.flush)
-        self._emptied: list[Deferred[None]] = []
-        self._cuts: list[IDelayedCall] = []
+        draining = Draining(clock, random, feed.flush)
+        self._emptying = Emptying(self.door, self.connections, draining, clock)
 
     def startFactory(self) -> None:
         """Start the timers, as the first port begins to listen."""
@@ -175,26 +158,17 @@ class TickstormFactory(Factory):
         What is queued for a client still goes out first. The Deferred fires when no connection is
         left. Call it before the ports have stopped if streams are to go on, or else behind that.
         """
-        self.door.shut()
-        emptied: Deferred[None] = Deferred()
-        self._emptied.append(emptied)
-        self._cut_after(seconds)
-        self._draining.begin(self.connections.values(), window)
-        self._note_emptied()
-        return emptied
+        return self._emptying.begin(seconds, window)
 
     def hasten(self) -> None:
         """End a drain that is under way: close whoever is left now, and cut who takes HASTE."""
-        if self._emptied:
-            self._draining.hasten()
-            self._cut_after(HASTE)
-            self._note_emptied()
+        self._emptying.hasten()
 
     # What a connection reports.
 
     def opened(self, connection: Connection) -> None:
         """Know a connection from now on."""
-        self.metrics.connections_opened += 1
+        self.register.opened()
         self.connections[connection.id] = connection
         self._wheel.add(connection)
 
@@ -205,70 +179,17 @@ class TickstormFactory(Factory):
 
     def refused(self, error: ProtocolError) -> None:
         """Count a request that was answered with an error."""
-        self.metrics.protocol_errors[error.code.name] += 1
+        self.register.refused(error)
         if isinstance(error, InvalidPublication | MayNotPublish):
             self.metrics.publications[error.code.name] += 1
 
-    def ended(self, connection: Connection, error: ProtocolError) -> None:
-        """Note why a conversation ended."""
-        self.metrics.protocol_errors[error.code.name] += 1
-        inside = connection.inside
-        if inside and connection.user is None and isinstance(error, LOGIN_ERRORS):
-            self.metrics.logins[error.code.name] += 1
-        if inside and isinstance(error, InvalidAuth):
-            self.login_failures.record(connection.address, self.clock.monotonic())
-            self.on_login_failed(connection.address)
-        if self.verbose or (inside and not isinstance(error, ShuttingDown)):
-            self._log.warn(
-                "connection {connection} from {peer} ended: {code}, {reason}",
-                connection=connection.id,
-                peer=connection.address,
-                code=error.code.name,
-                reason=error.message,
-            )
-
-    def note_tls_failure(self, connection: Connection, reason: Failure) -> None:
-        """Note that TLS, its handshake as a rule, ended a connection."""
-        if reason.check(TLSError):
-            self.metrics.tls_failures += 1
-            self._log.info(
-                "connection {connection} from {peer}: TLS failed: {reason}",
-                connection=connection.id,
-                peer=connection.address,
-                reason=reason.getErrorMessage(),
-            )
-
-    def closed(self, connection: Connection, reason: str) -> None:
+    def closed(self, connection: Connection, reason: Failure) -> None:
         """Forget a connection."""
         del self.connections[connection.id]
         self._wheel.note_gone()
-        if self.verbose:
-            self._log.debug(
-                "connection {connection} from {peer} closed: {reason}",
-                connection=connection.id,
-                peer=connection.address,
-                reason=reason,
-            )
+        self.register.closed(connection, reason)
         self.on_closed()
-        self._note_emptied()
-
-    def _cut_after(self, seconds: float) -> None:
-        self._cuts.append(self.clock.scheduler.callLater(seconds, self._cut))
-
-    def _cut(self) -> None:
-        for connection in list(self.connections.values()):
-            connection.abort()
-
-    def _note_emptied(self) -> None:
-        if self.connections or not self._emptied:
-            return
-        self._draining.stop()
-        for cut in self._cuts:
-            if cut.active():
-                cut.cancel()
-        self._cuts.clear()
-        while self._emptied:
-            self._emptied.pop().callback(None)
+        self._emptying.note_gone()
 
 
 def _subscribers(tables: Mapping[int, StreamTable[Outlet]]) -> Mapping[str, int]:

@@ -5,7 +5,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from tickstorm.factory import HASTE
+from tickstorm.emptying import HASTE
 
 
 class Patience:

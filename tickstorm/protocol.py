@@ -136,13 +136,12 @@ class Connection:
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Let go of everything."""
-        self._server.note_tls_failure(self, reason)
         self._session.lose()
         self._cut_at = inf
         self._let_go()
         self._outlet.lose()
         self._server.entrance.leave(self)
-        self._server.closed(self, reason.getErrorMessage())
+        self._server.closed(self, reason)
 
     # What the sweep asks and calls.
 
@@ -275,7 +274,7 @@ class Connection:
             self._session.lose()
         else:
             self._session.answer(last_words, self._server.clock.wall_ms())
-            self._server.ended(self, last_words)
+            self._server.register.ended(self, last_words)
         self._close(flush=self._server.congestion.has_room_for(self))
 
     def abort(self) -> None:
@@ -293,7 +292,7 @@ class Connection:
         """Let the client go on as this user."""
         self.user = user
         self.publisher = self._server.publications.publisher(user, client_id, self.id)
-        self._server.metrics.logins["accepted"] += 1
+        self._server.register.accepted()
         publishing = None if self.publisher is None else self
         self._session.accept_login(self.now(), self._server.clock.wall_ms(), publishing)
 
@@ -351,7 +350,7 @@ class Connection:
     # The end.
 
     def _end(self, error: ProtocolError) -> None:
-        self._server.ended(self, error)
+        self._server.register.ended(self, error)
         self._cut_at = self.now() + LINGER
         self._close(flush=False)
 

@@ -13,11 +13,9 @@ from random import Random
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from OpenSSL.SSL import Error as TLSError
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from tickstorm.admission import AdmissionLimits, Door, LoginFailures
@@ -35,13 +33,15 @@ from tickstorm.clock import Clock
 from tickstorm.congestion import Congestion
 from tickstorm.credentials import IAuthenticator
 from tickstorm.draining import Draining
+from tickstorm.emptying import Emptying
 from tickstorm.entrance import Entrance
-from tickstorm.errors import InvalidAuth, ProtocolError, ShuttingDown
-from tickstorm.factory import HASTE, LOGIN_ERRORS, MAX_BACKLOG_BYTES
+from tickstorm.errors import ProtocolError
+from tickstorm.factory import MAX_BACKLOG_BYTES
 from tickstorm.heartbeat import DeadlineWheel, Sweeper
 from tickstorm.metrics import Metrics
 from tickstorm.overload import BacklogLimits
 from tickstorm.pauses import Pauses
+from tickstorm.register import Register
 from tickstorm.transports import SocketOptions
 
 if TYPE_CHECKING:
@@ -90,12 +90,11 @@ class AuctionFactory(Factory):
         edge: counts connections, logins and errors.
         connections: the open ones, by id.
         with_login: as given; it holds for connections to come.
-        on_login_failed: called with the address of each login that was wrong.
+        register: notes what becomes of each.
         on_closed: called after each connection that is gone.
     """
 
     noisy = False
-    _log = Logger()
 
     def __init__(
         self,
@@ -128,7 +127,7 @@ class AuctionFactory(Factory):
         self.pauses = Pauses()
         self.with_login = with_login
         self.desk = Desk(authenticator, permits, login_failures, self.pauses, clock, tokens=tokens)
-        self.on_login_failed: Callable[[str], object] = lambda _: None
+        self.register = Register("bidder", self.edge, login_failures, clock, verbose)
         self.on_closed: Callable[[], object] = lambda: None
         self.dispatcher = Dispatcher(store, clock, self.metrics, dispatch_limits, pace)
         self.watchers = Watchers(store, clock, self.metrics)
@@ -138,15 +137,13 @@ class AuctionFactory(Factory):
             edge_limits.backlog, edge_limits.backlog_bytes, losses=self.edge.ticks_lost
         )
         self.congestion: Congestion[BidderConnection] = Congestion(backlogs, self.edge)
-        self.verbose = verbose
         self._ids = ids if ids is not None else count(1)
         self._wheel = DeadlineWheel()
         self._sweeper = Sweeper(clock, self._wheel, self.edge, self.congestion.check)
         if random is None:
             random = Random()  # noqa: S311 - it guards nothing
-        self._draining = Draining(clock, random, lambda: None)
-        self._emptied: list[Deferred[None]] = []
-        self._cuts: list[IDelayedCall] = []
+        draining = Draining(clock, random, lambda: None)
+        self._emptying = Emptying(self.door, self.connections, draining, clock)
 
     def startFactory(self) -> None:
         """Start the timers, as the first port begins to listen."""
@@ -170,26 +167,17 @@ class AuctionFactory(Factory):
         The closes are spread over `window` seconds, and whose turn has not come may bid as ever.
         The Deferred fires when no connection is left.
         """
-        self.door.shut()
-        emptied: Deferred[None] = Deferred()
-        self._emptied.append(emptied)
-        self._cut_after(seconds)
-        self._draining.begin(self.connections.values(), window)
-        self._note_emptied()
-        return emptied
+        return self._emptying.begin(seconds, window)
 
     def hasten(self) -> None:
         """End a drain that is under way: close whoever is left now, and cut who takes HASTE."""
-        if self._emptied:
-            self._draining.hasten()
-            self._cut_after(HASTE)
-            self._note_emptied()
+        self._emptying.hasten()
 
     # What a connection reports.
 
     def opened(self, connection: BidderConnection) -> None:
         """Know a connection from now on."""
-        self.edge.connections_opened += 1
+        self.register.opened()
         self.connections[connection.id] = connection
         self._wheel.add(connection)
 
@@ -200,34 +188,16 @@ class AuctionFactory(Factory):
             connection: whose it is.
             had: its deadline up to then.
         """
-        self.edge.logins["accepted"] += 1
+        self.register.accepted()
         if connection.deadline == inf:
             self._wheel.note_gone()
         elif connection.deadline < had:
             self._wheel.add(connection)
 
-    def refused(self, error: ProtocolError) -> None:
-        """Count a request that was answered with an error."""
-        self.edge.protocol_errors[error.code.name] += 1
-
     def ended(self, connection: BidderConnection, error: ProtocolError) -> None:
         """Note why a conversation ended, and look at its connection when it is to be cut."""
         self._wheel.add(connection)
-        self.refused(error)
-        logging_in = connection.inside and connection.user is None
-        if logging_in and isinstance(error, LOGIN_ERRORS):
-            self.edge.logins[error.code.name] += 1
-        if logging_in and isinstance(error, InvalidAuth):  # a token that expires is no failure
-            self.login_failures.record(connection.address, self.clock.monotonic())
-            self.on_login_failed(connection.address)
-        if self.verbose or (connection.inside and not isinstance(error, ShuttingDown)):
-            self._log.warn(
-                "bidder {connection} from {peer} ended: {code}, {reason}",
-                connection=connection.id,
-                peer=connection.address,
-                code=error.code.name,
-                reason=error.message,
-            )
+        self.register.ended(connection, error)
 
     def let_go(self, connection: BidderConnection) -> None:
         """Forget a connection wherever it waits for something else than its RESULTs."""
@@ -239,32 +209,6 @@ class AuctionFactory(Factory):
         """Forget a connection."""
         del self.connections[connection.id]
         self._wheel.note_gone()
-        if reason.check(TLSError):
-            self.edge.tls_failures += 1
-        if self.verbose:
-            self._log.debug(
-                "bidder {connection} from {peer} closed: {reason}",
-                connection=connection.id,
-                peer=connection.address,
-                reason=reason.getErrorMessage(),
-            )
+        self.register.closed(connection, reason)
         self.on_closed()
-        self._note_emptied()
-
-    def _cut_after(self, seconds: float) -> None:
-        self._cuts.append(self.clock.scheduler.callLater(seconds, self._cut))
-
-    def _cut(self) -> None:
-        for connection in list(self.connections.values()):
-            connection.abort()
-
-    def _note_emptied(self) -> None:
-        if self.connections or not self._emptied:
-            return
-        self._draining.stop()
-        for cut in self._cuts:
-            if cut.active():
-                cut.cancel()
-        self._cuts.clear()
-        while self._emptied:
-            self._emptied.pop().callback(None)
+        self._emptying.note_gone()

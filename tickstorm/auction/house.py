@@ -122,7 +122,7 @@ class AuctionHouse:
         factory.congestion.backlogs.limits = edge.backlog
         factory.congestion.backlogs.budget.max_bytes = edge.backlog_bytes
         factory.socket_options = edge.socket
-        factory.verbose = is_verbose(settings)
+        factory.register.verbose = is_verbose(settings)
         if self._owns_failures:
             factory.login_failures.change(edge.admission)
         inside = (each.address for each in factory.connections.values() if each.inside)

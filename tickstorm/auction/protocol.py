@@ -286,7 +286,7 @@ class BidderConnection:
 
     def refuse_watch(self, auction_id: int, error: ProtocolError) -> None:
         """Say that there is nothing to watch."""
-        self._server.refused(error)
+        self._server.register.refused(error)
         self._session.refuse_watch(auction_id, error)
         self._say_later()
 
@@ -323,7 +323,7 @@ class BidderConnection:
         elif isinstance(event, Failed):
             self._end(event.error)
         elif isinstance(event, Refused):
-            self._server.refused(event.error)
+            self._server.register.refused(event.error)
         elif not isinstance(event, BidsReceived):
             self._server.watchers.ask(self, event.auction_id)
 

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from tickstorm.factory import HASTE
+from tickstorm.emptying import HASTE
 from tickstorm.workers.link import Drain, Hasten
 from tickstorm.workers.place import Place
 from tickstorm.workers.worker_process import WorkerProcess

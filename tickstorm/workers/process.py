@@ -198,7 +198,7 @@ class Worker:
     def _share_limits(self, spec: WorkerSpec) -> None:
         for kind, factory in self._factories.items():
             factory.on_closed = self._closed
-            factory.on_login_failed = self._tell_of_failure
+            factory.register.on_login_failed = self._tell_of_failure
             factory.door.on_change = partial(self._tell_of_address, kind)
         for kind, changes in spec.elsewhere.items():
             self._count_elsewhere(kind, changes)

@@ -6,7 +6,7 @@ Pure.
 from typing import Literal
 
 from tickstorm.open_files import processes_for, room
-from tickstorm.settings import Delivery
+from tickstorm.stream_settings import Delivery
 
 SLOTS = (200, 250, 500, 1000)
 """What a period may be cut into when delivery is spread: divisors of a second's milliseconds."""

@@ -5,19 +5,19 @@ answer with its connection is sent again under its number, and the server knows 
 """
 
 from collections.abc import Awaitable, Callable, Iterable
-from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from tickstorm.client.backoff import Backoff, BackoffLimits
 from tickstorm.client.dialogue import SessionLimits
 from tickstorm.client.events import Disconnected, PublisherEvent
-from tickstorm.client.interfaces import Framework, Timer
+from tickstorm.client.interfaces import Framework
+from tickstorm.client.lifetime import CloseLimits, Lifetime
 from tickstorm.client.line import Line
 from tickstorm.client.publication import Call, Published
 from tickstorm.client.publisher_session import CallsEnded, PublisherSession, SessionEvent
 from tickstorm.client.window import Totals, Window
-from tickstorm.errors import PublisherClosed, TickstormError
+from tickstorm.errors import PublisherClosed
 from tickstorm.messages import Login
 from tickstorm.ticks import Tick
 
@@ -64,7 +64,6 @@ class Publisher:
     ) -> None:
         self._framework = framework
         self._login = login
-        self._on_event = on_event
         self._limits = limits
         self._random = random
         self._line: Line[SessionEvent] = Line(
@@ -82,9 +81,13 @@ class Publisher:
             first_id=framework.wall_ns() // 1000,
         )
         self._waiting: dict[Call, Any] = {}
-        self._error: Exception | None = None
-        self._closers: list[Any] = []
-        self._closing: Timer | None = None
+        self._lifetime: Lifetime[PublisherEvent] = Lifetime(
+            framework,
+            self._line,
+            self,
+            on_event,
+            CloseLimits(limits.close_timeout, _overdue),
+        )
 
     @property
     def totals(self) -> Totals:
@@ -113,8 +116,7 @@ class Publisher:
         many, and begins with the index of the tick that was wrong, `tick 3: `. Nothing else ends a
         call: it waits until there is a server.
         """
-        if self._error is not None:
-            raise self._error.with_traceback(None)  # each raise makes that longer
+        self._lifetime.check()
         call = Call(ticks)
         if call.over:
             return call.result()
@@ -136,14 +138,9 @@ class Publisher:
         It begins at once. The future fires when the connection is gone: after `close_timeout` and
         some seconds at most. A call that has no answer by then raises PublisherClosed.
         """
-        closed: Awaitable[None] = self._framework.futures.create_future()
-        self._closers.append(closed)
-        self._error = self._error or PublisherClosed("the publisher is closed")
-        if self._window.idle:
-            self._disconnect()
-        elif self._closing is None:
-            self._closing = self._framework.call_later(self._limits.close_timeout, self._give_up)
-        return closed
+        self._lifetime.refuse(PublisherClosed("the publisher is closed"))
+        self._settle()
+        return self._lifetime.close()
 
     async def __aenter__(self) -> Self:
         self._line.start()
@@ -169,14 +166,26 @@ class Publisher:
         if isinstance(event, CallsEnded):
             self._settle()
         else:
-            self._tell(event)
+            self._lifetime.tell(event)
 
     def disconnected(self, error: Exception, retry_in: float | None) -> None:
         """Answer the calls that it has decided, and tell it; without another attempt, all calls."""
         if retry_in is None:
-            self._end(error)
+            self._lifetime.end(error)
         self._settle()
-        self._tell(Disconnected(error, retry_in))
+        self._lifetime.tell(Disconnected(error, retry_in))
+
+    # What its lifetime asks.
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits for ticks to be published."""
+        return self._window.idle
+
+    def end(self, error: Exception) -> None:
+        """Publish nothing more."""
+        self._window.give_up_all(error)
+        self._settle()
 
     def _begin(self, now: float) -> PublisherSession:
         return PublisherSession(
@@ -187,44 +196,13 @@ class Publisher:
             now=now,
         )
 
-    def _tell(self, event: PublisherEvent) -> None:
-        try:
-            self._on_event(event)
-        except Exception as error:
-            failure = TickstormError(f"on_event raised {error!r}")
-            failure.__cause__ = error
-            self._end(failure)
-            self._line.close()
-
-    def _answer(self, call: Call) -> None:
-        answered = self._waiting.get(call)
-        if answered is not None and not self._framework.futures.is_called(answered):
-            self._framework.futures.resolve(answered)
-        if self._closers and self._window.idle:
-            self._disconnect()
-
-    # The end.
-
-    def _end(self, error: Exception) -> None:
-        self._error = self._error or error
-        self._window.give_up_all(error)
-        self._settle()
-
     def _settle(self) -> None:
         while self._window.ended:
-            self._answer(self._window.ended.popleft())
+            answered = self._waiting.get(self._window.ended.popleft())
+            if answered is not None and not self._framework.futures.is_called(answered):
+                self._framework.futures.resolve(answered)
+        self._lifetime.settled()
 
-    def _give_up(self) -> None:
-        self._closing = None
-        self._end(PublisherClosed("the publisher was closed before all was answered"))
 
-    def _disconnect(self) -> None:
-        if self._closing is not None:
-            self._closing.cancel()
-            self._closing = None
-        closers, self._closers = self._closers, []
-        self._settle()  # nothing is heard any more that would do it
-        for closed in closers:
-            self._framework.futures.add_callbacks(
-                self._line.close(), partial(self._framework.futures.resolve, closed), None
-            )
+def _overdue() -> PublisherClosed:
+    return PublisherClosed("the publisher was closed before all was answered")

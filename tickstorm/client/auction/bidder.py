@@ -7,7 +7,6 @@ and the server knows what it has decided.
 import secrets
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
-from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -27,9 +26,10 @@ from tickstorm.client.auction.watch import Watch
 from tickstorm.client.auction.watches import Watches
 from tickstorm.client.backoff import Backoff, BackoffLimits
 from tickstorm.client.events import Disconnected, Entered, Garbled, ServerError, Silent
-from tickstorm.client.interfaces import Framework, Timer
+from tickstorm.client.interfaces import Framework
+from tickstorm.client.lifetime import CloseLimits, Lifetime
 from tickstorm.client.line import Line
-from tickstorm.errors import BidderClosed, TickstormError
+from tickstorm.errors import BidderClosed
 
 MAX_ID = 2**32 - 1
 """Of an auction, and of a user."""
@@ -85,7 +85,6 @@ class Bidder:
     ) -> None:
         self._framework = framework
         self._auth = auth
-        self._on_event = on_event
         self._limits = limits
         self._bids = Bids(limits.max_bids, random)
         self._watches = Watches(random)
@@ -99,9 +98,13 @@ class Bidder:
         self._session: BidderSession | None = None
         self._waiting: dict[Offer, Any] = {}
         self._watching: dict[int, list[Watch]] = {}
-        self._error: Exception | None = None
-        self._closers: list[Any] = []
-        self._closing: Timer | None = None
+        self._lifetime: Lifetime[BidderEvent] = Lifetime(
+            framework,
+            self._line,
+            self,
+            on_event,
+            CloseLimits(limits.close_timeout, _overdue),
+        )
         self._expiry = Alarm(framework, self._expire)
 
     async def bid(
@@ -142,8 +145,7 @@ class Bidder:
         The message of the last three says whether the bid may count all the same.
         """
         offer = self._offer(auction_id, user_id, amount, retry_for, bid_id)
-        if self._error is not None:
-            raise self._error.with_traceback(None)  # each raise makes that longer
+        self._lifetime.check()
         self._waiting[offer] = answered = self._framework.futures.create_future()
         self._bids.add(offer)
         self._go_on()
@@ -165,8 +167,7 @@ class Bidder:
             TickstormError: the bidder has ended.
         """
         _check("auction_id", auction_id, 0, MAX_ID)
-        if self._error is not None:
-            raise self._error.with_traceback(None)
+        self._lifetime.check()
         watch = Watch(self._framework.futures, auction_id, self._forget)
         self._watching.setdefault(auction_id, []).append(watch)
         leader = self._watches.want(auction_id)
@@ -182,15 +183,11 @@ class Bidder:
         The future fires when the connection is gone: after `close_timeout` and some seconds at
         most. A bid that has no answer by then raises BidderClosed.
         """
-        closed: Awaitable[None] = self._framework.futures.create_future()
-        self._error = self._error or BidderClosed("the bidder is closed")
+        self._lifetime.refuse(BidderClosed("the bidder is closed"))
         self._end_watches(None)
         self._bids.give_up_harmless(BidderClosed("the bidder was closed"))
-        self._closers.append(closed)
         self._settle()
-        if not self._bids.idle and self._closing is None:
-            self._closing = self._framework.call_later(self._limits.close_timeout, self._give_up)
-        return closed
+        return self._lifetime.close()
 
     async def __aenter__(self) -> Self:
         self._line.start()
@@ -221,13 +218,26 @@ class Bidder:
             for watch in self._watching.pop(event.auction_id, ()):
                 watch.end(event.error)
         else:
-            self._tell(event)
+            self._lifetime.tell(event)
 
     def disconnected(self, error: Exception, retry_in: float | None) -> None:
         """Tell it; without another attempt it is the end of all bids and watches."""
         if retry_in is None:
-            self._end(error)
-        self._tell(Disconnected(error, retry_in))
+            self._lifetime.end(error)
+        self._lifetime.tell(Disconnected(error, retry_in))
+
+    # What its lifetime asks.
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits for a bid."""
+        return self._bids.idle
+
+    def end(self, error: Exception) -> None:
+        """Bid and watch nothing more."""
+        self._bids.give_up_all(error)
+        self._end_watches(error)
+        self._settle()
 
     def _begin(self, now: float) -> BidderSession:
         self._session = BidderSession(
@@ -239,15 +249,6 @@ class Bidder:
             now=now,
         )
         return self._session
-
-    def _tell(self, event: BidderEvent) -> None:
-        try:
-            self._on_event(event)
-        except Exception as error:
-            failure = TickstormError(f"on_event raised {error!r}")
-            failure.__cause__ = error
-            self._end(failure)
-            self._line.close()
 
     # Bids.
 
@@ -273,8 +274,9 @@ class Bidder:
             answered = self._waiting.get(self._bids.ended.popleft())
             if answered is not None and not self._framework.futures.is_called(answered):
                 self._framework.futures.resolve(answered)
-        if self._closers and self._bids.idle:
-            self._disconnect()
+        if self._bids.idle:
+            self._expiry.cancel()
+        self._lifetime.settled()
 
     def _expire(self, now: float) -> None:
         self._bids.expire(now)
@@ -307,30 +309,6 @@ class Bidder:
             for watch in watches:
                 watch.end(error)
 
-    # The end.
-
-    def _end(self, error: Exception) -> None:
-        self._error = self._error or error
-        self._bids.give_up_all(error)
-        self._expiry.cancel()
-        self._end_watches(error)
-        self._settle()
-
-    def _give_up(self) -> None:
-        self._closing = None
-        self._end(BidderClosed("the bidder was closed before all was answered"))
-
-    def _disconnect(self) -> None:
-        if self._closing is not None:
-            self._closing.cancel()
-            self._closing = None
-        self._expiry.cancel()
-        closers, self._closers = self._closers, []
-        for closed in closers:
-            self._framework.futures.add_callbacks(
-                self._line.close(), partial(self._framework.futures.resolve, closed), None
-            )
-
 
 def new_bid_id() -> int:
     """Return a number for a bid that no other bid has, 1 to 2^64 - 1."""
@@ -342,3 +320,7 @@ def _check(name: str, value: int, least: int, most: int) -> None:
         raise TypeError(f"{name} is {value!r}: give a whole number")
     if not least <= value <= most:
         raise ValueError(f"{name} {value} is not {least} to {most}")
+
+
+def _overdue() -> BidderClosed:
+    return BidderClosed("the bidder was closed before all was answered")

@@ -12,8 +12,8 @@ from twisted.logger import formatEvent, globalLogPublisher
 from tickstorm.admission import AdmissionLimits
 from tickstorm.auction.factory import EdgeLimits
 from tickstorm.auction.pacing import PaceLimits
+from tickstorm.emptying import HASTE
 from tickstorm.errors import ShuttingDown
-from tickstorm.factory import HASTE
 
 
 @pytest.fixture(name="lines")

@@ -2,11 +2,8 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-import tickstorm
 
 PURE = [
     "batches",
@@ -41,22 +38,19 @@ def test_a_pure_module_does_not_load_twisted(module):
     assert done.stdout == b"False\n"
 
 
-def test_only_the_connection_loads_what_installs_a_reactor():
+def test_a_store_in_redis_chooses_no_reactor():
     program = (
-        "import sys, tickstorm.auction.redis_opening; "
-        "print('txredisapi' in sys.modules, 'twisted.internet.reactor' in sys.modules)"
+        "import sys, tickstorm.auction.redis_connection, tickstorm.auction.redis_opening; "
+        "print('twisted.internet.reactor' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
-    assert done.stdout == b"False False\n"
+    assert done.stdout == b"False\n"
 
 
-def test_nothing_else_imports_it():
-    importing = [
-        file.stem
-        for file in Path(tickstorm.__file__).parent.rglob("*.py")
-        if "import txredisapi" in file.read_text() or "redis_connection import" in file.read_text()
-    ]
-    assert sorted(importing) == ["redis_connection", "redis_opening"]
+def test_only_where_a_store_is_made_hiredis_is_needed():
+    program = "import sys, tickstorm.auction.redis_opening; print('hiredis' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout == b"False\n"
 
 
 def test_the_store_in_memory_chooses_no_reactor():

@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from tickstorm.auction.redis_connection import RedisConnection, _protocol
+from tickstorm.auction.redis_connection import RedisConnection
 from tickstorm.auction.redis_replies import ConnectionGone, Refused
 from tickstorm.clock import simulated_clock
 
@@ -14,12 +14,11 @@ from tickstorm.clock import simulated_clock
 class Line:
     """A connection in memory, what Redis has read of it since the last look, and what it says."""
 
-    def __init__(self):
+    def __init__(self, heard=None):
         self.reactor = Clock()
         self.transport = StringTransport()
-        self.protocol = _protocol(None)
-        self.protocol.makeConnection(self.transport)
-        self.connection = RedisConnection(self.protocol, simulated_clock(self.reactor))
+        self.connection = RedisConnection(simulated_clock(self.reactor), heard)
+        self.connection.makeConnection(self.transport)
         self.came = []
 
     def ask(self, *words):
@@ -35,7 +34,7 @@ class Line:
         return written.split(b"\r\n")[2::3]
 
     def say(self, *replies):
-        self.protocol.dataReceived(b"".join(b"+%b\r\n" % reply for reply in replies))
+        self.connection.dataReceived(b"".join(b"+%b\r\n" % reply for reply in replies))
 
 
 def _plain(came):
@@ -89,7 +88,7 @@ def test_who_asks_alone_does_not_wait(line):
 def test_an_error_is_the_reply_to_its_command_alone(line):
     line.ask(b"a", b"b")
     line.read()
-    line.protocol.dataReceived(b"-ERR no\r\n+2\r\n")
+    line.connection.dataReceived(b"-ERR no\r\n+2\r\n")
     assert line.came == [(b"a", Refused), (b"b", b"2")]
 
 
@@ -97,7 +96,7 @@ def test_a_connection_that_is_lost_owes_no_reply(line):
     line.ask(b"a")
     line.read()
     line.ask(b"b")
-    line.protocol.connectionLost(Failure(ConnectionDone()))
+    line.connection.connectionLost(Failure(ConnectionDone()))
     assert line.came == [(b"a", ConnectionGone), (b"b", ConnectionGone)]
     assert line.connection.oldest is None
     with pytest.raises(ConnectionGone):
@@ -114,3 +113,58 @@ def test_the_oldest_is_from_when_it_was_asked_for(line):
     assert line.connection.oldest == first + 1
     line.say(b"2")
     assert line.connection.oldest is None
+
+
+def test_bytes_that_are_no_reply_end_the_connection(line):
+    line.ask(b"a")
+    line.read()
+    line.connection.dataReceived(b"HTTP/1.1 400 Bad Request\r\n")
+    assert line.transport.disconnecting
+    assert line.came == []
+    line.connection.connectionLost(Failure(ConnectionDone()))
+    assert line.came == [(b"a", ConnectionGone)]
+
+
+def test_a_reply_to_nothing_ends_the_connection(line):
+    line.say(b"1")
+    assert line.transport.disconnecting
+
+
+def test_nothing_is_written_behind_the_end(line):
+    line.ask(b"a")
+    line.connection.connectionLost(Failure(ConnectionDone()))
+    line.reactor.advance(1)
+    assert line.transport.value() == b""
+
+
+def test_a_reply_that_comes_in_pieces(line):
+    line.ask(b"a")
+    line.read()
+    for byte in b"*2\r\n$1\r\nx\r\n:7\r\n":
+        assert line.came == []
+        line.connection.dataReceived(bytes((byte,)))
+    assert line.came == [(b"a", [b"x", 7])]
+
+
+def test_what_nobody_waits_for_any_more_takes_its_reply_all_the_same(line):
+    given_up = line.connection.ask(b"a")
+    given_up.addErrback(lambda _: None)
+    line.ask(b"b")
+    line.read()
+    given_up.cancel()
+    line.say(b"1", b"2")
+    assert line.came == [(b"b", b"2")]
+
+
+def test_a_message_is_no_reply():
+    messages = []
+    line = Line(messages.append)
+    line.ask(b"SUBSCRIBE", b"PING")
+    line.read()
+    line.connection.dataReceived(
+        b"*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"
+        b"*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$5\r\nhello\r\n"
+        b"*2\r\n$4\r\npong\r\n$0\r\n\r\n"
+    )
+    assert messages == [b"hello"]
+    assert line.came == [(b"SUBSCRIBE", [b"subscribe", b"c", 1]), (b"PING", [b"pong", b""])]

@@ -9,7 +9,7 @@ from twisted.logger import LogLevel, globalLogPublisher
 
 from tickstorm._pb import tickstorm_pb2 as pb
 from tickstorm.draining import STEP
-from tickstorm.factory import HASTE
+from tickstorm.emptying import HASTE
 from tickstorm.history import HistoryLimits
 from tickstorm.hub import HubLimits
 from tickstorm.ticks import Tick

@@ -20,8 +20,8 @@ from tickstorm.admission import AdmissionLimits
 from tickstorm.assembly import make_factory
 from tickstorm.clock import simulated_clock
 from tickstorm.credentials import SharedCredentials, User
+from tickstorm.emptying import HASTE
 from tickstorm.errors import ConfigError, ListenError, SourceError
-from tickstorm.factory import HASTE
 from tickstorm.fanout import FanOut
 from tickstorm.interfaces import IChaoticSource
 from tickstorm.overload import BacklogLimits

@@ -6,7 +6,7 @@ from relaying import wants
 from test_reading import as_values, counted
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 
-from tickstorm.factory import HASTE
+from tickstorm.emptying import HASTE
 from tickstorm.workers.ending import LAST_GRACE
 from tickstorm.workers.hiring import FIRST_WAIT, LONGEST_WAIT
 from tickstorm.workers.link import Drain, Drained, Emission, Hasten, Join, Leaving

@@ -13,8 +13,8 @@ from twisted.logger import LogLevel, PredicateResult
 
 from tickstorm.clock import simulated_clock
 from tickstorm.credentials import Peer, User
+from tickstorm.emptying import HASTE
 from tickstorm.errors import ConfigError, InvalidAuth
-from tickstorm.factory import HASTE
 from tickstorm.hub import Hub
 from tickstorm.listing import Query
 from tickstorm.messages import Login

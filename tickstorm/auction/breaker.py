@@ -78,6 +78,8 @@ class Breaker:
 
     def answered(self) -> None:
         """Note that the store did what it was asked for."""
+        if self.state is BreakerState.CLOSED and not self._failures:
+            return  # as nearly always
         self._step(BreakerInput.ANSWERED)
         self._failures = 0
         self._wait = self._limits.first

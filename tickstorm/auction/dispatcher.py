@@ -164,17 +164,17 @@ class Dispatcher:
     def _ask_for(self, batch: Batch) -> None:
         self._metrics.batch_bids.observe(len(batch.bids))
         asked = maybeDeferred(self._store.bid, batch.auction_id, batch.bids)
-        asked.addCallback(partial(self._check, batch))
-        asked.addErrback(partial(self._without_answer, batch))
-        asked.addCallback(partial(self._answered, batch))
-        asked.addErrback(lambda reason: self._log.failure("bids stay without answer", reason))
+        asked.addCallbacks(self._decided, self._not_decided, (batch,), None, (batch,))
+        asked.addErrback(self._stay)
 
-    def _check(self, batch: Batch, answers: Sequence[Answer]) -> Sequence[Answer]:
-        if len(answers) != len(batch.bids):
-            raise ValueError(f"{len(answers)} answers to {len(batch.bids)} bids")
-        return answers
+    def _decided(self, answers: Sequence[Answer], batch: Batch) -> None:
+        if len(answers) == len(batch.bids):
+            self._answer(batch, answers)
+        else:
+            wrong = ValueError(f"{len(answers)} answers to {len(batch.bids)} bids")
+            self._not_decided(Failure(wrong), batch)
 
-    def _without_answer(self, batch: Batch, reason: Failure) -> Sequence[Answer]:
+    def _not_decided(self, reason: Failure, batch: Batch) -> None:
         error = reason.value
         if isinstance(error, StoreUnavailable | AnswerLost):
             kind, retry_ms = type(error).__name__, error.retry_after_ms or RETRY_AFTER_MS
@@ -183,9 +183,13 @@ class Dispatcher:
             self._log.failure("a store failed", reason)
         self._metrics.store_errors[kind] += 1
         outcome = Outcome.UNAVAILABLE if isinstance(error, StoreUnavailable) else Outcome.UNDECIDED
-        return [Answer(outcome, bid.cents, retry_after_ms=retry_ms) for bid in batch.bids]
+        told = [Answer(outcome, bid.cents, retry_after_ms=retry_ms) for bid in batch.bids]
+        self._answer(batch, told)
 
-    def _answered(self, batch: Batch, answers: Sequence[Answer]) -> None:
+    def _stay(self, reason: Failure) -> None:
+        self._log.failure("bids stay without answer", reason)
+
+    def _answer(self, batch: Batch, answers: Sequence[Answer]) -> None:
         self._metrics.outcomes.update([answer[0] for answer in answers])
         now = self._clock.monotonic()
         observe, to_tell = self._metrics.decision_seconds.observe, self._to_tell

@@ -92,8 +92,16 @@ class Calls:
             node = self._places.of(key)
         except StoreUnavailable as error:
             return fail(error)
-        asked = node.link.ask(*command(node)).addCallback(read, node)
-        return asked.addErrback(self._once_more, node, command, read)
+        asked = node.link.ask(*command(node))
+        return asked.addCallbacks(
+            self._read, self._once_more, (node, read), None, (node, command, read)
+        )
+
+    def _read(self, reply: Any, node: Node, read: Callable[[Any, Node], Any]) -> Any:
+        try:
+            return read(reply, node)
+        except Exception:
+            return self._gave_up(Failure(), node)
 
     def _once_more(
         self, failure: Failure, node: Node, command: Command, read: Callable[[Any, Node], Any]
@@ -106,8 +114,8 @@ class Calls:
             words = (b"EVAL", SCRIPT, *words[2:])
         elif refused.meaning is Meaning.ASK:
             other.link.ask(b"ASKING").addErrback(lambda _: None)  # the next command's reply tells
-        asked = other.link.ask(*words).addCallback(read, other)
-        return asked.addErrback(self._gave_up, other)
+        asked = other.link.ask(*words)
+        return asked.addCallbacks(self._read, self._gave_up, (other, read), None, (other,))
 
     def _other(self, refused: Refused, node: Node) -> Node | None:
         """Return whom to ask once more, if it can help."""

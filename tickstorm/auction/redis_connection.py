@@ -3,9 +3,8 @@
 What is asked for while others have no reply yet goes out with the last of those. So the busier it
 is, the more go in one write, and who asks alone does not wait.
 
-The protocol and its parser are txredisapi's and hiredis's; the connection is ours, as theirs knows
-neither the names in certificates nor a deadline. Importing this module installs the reactor
-(`import txredisapi` does), so it is imported only where a store is made.
+The parser is Redis's own, hiredis. It is an extra, so this module is imported only where a store is
+made.
 """
 
 from collections import deque
@@ -13,10 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 import hiredis
-import txredisapi
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import connectProtocol
 from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from tickstorm.auction.redis_replies import ConnectionGone, Refused
@@ -24,81 +23,105 @@ from tickstorm.clock import Clock
 from tickstorm.transports import SocketOptions, set_socket_options
 
 _pack: Any = hiredis.pack_command  # its annotation has one word only
+_MORE = object()
 
 Heard = Callable[[bytes], object]
 """Takes a message of a channel that a connection is subscribed to."""
 
 
-class RedisConnection:
-    """An open connection.
+class RedisConnection(Protocol):
+    """A connection that speaks RESP2.
 
     Args:
-        protocol: txredisapi's, connected.
         clock: the times.
+        heard: takes the messages, if the connection is to be subscribed.
 
     Attributes:
         lost: has a result once the connection is gone.
     """
 
-    def __init__(self, protocol: Any, clock: Clock) -> None:
-        self._protocol = protocol
+    def __init__(self, clock: Clock, heard: Heard | None = None) -> None:
         self._clock = clock
-        self._asked_at: deque[float] = deque()
+        self._heard = heard
+        self._reader = hiredis.Reader(
+            protocolError=ConnectionGone, replyError=Refused, notEnoughData=_MORE
+        )
+        self._open = True
+        self._asked: deque[tuple[float, Deferred[Any]]] = deque()
         self._held: list[bytes] = []
         self._under_way = 0
         self._write_call: IDelayedCall | None = None
-        self.lost: Deferred[object] = protocol.whenDisconnected()
+        self.lost: Deferred[object] = Deferred()
 
     @property
     def oldest(self) -> float | None:
         """When that was asked for which has waited longest for its reply."""
-        return self._asked_at[0] if self._asked_at else None
+        return self._asked[0][0] if self._asked else None
 
     def ask(self, *command: bytes) -> Deferred[Any]:
         """Send a command, and return its reply.
 
         The Deferred may fail with Refused or ConnectionGone.
+
+        Raises:
+            ConnectionGone: the connection is not open.
         """
-        protocol = self._protocol
-        if not protocol.connected:
+        if not self._open:
             raise ConnectionGone("the connection is not open")
-        self._asked_at.append(self._clock.monotonic())
-        # Not by execute_command(), which costs more than everything else about a batch of one bid.
         self._held.append(_pack(command))
         if not self._under_way and self._write_call is None:
             # Behind this turn of the reactor, which may ask for more.
             self._write_call = self._clock.scheduler.callLater(0, self._write)
-        reply: Deferred[Any] = protocol.replyQueue.get()
-        return reply.addCallbacks(self._replied, self._failed)
+        reply: Deferred[Any] = Deferred()
+        self._asked.append((self._clock.monotonic(), reply))
+        return reply
 
     def abort(self) -> None:
         """End it now: a reply that comes later belongs to nobody."""
-        self._protocol.transport.abortConnection()
+        self.transport.abortConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take replies, and messages."""
+        reader = self._reader
+        reader.feed(data)
+        try:
+            while (reply := reader.gets()) is not _MORE:
+                if self._heard is not None and _is_message(reply):
+                    self._heard(reply[2])
+                else:
+                    self._replied(reply)
+        except ConnectionGone:  # it is not Redis's protocol
+            self.abort()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Have whatever has no reply fail."""
+        self._open = False
+        if self._write_call is not None:
+            self._write_call.cancel()
+            self._write_call = None
+        self.lost.callback(None)
+        asked, self._asked = self._asked, deque()
+        for _, reply in asked:
+            reply.errback(ConnectionGone(f"the connection was lost: {reason.getErrorMessage()}"))
 
     def _write(self) -> None:
         self._write_call = None
         self._under_way = len(self._held)
-        self._protocol.transport.write(b"".join(self._held))
+        self.transport.write(b"".join(self._held))
         self._held.clear()
 
-    def _settle(self) -> None:
-        self._asked_at.popleft()
+    def _replied(self, reply: Any) -> None:
+        if not self._asked:
+            raise ConnectionGone("a reply to nothing")
+        _, asked = self._asked.popleft()
         if self._under_way:
             self._under_way -= 1
         if self._held and not self._under_way and self._write_call is None:
             self._write()
-
-    def _replied(self, reply: Any) -> Any:
-        self._settle()
-        if isinstance(reply, txredisapi.ResponseError):
-            raise Refused(str(reply))
-        if isinstance(reply, Exception):
-            raise ConnectionGone(str(reply))
-        return reply
-
-    def _failed(self, failure: Failure) -> Failure:
-        self._settle()
-        return failure
+        if isinstance(reply, Refused):
+            asked.errback(reply)
+        else:
+            asked.callback(reply)
 
 
 async def connected(
@@ -111,14 +134,10 @@ async def connected(
         endpoint: where to.
         heard: for a connection that is to be subscribed: takes the messages.
     """
-    protocol = await connectProtocol(endpoint, _protocol(heard))
-    set_socket_options(protocol.transport, SocketOptions(unsent_bytes=0))
-    return RedisConnection(protocol, clock)
+    connection: RedisConnection = await connectProtocol(endpoint, RedisConnection(clock, heard))
+    set_socket_options(connection.transport, SocketOptions(unsent_bytes=0))
+    return connection
 
 
-def _protocol(heard: Heard | None) -> Any:
-    if heard is None:
-        return txredisapi.RedisProtocol(charset=None, convertNumbers=False)
-    protocol = txredisapi.SubscriberProtocol(charset=None, convertNumbers=False)
-    protocol.messageReceived = lambda _, __, message: heard(message)
-    return protocol
+def _is_message(reply: Any) -> bool:
+    return isinstance(reply, list) and len(reply) == 3 and reply[0] == b"message"

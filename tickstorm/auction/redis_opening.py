@@ -41,7 +41,7 @@ def redis_store(
     """Return a store that is to be started.
 
     Args:
-        reactor: connects. It has to be installed: what speaks to Redis would install one.
+        reactor: connects.
         url: where Redis is; see `redis_url.parse_redis_url`.
         clock: the times.
         limits: see there.
@@ -50,7 +50,7 @@ def redis_store(
     Raises:
         ConfigError: a file that the URL names cannot be used.
     """
-    from tickstorm.auction.redis_connection import connected  # installs the reactor
+    from tickstorm.auction.redis_connection import connected  # it is an extra's
 
     connect = partial(connected, clock)
     return _Parts(

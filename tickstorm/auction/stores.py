@@ -19,7 +19,7 @@ def make_store(settings: Settings, reactor: Any, clock: Clock) -> IAuctionStore:
 
     Args:
         settings: say which.
-        reactor: connects to Redis; it has to be installed.
+        reactor: connects to Redis.
         clock: the times.
 
     Raises:

@@ -53,6 +53,16 @@ def test_only_where_a_store_is_made_hiredis_is_needed():
     assert done.stdout == b"False\n"
 
 
+def test_a_server_without_auctions_does_not_load_them():
+    program = (
+        "import sys, tickstorm.service, tickstorm.workers.process; "
+        "print([part for part in ('factory', 'house', 'redis_opening', 'tokens') "
+        "if f'tickstorm.auction.{part}' in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout == b"[]\n"
+
+
 def test_the_store_in_memory_chooses_no_reactor():
     program = (
         "import sys, tickstorm.auction.memory_store; "

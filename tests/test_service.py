@@ -3,6 +3,7 @@
 import json
 from dataclasses import fields, replace
 from ipaddress import ip_network
+from operator import attrgetter
 
 import pytest
 from certificates import NOT_AFTER, authority
@@ -629,8 +630,8 @@ def test_everything_that_can_change_does_for_who_comes_and_who_is_in_stays():
     fresh = make_factory(
         service.settings, factory.feed, factory.logins.authenticator, service.factory.clock
     )
-    for part in ("session_limits", "socket_options", "verbose"):
-        assert getattr(factory, part) == getattr(fresh, part)
+    for part in ("session_limits", "socket_options", "register.verbose"):
+        assert attrgetter(part)(factory) == attrgetter(part)(fresh)
     ours, others = factory.congestion.backlogs, fresh.congestion.backlogs
     assert (ours.limits, ours.budget.max_bytes) == (others.limits, others.budget.max_bytes)
     assert factory.door._limits == fresh.door._limits

@@ -1,12 +1,14 @@
 """The nursery and its parent's side, without a process: what is asked for, told and refused."""
 
 import errno
+import gc
 import os
 import pickle
 import signal
 import socket
 import sys
 from contextlib import closing, suppress
+from importlib import import_module
 
 import pytest
 from twisted.internet.error import ConnectionLost, ProcessDone, ProcessTerminated
@@ -25,7 +27,15 @@ from tickstorm.workers.nursery import (
     read_spec,
 )
 from tickstorm.workers.nursery_process import Begun, NurseryProcess
-from tickstorm.workers.spec import BIRTH_DESCRIPTORS, Birth, Born, Ended, Unborn, WorkerSpec
+from tickstorm.workers.spec import (
+    BIRTH_DESCRIPTORS,
+    Birth,
+    Born,
+    Ended,
+    Unborn,
+    WorkerSpec,
+    birth_of,
+)
 
 
 def spec(**fields):
@@ -95,10 +105,10 @@ class Asked:
         socket.send_fds(self.parent, [pickle.dumps(request)], list(descriptors))
         return self.nursery.serve_one()
 
-    def bear(self, number=3, descriptors=BIRTH_DESCRIPTORS):
+    def bear(self, number=3, descriptors=BIRTH_DESCRIPTORS, modules=()):
         """Ask for a worker; the other ends of what it is given."""
         pairs = [socket.socketpair() for _ in range(descriptors)]
-        assert self.ask(Birth(number), [theirs.fileno() for _, theirs in pairs])
+        assert self.ask(Birth(number, modules), [theirs.fileno() for _, theirs in pairs])
         for ours, theirs in pairs:
             theirs.close()
             ours.setblocking(False)
@@ -124,6 +134,20 @@ class Asked:
 def make_asked():
     with closing(Asked()) as asked:
         yield asked
+
+
+def test_what_not_every_worker_needs_is_loaded_before_the_first_that_does(
+    asked, tmp_path, monkeypatch
+):
+    (tmp_path / "wanted_by_some.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    frozen = []
+    monkeypatch.setattr(gc, "freeze", lambda: frozen.append("wanted_by_some" in sys.modules))
+    for _ in range(2):
+        asked.bear(modules=("no_such_module_at_all", "wanted_by_some"))
+    assert frozen[:1] == [True]
+    assert [type(each) for each in asked.told()] == [Born, Born]
+    del sys.modules["wanted_by_some"]
 
 
 @pytest.fixture(name="handle")
@@ -332,6 +356,29 @@ def request(spawned, asked_for):
     with ends[0], ends[1]:
         spawned.process.request(asked_for, *ends)
     return socket.recv_fds(spawned.theirs, 2**16, 9)[:2]
+
+
+@pytest.mark.parametrize(
+    ("settings", "modules"),
+    [
+        ({}, ()),
+        ({"redis": "redis://h"}, ()),
+        ({"auction": ("tcp:0",)}, ("tickstorm.auction.house",)),
+        (
+            {"auction": ("tcp:0",), "redis": "redis://h"},
+            (
+                "tickstorm.auction.house",
+                "tickstorm.auction.stores",
+                "tickstorm.auction.redis_connection",
+            ),
+        ),
+    ],
+)
+def test_what_a_worker_needs_beside_is_named_with_its_birth(settings, modules):
+    birth = birth_of(spec()._replace(settings=Settings(**settings)))
+    assert birth == Birth(3, modules)
+    for module in modules:
+        import_module(module)
 
 
 def test_what_a_worker_is_told_comes_with_its_ends(spawned):

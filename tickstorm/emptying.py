@@ -1,6 +1,7 @@
 """The end of a factory: nobody comes in any more, all are seen off, and who stays is cut."""
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -13,7 +14,7 @@ HASTE = 1.0
 """Seconds that clients have for their last words when a drain is hastened."""
 
 
-class Staying(Leaving):
+class Staying(Leaving, Protocol):
     """What is asked of a connection that is to go, and may not."""
 
     def abort(self) -> None:

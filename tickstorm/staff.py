@@ -12,13 +12,10 @@ from uuid import uuid4
 
 from tickstorm import open_files
 from tickstorm.assembly import authenticator_for, make_factory, make_hub, make_intake
-from tickstorm.auction.house import AuctionHouse
-from tickstorm.auction.stores import make_store
 from tickstorm.auction.token_file import open_tokens
 from tickstorm.fanout import FanOut
 from tickstorm.serving import InProcess, Serving
 from tickstorm.workers.pool import WorkerPool
-from tickstorm.workers.pooled_house import PooledHouse
 from tickstorm.workers.shares import shares, slots_of_period, worker_count
 
 if TYPE_CHECKING:
@@ -75,7 +72,7 @@ class Staff:
         slots = slots_of_period(settings.delivery, self.workers)
         self.hub = make_hub(settings, uuid4().hex[:12], clock, slots)
         self.factory: TickstormFactory | None = None
-        store = make_store(settings, reactor, clock) if settings.auction else None
+        store = self._make_store(settings) if settings.auction else None
         tokens = open_tokens(settings, kept.read)
         self.serving = self._make_serving(settings, kept, store)
         self.auctions = self._make_auctions(settings, store, tokens)
@@ -86,6 +83,13 @@ class Staff:
         self.serving.reload(settings, self.shares, kept.contents)
         if self.auctions is not None:
             self.auctions.reload(self._of_one(settings), tokens)
+
+    # What is for auctions alone is loaded where there are auctions.
+
+    def _make_store(self, settings: Settings) -> IAuctionStore:
+        from tickstorm.auction.stores import make_store
+
+        return make_store(settings, self._reactor, self._clock)
 
     def _make_serving(
         self, settings: Settings, kept: KeptFiles, store: IAuctionStore | None
@@ -113,7 +117,11 @@ class Staff:
         if store is None:
             return None
         if isinstance(self.serving, WorkerPool):
+            from tickstorm.workers.pooled_house import PooledHouse
+
             return PooledHouse(store, self.hub.publish, self.serving.read_bidders)
+        from tickstorm.auction.house import AuctionHouse
+
         return AuctionHouse(
             store,
             self._of_one(settings),

@@ -164,7 +164,9 @@ class Dispatcher:
     def _ask_for(self, batch: Batch) -> None:
         self._metrics.batch_bids.observe(len(batch.bids))
         asked = maybeDeferred(self._store.bid, batch.auction_id, batch.bids)
-        asked.addCallbacks(self._decided, self._not_decided, (batch,), None, (batch,))
+        asked.addCallbacks(
+            self._decided, self._not_decided, callbackArgs=(batch,), errbackArgs=(batch,)
+        )
         asked.addErrback(self._stay)
 
     def _decided(self, answers: Sequence[Answer], batch: Batch) -> None:

@@ -94,7 +94,10 @@ class Calls:
             return fail(error)
         asked = node.link.ask(*command(node))
         return asked.addCallbacks(
-            self._read, self._once_more, (node, read), None, (node, command, read)
+            self._read,
+            self._once_more,
+            callbackArgs=(node, read),
+            errbackArgs=(node, command, read),
         )
 
     def _read(self, reply: Any, node: Node, read: Callable[[Any, Node], Any]) -> Any:
@@ -115,7 +118,9 @@ class Calls:
         elif refused.meaning is Meaning.ASK:
             other.link.ask(b"ASKING").addErrback(lambda _: None)  # the next command's reply tells
         asked = other.link.ask(*words)
-        return asked.addCallbacks(self._read, self._gave_up, (other, read), None, (other,))
+        return asked.addCallbacks(
+            self._read, self._gave_up, callbackArgs=(other, read), errbackArgs=(other,)
+        )
 
     def _other(self, refused: Refused, node: Node) -> Node | None:
         """Return whom to ask once more, if it can help."""

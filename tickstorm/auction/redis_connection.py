@@ -40,6 +40,8 @@ class RedisConnection(Protocol):
         lost: has a result once the connection is gone.
     """
 
+    transport: Any
+
     def __init__(self, clock: Clock, heard: Heard | None = None) -> None:
         self._clock = clock
         self._heard = heard

@@ -20,6 +20,8 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib import import_module
 from typing import NamedTuple
 
 from tickstorm.open_files import raise_limit
@@ -109,6 +111,7 @@ class Nursery:
         if not packet:
             return False
         birth: Birth = pickle.loads(packet)  # noqa: S301 - of this program's own process
+        load(birth.modules)
         self._bear(birth.number, descriptors)
         return True
 
@@ -200,6 +203,17 @@ def read_spec(descriptor: int) -> WorkerSpec:
         file.seek(0)
         spec: WorkerSpec = pickle.load(file)  # noqa: S301 - of this program's own process
         return spec
+
+
+def load(modules: Sequence[str]) -> None:
+    """Load what is not loaded yet, for all workers to come."""
+    missing = [module for module in modules if module not in sys.modules]
+    for module in missing:
+        with suppress(ImportError):  # the worker that needs it says so
+            import_module(module)
+    if missing:
+        gc.collect()
+        gc.freeze()
 
 
 def ignore_signals() -> None:

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from tickstorm.workers.spec import MAX_PACKET, Birth, Born, Ended, News, Unborn, WorkerSpec
+from tickstorm.workers.spec import MAX_PACKET, Born, Ended, News, Unborn, WorkerSpec, birth_of
 from tickstorm.workers.worker_process import WorkerProcess
 
 _THEIR_DESCRIPTOR = 3
@@ -90,7 +90,7 @@ class NurseryProcess:
             pickle.dump(spec, told)
             told.flush()
             descriptors = [told.fileno(), *(end.fileno() for end in ends)]
-            socket.send_fds(self._socket, [pickle.dumps(Birth(spec.number))], descriptors)
+            socket.send_fds(self._socket, [pickle.dumps(birth_of(spec))], descriptors)
 
     def close(self) -> None:
         """Let it end; its workers go on."""

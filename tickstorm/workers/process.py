@@ -3,6 +3,8 @@
 It ends when its parent does: its link is lost then, and so is what its clients came for.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 import socket
@@ -10,17 +12,13 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from resource import getpagesize
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import gatherResults, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger, globalLogBeginner
 
 from tickstorm.assembly import authenticator_for, change_factory, make_factory
-from tickstorm.auction.factory import AuctionFactory
-from tickstorm.auction.house import AuctionHouse
-from tickstorm.auction.interfaces import IAuctionStore
-from tickstorm.auction.stores import make_store
 from tickstorm.auction.token_file import open_tokens
 from tickstorm.clock import Clock, system_clock
 from tickstorm.departures import window_of
@@ -59,6 +57,11 @@ from tickstorm.workers.remote import RemoteAuthenticator, RemoteFeed
 from tickstorm.workers.remote_store import RemoteStore
 from tickstorm.workers.said import said_observer
 from tickstorm.workers.spec import WorkerSpec
+
+if TYPE_CHECKING:
+    from tickstorm.auction.factory import AuctionFactory
+    from tickstorm.auction.house import AuctionHouse
+    from tickstorm.auction.interfaces import IAuctionStore
 
 REPORT_INTERVAL = 1.0
 """Seconds between two reports."""
@@ -180,9 +183,13 @@ class Worker:
         self._reactor.callLater(0, self._reactor.stop)
 
     def _make_house(self, spec: WorkerSpec) -> AuctionHouse:
+        from tickstorm.auction.house import AuctionHouse
+
         settings = spec.settings
         store: IAuctionStore = self._remote_store
         if settings.redis:
+            from tickstorm.auction.stores import make_store
+
             store = make_store(settings, self._reactor, self._clock)
         return AuctionHouse(
             store,

@@ -38,9 +38,24 @@ class WorkerSpec(NamedTuple):
 
 
 class Birth(NamedTuple):
-    """Asks for a worker; BIRTH_DESCRIPTORS come with it."""
+    """Asks for a worker; BIRTH_DESCRIPTORS come with it.
+
+    Attributes:
+        number: its place, from 1.
+        modules: what it needs that not every worker does, to be loaded for all of them.
+    """
 
     number: int
+    modules: tuple[str, ...] = ()
+
+
+def birth_of(spec: WorkerSpec) -> Birth:
+    """Return what asks for a worker."""
+    settings = spec.settings
+    modules = ["tickstorm.auction.house"] if settings.auction else []
+    if settings.auction and settings.redis:
+        modules += ["tickstorm.auction.stores", "tickstorm.auction.redis_connection"]
+    return Birth(spec.number, tuple(modules))
 
 
 class Born(NamedTuple):

@@ -19,6 +19,7 @@ from tickstorm.errors import ConfigError
 pytestmark = pytest.mark.real
 
 RIGHTS = (
+    "resetchannels",
     "~auction:*",
     "&bid_updates*",
     "-@all",

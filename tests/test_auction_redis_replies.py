@@ -29,6 +29,25 @@ MEANINGS = {
 }
 
 
+REDIS_6 = "ERR Error running script (call to f_4f01): @user_script:1: "
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning"),
+    [
+        ("@user_script: 1: -OOM command not allowed when used memory > 'maxmemory'.", "LATER"),
+        ("@user_script: 1: -READONLY You can't write against a read only replica.", "ELSEWHERE"),
+        ("ERR value is not an integer or out of range", "UNKNOWN"),
+        ("@user_script: 1: The user executing the script can't run this command", "UNKNOWN"),
+    ],
+)
+def test_what_an_error_within_a_script_means_before_redis_7(text, meaning):
+    refused = Refused(REDIS_6 + text)
+    assert refused.meaning is Meaning[meaning]
+    if refused.meaning is not Meaning.UNKNOWN:
+        assert str(refused) == text.partition("-")[2]
+
+
 @pytest.mark.parametrize("text", MEANINGS)
 def test_what_an_error_means(text):
     assert Refused(text).meaning is MEANINGS[text]

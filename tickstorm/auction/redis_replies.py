@@ -3,6 +3,7 @@
 Only those are known to have had no effect that Redis gives before it begins, or at the first write.
 """
 
+import re
 from enum import Enum, auto, unique
 from typing import NamedTuple
 
@@ -52,19 +53,26 @@ _MEANINGS = {
 }
 
 
+_WITHIN_A_SCRIPT = re.compile(r"ERR Error running script .*?: -(?=[A-Z])")
+"""What Redis before 7 puts before its error if a script had to be told it. The hyphen is there only
+if the command was refused before it began."""
+
+
 class Refused(TickstormError):
     """Redis answered with an error.
 
     Args:
-        text: its words.
+        text: its words. Those of Redis 6 about a command of a script become as those of Redis 7.
 
     Attributes:
         meaning: what to do about it.
     """
 
     def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.meaning = _MEANINGS.get(text.partition(" ")[0], Meaning.UNKNOWN)
+        within = _WITHIN_A_SCRIPT.match(text)
+        words = text if within is None else text[within.end() :]
+        super().__init__(words)
+        self.meaning = _MEANINGS.get(words.partition(" ")[0], Meaning.UNKNOWN)
 
 
 class ConnectionGone(TickstormError):

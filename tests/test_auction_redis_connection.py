@@ -46,23 +46,19 @@ def line():
     return Line()
 
 
-def test_what_is_asked_for_in_one_turn_goes_out_in_one_write(line):
-    line.ask(b"a", b"b")
-    assert line.transport.value() == b""
-    assert line.read() == [b"a", b"b"]
-
-
 def test_what_is_asked_for_meanwhile_goes_out_with_the_last_reply(line):
-    line.ask(b"a", b"b")
-    line.read()
-    line.ask(b"c")
+    line.ask(b"a")
+    assert line.read() == [b"a"]
+    line.ask(b"b", b"c")
     line.ask(b"d")
     assert line.read() == []
     line.say(b"1")
+    assert line.read() == [b"b", b"c", b"d"]
+    line.ask(b"e")
+    line.say(b"2", b"3")
     assert line.read() == []
-    line.say(b"2")
-    assert line.read() == [b"c", b"d"]
-    line.say(b"3", b"4")
+    line.say(b"4")
+    assert line.read() == [b"e"]
     assert line.came == [(b"a", b"1"), (b"b", b"2"), (b"c", b"3"), (b"d", b"4")]
 
 
@@ -132,9 +128,35 @@ def test_a_reply_to_nothing_ends_the_connection(line):
 
 def test_nothing_is_written_behind_the_end(line):
     line.ask(b"a")
+    line.read()
+    line.ask(b"b")
     line.connection.connectionLost(Failure(ConnectionDone()))
-    line.reactor.advance(1)
-    assert line.transport.value() == b""
+    assert line.read() == []
+    assert line.came == [(b"a", ConnectionGone), (b"b", ConnectionGone)]
+
+
+class FullSocket:
+    """A socket that takes some bytes, and then none."""
+
+    def __init__(self, room):
+        self.room = room
+        self.sent = b""
+
+    def send(self, data):
+        if not self.room:
+            raise BlockingIOError
+        taken = data[: self.room]
+        self.room -= len(taken)
+        self.sent += taken
+        return len(taken)
+
+
+@pytest.mark.parametrize("room", [0, 1, 10, 11, 1000])
+def test_what_the_socket_does_not_take_at_once_is_left_to_the_transport(line, room):
+    line.connection._socket = taking = FullSocket(room)
+    line.ask(b"a")
+    assert taking.sent + line.transport.value() == b"*1\r\n$1\r\na\r\n"
+    assert len(taking.sent) == min(room, 11)
 
 
 def test_a_reply_that_comes_in_pieces(line):

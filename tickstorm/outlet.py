@@ -7,17 +7,15 @@ and nothing is allocated.
 
 from contextlib import suppress
 from enum import Enum, auto
-from socket import socket
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
-from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
 
 from tickstorm.errors import SlowConsumer
 from tickstorm.overload import Backlog
 from tickstorm.past import Past
-from tickstorm.transports import innermost
+from tickstorm.transports import innermost, plain_socket
 
 PIECE_BYTES = 16384
 """How much of a backlog is handed to the transport at a time, if a frame is not longer."""
@@ -94,10 +92,8 @@ class Outlet:
         self._paused = False
         self.own_bytes = 0
         # Not its bound `send`, which would be 80 bytes more for each connection.
-        self._socket: socket | None = None
-        if isinstance(transport, FileDescriptor) and not getattr(transport, "TLS", False):
-            self._socket = cast(Any, transport).getHandle()
-        else:
+        self._socket = plain_socket(transport)
+        if self._socket is None:
             # A socket also reads as many at a time, so they must not be none.
             innermost(transport).bufferSize = FULL_BYTES
             transport.registerProducer(self, True)

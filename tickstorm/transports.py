@@ -3,7 +3,7 @@
 import socket
 from collections.abc import Iterator
 from socket import IPPROTO_TCP, SO_RCVBUF, SO_SNDBUF, SOL_SOCKET
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from cryptography.x509.oid import NameOID
 from OpenSSL.SSL import Connection as TLSConnection
@@ -60,6 +60,14 @@ def innermost(transport: Any) -> Any:
     while isinstance(transport, ProtocolWrapper):
         transport = transport.transport
     return transport
+
+
+def plain_socket(transport: Any) -> socket.socket | None:
+    """Return the socket of a transport, to be written to directly; None if something wraps it."""
+    if isinstance(transport, FileDescriptor) and not getattr(transport, "TLS", False):
+        handle: socket.socket = cast(Any, transport).getHandle()
+        return handle
+    return None
 
 
 def share_names(transport: ITransport) -> None:

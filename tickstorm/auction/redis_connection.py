@@ -9,18 +9,20 @@ made.
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from socket import socket
 from typing import Any
 
 import hiredis
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import connectProtocol
-from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from tickstorm.auction.redis_replies import ConnectionGone, Refused
 from tickstorm.clock import Clock
-from tickstorm.transports import SocketOptions, set_socket_options
+from tickstorm.transports import SocketOptions, plain_socket, set_socket_options
 
 _pack: Any = hiredis.pack_command  # its annotation has one word only
 _MORE = object()
@@ -49,10 +51,10 @@ class RedisConnection(Protocol):
             protocolError=ConnectionGone, replyError=Refused, notEnoughData=_MORE
         )
         self._open = True
+        self._socket: socket | None = None
         self._asked: deque[tuple[float, Deferred[Any]]] = deque()
         self._held: list[bytes] = []
         self._under_way = 0
-        self._write_call: IDelayedCall | None = None
         self.lost: Deferred[object] = Deferred()
 
     @property
@@ -71,9 +73,8 @@ class RedisConnection(Protocol):
         if not self._open:
             raise ConnectionGone("the connection is not open")
         self._held.append(_pack(command))
-        if not self._under_way and self._write_call is None:
-            # Behind this turn of the reactor, which may ask for more.
-            self._write_call = self._clock.scheduler.callLater(0, self._write)
+        if not self._under_way:
+            self._write()
         reply: Deferred[Any] = Deferred()
         self._asked.append((self._clock.monotonic(), reply))
         return reply
@@ -81,6 +82,12 @@ class RedisConnection(Protocol):
     def abort(self) -> None:
         """End it now: a reply that comes later belongs to nobody."""
         self.transport.abortConnection()
+
+    def makeConnection(self, transport: Any) -> None:
+        """Begin."""
+        # What the reactor is to send costs it a turn and two calls of the system more.
+        self._socket = plain_socket(transport)
+        super().makeConnection(transport)
 
     def dataReceived(self, data: bytes) -> None:
         """Take replies, and messages."""
@@ -98,19 +105,22 @@ class RedisConnection(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Have whatever has no reply fail."""
         self._open = False
-        if self._write_call is not None:
-            self._write_call.cancel()
-            self._write_call = None
         self.lost.callback(None)
         asked, self._asked = self._asked, deque()
         for _, reply in asked:
             reply.errback(ConnectionGone(f"the connection was lost: {reason.getErrorMessage()}"))
 
     def _write(self) -> None:
-        self._write_call = None
+        # Every command before has its reply, so that the transport has nothing left to send.
         self._under_way = len(self._held)
-        self.transport.write(b"".join(self._held))
+        commands = b"".join(self._held)
         self._held.clear()
+        sent = 0
+        if self._socket is not None:
+            with suppress(OSError):  # it is full, or the connection is lost
+                sent = self._socket.send(commands)
+        if sent < len(commands):
+            self.transport.write(commands[sent:])
 
     def _replied(self, reply: Any) -> None:
         if not self._asked:
@@ -118,7 +128,7 @@ class RedisConnection(Protocol):
         _, asked = self._asked.popleft()
         if self._under_way:
             self._under_way -= 1
-        if self._held and not self._under_way and self._write_call is None:
+        if self._held and not self._under_way:
             self._write()
         if isinstance(reply, Refused):
             asked.errback(reply)

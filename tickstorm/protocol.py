@@ -1,4 +1,4 @@
-"""The Twisted edge of one connection: moves bytes and time between a transport and its session.
+"""One subscriber's connection: moves bytes and time between a transport and its session.
 
 It decides nothing: the session says what a frame means, the door who may connect, the authenticator
 who somebody is, the hub which stream serves a subscription.
@@ -7,14 +7,10 @@ who somebody is, the hub which stream serves a subscription.
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, Any
-
-from twisted.internet.interfaces import IHandshakeListener, IProtocol, ITransport
-from twisted.internet.protocol import connectionDone
-from twisted.python.failure import Failure
-from zope.interface import implementer
+from typing import TYPE_CHECKING
 
 from tickstorm.credentials import User
+from tickstorm.edge import LINGER, Edge
 from tickstorm.errors import ProtocolError, ShuttingDown, SlowConsumer
 from tickstorm.events import (
     Event,
@@ -27,32 +23,17 @@ from tickstorm.events import (
 from tickstorm.feed import Joined
 from tickstorm.messages import goaway_frame
 from tickstorm.outlet import Outlet
-from tickstorm.overload import Backlog
 from tickstorm.publishing import Publisher
 from tickstorm.session import Session
 from tickstorm.states import State
 from tickstorm.stream import Stream
 from tickstorm.subscriptions import Overload, Subscription
-from tickstorm.transports import (
-    PROXIED,
-    awaits_proxy,
-    certificate_name,
-    close_now,
-    peer_address,
-    set_socket_options,
-    share_names,
-    tls_parameters,
-)
 
 if TYPE_CHECKING:
     from tickstorm.factory import TickstormFactory
 
-LINGER = 5.0
-"""Seconds that a client has to take the last words of its connection before it is cut."""
 
-
-@implementer(IProtocol, IHandshakeListener)
-class Connection:
+class Connection(Edge):
     """One client.
 
     Args:
@@ -60,43 +41,20 @@ class Connection:
         id: unique while the server runs.
 
     Attributes:
-        address: who it counts as: an IP address, "unix", or "" while a proxy has not said.
-        inside: whether the door let it in.
-        user: who has logged in.
-        publisher: the same, as one that publishes; None if it may not.
+        publisher: who has logged in, as one that publishes; None if it may not.
         subscription: what it gets.
         stream: what it is on.
         resubscribes: whether it has given a subscription up.
         opened_at: when it came, on the monotonic clock.
     """
 
-    __slots__ = (
-        "_cut_at",
-        "_outlet",
-        "_server",
-        "_session",
-        "_transport",
-        "address",
-        "id",
-        "inside",
-        "opened_at",
-        "publisher",
-        "resubscribes",
-        "stream",
-        "subscription",
-        "user",
-    )
+    __slots__ = ("opened_at", "publisher", "resubscribes", "stream", "subscription")
 
-    _outlet: Outlet
-    _transport: Any
+    _server: TickstormFactory
+    _session: Session
 
     def __init__(self, server: TickstormFactory, id: int) -> None:
-        self._server = server
-        self._cut_at = inf
-        self.id = id
-        self.address = PROXIED
-        self.inside = False
-        self.user: User | None = None
+        super().__init__(server, id)
         self.publisher: Publisher | None = None
         self.subscription: Subscription | None = None
         self.stream: Stream[Outlet] | None = None
@@ -104,51 +62,7 @@ class Connection:
         self.opened_at = self.now()
         self._session = Session(server.session_limits, self.opened_at)
 
-    # What the transport calls.
-
-    def makeConnection(self, transport: ITransport) -> None:
-        """Begin, or turn the client away."""
-        self._transport = transport
-        share_names(transport)
-        set_socket_options(transport, self._server.socket_options)
-        self._outlet = Outlet(transport, self)
-        self._server.opened(self)
-        address = PROXIED if awaits_proxy(transport) else peer_address(transport)
-        if not self._server.entrance.enter(self, address):
-            self.abort()
-            close_now(transport)
-
-    def connectionMade(self) -> None:
-        """Wait: the client speaks first."""
-
-    def handshakeCompleted(self) -> None:
-        """Count the TLS handshake."""
-        self._server.metrics.tls_handshakes[tls_parameters(self._transport)] += 1
-
-    def dataReceived(self, data: bytes) -> None:
-        """Read what the client sent."""
-        if self.inside and self.address == PROXIED:
-            self._server.entrance.leave(self)
-            if not self._server.entrance.enter(self, peer_address(self._transport)):
-                self.abort()
-                return
-        self._receive(data)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Let go of everything."""
-        self._session.lose()
-        self._cut_at = inf
-        self._let_go()
-        self._outlet.lose()
-        self._server.entrance.leave(self)
-        self._server.closed(self, reason)
-
     # What the sweep asks and calls.
-
-    @property
-    def deadline(self) -> float:
-        """When it is to expire; infinity once it is gone."""
-        return min(self._session.deadline, self._cut_at)
 
     def expire(self, now: float) -> None:
         """End a conversation that has fallen silent, or cut a connection that does not close."""
@@ -160,27 +74,7 @@ class Connection:
         if failed is not None:
             self._act(failed)
 
-    def check_progress(self, now: float) -> None:
-        """End a connection that takes nothing."""
-        self._outlet.check(now)
-
-    # What the outlet asks and calls.
-
-    def now(self) -> float:
-        """Return the seconds of the monotonic clock."""
-        return self._server.clock.monotonic()
-
-    def congested(self) -> Backlog:
-        """Begin to queue."""
-        return self._server.congestion.begin(self)
-
-    def queued(self, backlog: Backlog) -> None:
-        """Take note of how much is queued."""
-        self._server.congestion.queued(self, backlog)
-
-    def relieved(self) -> None:
-        """Stop queueing."""
-        self._server.congestion.relieved(self)
+    # What the outlet calls.
 
     def too_slow(self, error: SlowConsumer) -> None:
         """Close on a client that does not read, and say what it does not get."""
@@ -213,11 +107,6 @@ class Connection:
         return subscription.policy if subscription is not None else Overload.DISCONNECT
 
     @property
-    def certificate_name(self) -> str | None:
-        """The common name of the client's certificate, if it showed one."""
-        return certificate_name(self._transport)
-
-    @property
     def epoch(self) -> str:
         """That of its stream."""
         return self.stream.epoch if self.stream is not None else ""
@@ -237,16 +126,6 @@ class Connection:
     def is_full(self) -> bool:
         """Whether as many of its requests to publish are unanswered as may be."""
         return self._server.publications.is_full(self)
-
-    @property
-    def pending_bytes(self) -> int:
-        """What is queued, or with a transport whose socket is full."""
-        return self._outlet.pending_bytes
-
-    @property
-    def cost(self) -> int:
-        """What of the budget of all queues it uses."""
-        return self._outlet.cost
 
     def fail(self, error: ProtocolError) -> None:
         """Tell the client of an error; close if the error does."""
@@ -276,15 +155,6 @@ class Connection:
             self._session.answer(last_words, self._server.clock.wall_ms())
             self._server.register.ended(self, last_words)
         self._close(flush=self._server.congestion.has_room_for(self))
-
-    def abort(self) -> None:
-        """Close at once."""
-        self._transport.abortConnection()
-
-    def give_up(self) -> None:
-        """Close one that lingers at once: the reactor lets go of what it has in its next turn."""
-        self._outlet.lose()
-        self.abort()
 
     # What its requests come to.
 

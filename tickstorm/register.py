@@ -71,6 +71,10 @@ class Register:
         """Count a connection."""
         self._metrics.connections_opened += 1
 
+    def shook_hands(self, parameters: tuple[str, str]) -> None:
+        """Count a TLS handshake, by version and cipher."""
+        self._metrics.tls_handshakes[parameters] += 1
+
     def accepted(self) -> None:
         """Count a login."""
         self._metrics.logins["accepted"] += 1

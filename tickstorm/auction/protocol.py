@@ -1,4 +1,4 @@
-"""The Twisted edge of one bidder: moves bytes and time between a transport and its session.
+"""One bidder's connection: moves bytes and time between a transport and its session.
 
 It decides nothing: the session says what a frame means, the dispatcher has bids decided, the
 watchers' follower says who leads. What a client does not read stops the reading of what it sends.
@@ -7,12 +7,7 @@ watchers' follower says who leads. What a client does not read stops the reading
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, Any
-
-from twisted.internet.interfaces import IHandshakeListener, IProtocol, ITransport
-from twisted.internet.protocol import connectionDone
-from twisted.python.failure import Failure
-from zope.interface import implementer
+from typing import TYPE_CHECKING
 
 from tickstorm.admission import counted_as
 from tickstorm.auction.permits import Permit
@@ -26,31 +21,17 @@ from tickstorm.auction.session import (
 )
 from tickstorm.auction.wire import MAX_VALUE_BYTES
 from tickstorm.credentials import User
+from tickstorm.edge import LINGER, Edge
 from tickstorm.errors import ProtocolError, ShuttingDown, SlowConsumer
-from tickstorm.outlet import Outlet
 from tickstorm.overload import Backlog
 from tickstorm.subscriptions import Overload
-from tickstorm.transports import (
-    PROXIED,
-    UNNAMED,
-    awaits_proxy,
-    certificate_name,
-    close_now,
-    peer_address,
-    set_socket_options,
-    share_names,
-    tls_parameters,
-)
+from tickstorm.transports import PROXIED, UNNAMED
 
 if TYPE_CHECKING:
     from tickstorm.auction.factory import AuctionFactory
 
-LINGER = 5.0
-"""Seconds that a conversation has from its end to the last of its bytes, before it is cut."""
 
-
-@implementer(IProtocol, IHandshakeListener)
-class BidderConnection:
+class BidderConnection(Edge):
     """One bidder, or one that only watches.
 
     Args:
@@ -58,93 +39,24 @@ class BidderConnection:
         id: unique while the server runs.
 
     Attributes:
-        address: who it counts as: an IP address, "unix", or "" while a proxy has not said.
-        inside: whether the door let it in.
-        user: who has logged in.
         pace_address: what its rate is shared with; "" if there is nothing.
     """
 
     policy = Overload.DISCONNECT
     stream = None
 
-    __slots__ = (
-        "_cut_at",
-        "_outlet",
-        "_paused",
-        "_server",
-        "_session",
-        "_transport",
-        "address",
-        "id",
-        "inside",
-        "pace_address",
-        "user",
-    )
+    __slots__ = ("_paused", "pace_address")
 
-    _outlet: Outlet
-    _transport: Any
+    _server: AuctionFactory
+    _session: Session
 
     def __init__(self, server: AuctionFactory, id: int) -> None:
-        self._server = server
-        self._cut_at = inf
+        super().__init__(server, id)
         self._paused = False
-        self.id = id
-        self.address = PROXIED
         self.pace_address = ""
-        self.inside = False
-        self.user: User | None = None
         self._session = Session(server.session_limits, self.now(), server.with_login)
 
-    # What the transport calls.
-
-    def makeConnection(self, transport: ITransport) -> None:
-        """Begin, or turn the client away."""
-        self._transport = transport
-        share_names(transport)
-        set_socket_options(transport, self._server.socket_options)
-        self._outlet = Outlet(transport, self)
-        self._server.opened(self)
-        address = PROXIED if awaits_proxy(transport) else peer_address(transport)
-        if not self._enter(address):
-            self.abort()
-            close_now(transport)
-
-    def connectionMade(self) -> None:
-        """Wait: the client speaks first."""
-
-    def handshakeCompleted(self) -> None:
-        """Count the TLS handshake."""
-        self._server.edge.tls_handshakes[tls_parameters(self._transport)] += 1
-
-    def dataReceived(self, data: bytes) -> None:
-        """Read what the client sent."""
-        if self.inside and self.address == PROXIED:
-            self._server.entrance.leave(self)
-            if not self._enter(peer_address(self._transport)):
-                self.abort()
-                return
-        waited = self._waits
-        self._receive(data, self._server.dispatcher.room)
-        if waited and self._waits:  # not at once: most clients wait for their RESULTs themselves
-            self._pause()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Let go of everything."""
-        self._session.lose()
-        self._cut_at = inf
-        self._paused = False
-        self._server.let_go(self)
-        self._server.congestion.forget(self)
-        self._outlet.lose()
-        self._server.entrance.leave(self)
-        self._server.closed(self, reason)
-
     # What the sweep asks and calls.
-
-    @property
-    def deadline(self) -> float:
-        """When it is to expire; infinity for one that may bid without an end, or is gone."""
-        return min(self._session.deadline, self._cut_at)
 
     def expire(self, now: float) -> None:
         """End one without a login, or whose token has expired; cut one that does not close."""
@@ -157,29 +69,17 @@ class BidderConnection:
             self._end(failed.error)
             self._say()
 
-    def check_progress(self, now: float) -> None:
-        """End a connection that takes nothing."""
-        self._outlet.check(now)
-
-    # What the outlet asks and calls.
-
-    def now(self) -> float:
-        """Return the seconds of the monotonic clock."""
-        return self._server.clock.monotonic()
+    # What the outlet calls.
 
     def congested(self) -> Backlog:
         """Read nothing more: the client does not read either."""
-        backlog = self._server.congestion.begin(self)
+        backlog = super().congested()
         self._pace()
         return backlog
 
-    def queued(self, backlog: Backlog) -> None:
-        """Take note of how much is queued."""
-        self._server.congestion.queued(self, backlog)
-
     def relieved(self) -> None:
         """Tell what was put off, and read on."""
-        self._server.congestion.relieved(self)
+        super().relieved()
         self._server.watchers.catch_up(self)
         self._pace()
 
@@ -202,21 +102,6 @@ class BidderConnection:
         """Whether the client has not read what it was sent."""
         return self in self._server.congestion.connections
 
-    @property
-    def certificate_name(self) -> str | None:
-        """The common name of the client's certificate, if it showed one."""
-        return certificate_name(self._transport)
-
-    @property
-    def pending_bytes(self) -> int:
-        """What is with a transport whose socket is full."""
-        return self._outlet.pending_bytes
-
-    @property
-    def cost(self) -> int:
-        """What of the budget of all queues it uses."""
-        return self._outlet.cost
-
     def fail(self, error: ProtocolError) -> None:
         """End the conversation, behind the RESULTs that are to come."""
         if not self.is_over:
@@ -232,15 +117,6 @@ class BidderConnection:
         """Read no more, and close behind the RESULTs that are to come."""
         if last_words is not None:
             self.fail(last_words)
-
-    def abort(self) -> None:
-        """Close at once."""
-        self._transport.abortConnection()
-
-    def give_up(self) -> None:
-        """Close one that lingers at once: the reactor lets go of what it has in its next turn."""
-        self._outlet.lose()
-        self.abort()
 
     # What its requests come to.
 
@@ -261,13 +137,13 @@ class BidderConnection:
         was_full = self._session.is_full
         self._say()
         if was_full and not self._session.is_full and not self.is_over:
-            self._receive(b"", self._server.dispatcher.room)
+            self._read(b"", self._server.dispatcher.room)
         else:
             self._pace()
 
     def go_on(self, room: int) -> None:
         """Read on, at most so many bids."""
-        self._receive(b"", room)
+        self._read(b"", room)
 
     def begin_watch(self, frame: bytes) -> None:
         """Say who leads."""
@@ -296,16 +172,22 @@ class BidderConnection:
 
     def resume_reading(self) -> None:
         """Read on, and first what came behind the login."""
-        self._receive(b"", self._server.dispatcher.room)
+        self._read(b"", self._server.dispatcher.room)
 
     # The conversation.
 
     def _enter(self, address: str) -> bool:
-        entered = self._server.entrance.enter(self, address)
+        entered = super()._enter(address)
         self.pace_address = "" if address in (PROXIED, UNNAMED) else counted_as(address)
         return entered
 
-    def _receive(self, data: bytes, room: int) -> None:
+    def _receive(self, data: bytes) -> None:
+        waited = self._waits
+        self._read(data, self._server.dispatcher.room)
+        if waited and self._waits:  # not at once: most clients wait for their RESULTs themselves
+            self._pause()
+
+    def _read(self, data: bytes, room: int) -> None:
         dispatcher = self._server.dispatcher
         for event in self._session.receive(data, self.now(), room):
             if isinstance(event, BidsReceived):
@@ -369,3 +251,8 @@ class BidderConnection:
         self._server.congestion.forget(self)
         self._outlet.close(last_words)
         self._server.congestion.closed(self)
+
+    def _let_go(self) -> None:
+        self._paused = False
+        self._server.let_go(self)
+        self._server.congestion.forget(self)

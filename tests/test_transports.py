@@ -19,11 +19,14 @@ from certificates import authority
 from conversation import auth
 from dial import NOTHING, TIMEOUT, Server, ask, client_context, dial, listening, until
 from twisted.internet import reactor
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.protocols.haproxy import proxyEndpoint
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from zope.interface import implementer
 
 from tickstorm.endpoints import server_endpoint
@@ -32,6 +35,7 @@ from tickstorm.transports import (
     awaits_proxy,
     certificate_name,
     peer_address,
+    plain_socket,
     set_socket_options,
     share_names,
     tls_parameters,
@@ -252,3 +256,19 @@ async def test_the_authenticator_is_told_who_stands_behind_the_proxy(files):
         assert server.metrics.tls_handshakes == {TLS: 1}
         caller.socket.close()
         await until(lambda: server.left_behind() == NOTHING)
+
+
+class Descriptor(FileDescriptor):
+    """A transport with a socket of its own."""
+
+    def getHandle(self):
+        return "the socket"
+
+
+def test_a_socket_is_written_to_directly_only_if_nothing_wraps_it():
+    transport = Descriptor(Clock())
+    assert plain_socket(transport) == "the socket"
+    transport.TLS = True  # as after startTLS
+    assert plain_socket(transport) is None
+    assert plain_socket(ProtocolWrapper(WrappingFactory(Factory()), Protocol())) is None
+    assert plain_socket(StringTransport()) is None

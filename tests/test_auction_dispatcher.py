@@ -161,14 +161,18 @@ def test_a_store_that_breaks_leaves_nobody_without_an_answer(failures):
     failures.clear()
 
 
-def test_a_store_that_answers_too_few_is_broken(failures):
+@pytest.mark.parametrize(
+    ("answers", "told"), [([Answer(Outcome.EQUAL, 1)], 1), ([], 0), (None, 0)]
+)
+def test_a_store_that_answers_too_few_is_broken(failures, answers, told):
     place = Place()
-    place.store.bid = lambda _, bids: succeed([Answer(Outcome.EQUAL, 1)] * (len(bids) - 1))
+    place.store.bid = lambda _, __: succeed(answers)
     alice = place.bidder("alice")
     alice.bid(5, 6)
     assert place.turn() == ["tell alice"]
     assert alice.outcomes == [["UNDECIDED", "UNDECIDED"]]
-    assert [str(failure) for failure in failures] == ["1 answers to 2 bids"]
+    assert [str(failure) for failure in failures] == [f"{told} answers to 2 bids"]
+    assert place.dispatcher.in_flight == 0
     failures.clear()
 
 

@@ -4,7 +4,7 @@ What it takes on is bounded. Beyond that connections read no more, and go on in 
 they came to that, some bids each: no flood of one keeps the others from theirs.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -170,10 +170,11 @@ class Dispatcher:
         asked.addErrback(self._stay)
 
     def _decided(self, answers: Sequence[Answer], batch: Batch) -> None:
-        if len(answers) == len(batch.bids):
+        told = len(answers) if isinstance(answers, Sized) else 0
+        if told == len(batch.bids):
             self._answer(batch, answers)
         else:
-            wrong = ValueError(f"{len(answers)} answers to {len(batch.bids)} bids")
+            wrong = ValueError(f"{told} answers to {len(batch.bids)} bids")
             self._not_decided(Failure(wrong), batch)
 
     def _not_decided(self, reason: Failure, batch: Batch) -> None:

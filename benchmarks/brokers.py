@@ -170,7 +170,7 @@ def _row(name: str, rounds: Sequence[tuple[Run, ...]], at: int) -> list[str]:
     ]
 
 
-ROW = Row("brokers", measure, Size(10_000, 10, 5), Size(2_000, 3, 1))
+ROW = Row("brokers", measure, Size(10_000, 10, 5), Size(2_000, 2, 1))
 
 if __name__ == "__main__":
     run_row(ROW, __doc__)

@@ -51,7 +51,7 @@ def measure(tools: Tools, size: Size, judged: bool) -> Section:
     )
 
 
-ROW = Row("crowd", measure, Size(100_000, 10, 3, 6), Size(12_000, 3, 1, 3))
+ROW = Row("crowd", measure, Size(100_000, 10, 3, 6), Size(9_000, 2, 1, 3))
 
 if __name__ == "__main__":
     run_row(ROW, __doc__)

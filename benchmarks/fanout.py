@@ -46,7 +46,7 @@ def measure(tools: Tools, size: Size, judged: bool) -> Section:
     )
 
 
-ROW = Row("fanout", measure, Size(10_000, 10, 5), Size(2_000, 3, 1))
+ROW = Row("fanout", measure, Size(10_000, 10, 5), Size(2_000, 2, 1))
 
 if __name__ == "__main__":
     run_row(ROW, __doc__)

@@ -63,7 +63,7 @@ def measure(tools: Tools, size: Size, judged: bool) -> Section:
     )
 
 
-ROW = Row("spread", measure, Size(48_000, 10, 3, 3), Size(6_000, 3, 1, 2))
+ROW = Row("spread", measure, Size(48_000, 10, 3, 3), Size(6_000, 2, 1, 2))
 
 if __name__ == "__main__":
     run_row(ROW, __doc__)

@@ -161,9 +161,7 @@ def test_a_store_that_breaks_leaves_nobody_without_an_answer(failures):
     failures.clear()
 
 
-@pytest.mark.parametrize(
-    ("answers", "told"), [([Answer(Outcome.EQUAL, 1)], 1), ([], 0), (None, 0)]
-)
+@pytest.mark.parametrize(("answers", "told"), [([Answer(Outcome.EQUAL, 1)], 1), ([], 0), (None, 0)])
 def test_a_store_that_answers_too_few_is_broken(failures, answers, told):
     place = Place()
     place.store.bid = lambda _, __: succeed(answers)

@@ -167,7 +167,7 @@ class Dispatcher:
         asked.addCallbacks(
             self._decided, self._not_decided, callbackArgs=(batch,), errbackArgs=(batch,)
         )
-        asked.addErrback(self._stay)
+        asked.addErrback(self._log_unanswered)
 
     def _decided(self, answers: Sequence[Answer], batch: Batch) -> None:
         told = len(answers) if isinstance(answers, Sized) else 0
@@ -189,7 +189,7 @@ class Dispatcher:
         told = [Answer(outcome, bid.cents, retry_after_ms=retry_ms) for bid in batch.bids]
         self._answer(batch, told)
 
-    def _stay(self, reason: Failure) -> None:
+    def _log_unanswered(self, reason: Failure) -> None:
         self._log.failure("bids stay without answer", reason)
 
     def _answer(self, batch: Batch, answers: Sequence[Answer]) -> None:

@@ -6,7 +6,8 @@
 -- ARGV: the operation, the last moment at which it may begin, the auction's id, the most entries of
 -- the record (0: all), the channel on which changes are told, what the operation takes.
 -- It returns the time, and behind it the auction, and behind that the answers to bids; only the
--- time if there is no such auction, or if one was to be added and its id is taken. Packed numbers are big-endian and whole, at most 2^53.
+-- time if there is no such auction, or if one was to be added and its id is taken. Packed numbers
+-- are big-endian and whole, at most 2^53.
 --
 -- The first write of an operation is the only one that can be refused (out of memory, a replica, an
 -- entry out of order): so either all is done, or nothing.

@@ -43,7 +43,6 @@ class Lifetime(Generic[E]):
         work: what is waited for before.
         on_event: is told what happens. What it raises is the end.
         limits: see there.
-
     """
 
     def __init__(
